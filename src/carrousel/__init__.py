@@ -1,0 +1,8 @@
+"""Carrousel: recurrent networks whose cells are written once, as equations. This file is the table of contents."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("carrousel")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"

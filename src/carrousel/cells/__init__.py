@@ -1,0 +1,23 @@
+"""The cells: one paper, one file. Every `Cell` at the top level of a module here is found by itself, never listed."""
+
+import importlib
+import pkgutil
+
+from carrousel.cells.base import Cell, exp, relu, sigmoid, tanh
+
+__all__ = ["ALL", "Cell", "exp", "relu", "sigmoid", "tanh"]
+
+
+def discover() -> dict[str, Cell]:
+    """Every cell of this package, by name, in the order of the modules' names."""
+    found: dict[str, Cell] = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        for cell in vars(importlib.import_module(f"{__name__}.{module}")).values():
+            if not isinstance(cell, Cell):
+                continue
+            if found.setdefault(cell.name, cell) is not cell:
+                raise ValueError(f"two cells are named {cell.name!r}, one of them in {module}.py: rename one")
+    return found
+
+
+ALL = discover()

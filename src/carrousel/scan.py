@@ -1,0 +1,132 @@
+"""Any cell over time in plain torch: the specification of the kernels, and the fallback where there is none.
+
+Slow and obviously right: any device and dtype, twice differentiable. Letters: T time, B batch, I input, H hidden units,
+P the width of h (H, or the projection's), N = sum of batch_sizes.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from carrousel.cells import Cell
+
+
+class Weights(NamedTuple):
+    """The weights of one layer in one direction; blocks of H rows in the order of `cell.from_x` and `cell.from_h`."""
+
+    W: Tensor  # [len(from_x)*H, I]
+    R: Tensor  # [len(from_h)*H, P]
+    b_x: Tensor | None = None  # [len(from_x)*H]
+    b_h: Tensor | None = None  # [len(from_h)*H]
+    c: Tensor | None = None  # [len(cell.weights)*H]   one weight a unit (peepholes)
+    P: Tensor | None = None  # [P, H]                  h = P h_full
+
+
+def scan(
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    *,
+    batch_sizes: Tensor | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a cell over a sequence.
+
+    Args:
+        cell: the equations.
+        x: inputs [T, B, I]; [B, T, I] with `batch_first`; packed [N, I] with `batch_sizes`.
+        states: the first is h [B, P], the others [B, H].
+        weights: of one layer and direction.
+        batch_sizes: rows of the batch at each step [T], never increasing, int64 on the CPU, as in PackedSequence.
+            None: every row has all T steps.
+        reverse: run from the last step to the first; each row of packed data starts at its own last step.
+        batch_first: x and y are [B, T, ...]; without effect on the states.
+
+    Returns:
+        y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
+        the last step that was run for it.
+
+    Raises:
+        ValueError: shapes that do not belong together, or no steps at all.
+    """
+    if batch_sizes is not None:
+        check_shapes(cell, x, states, weights, batch_sizes)
+        return _scan_packed(cell, x, batch_sizes.tolist(), states, weights, reverse)
+    x = x.transpose(0, 1) if batch_first else x
+    check_shapes(cell, x, states, weights, None)
+    T, B, _ = x.shape
+    y, states = _scan_packed(cell, x.flatten(0, 1), [B] * T, states, weights, reverse)
+    y = y.unflatten(0, (T, B))
+    return (y.transpose(0, 1) if batch_first else y), states
+
+
+def _scan_packed(cell, x, sizes, states, weights, reverse):
+    """The one loop over time: a dense sequence is packed data whose batch never shrinks."""
+    from_x = linear(x, weights.W, weights.b_x).split(sizes)
+    ys = []
+    for step in reversed(from_x) if reverse else from_x:
+        n = len(step)  # the rows of the batch that have this step; the others keep their states
+        new = _step(cell, step, tuple(s[:n] for s in states), weights)
+        states = tuple(torch.cat([s_new, s[n:]]) if n < len(s) else s_new for s_new, s in zip(new, states))
+        ys.append(new[0])
+    return torch.cat(ys[::-1] if reverse else ys), states
+
+
+def _step(cell, from_x, states, weights):
+    """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it."""
+    H = weights.W.shape[0] // len(cell.from_x)
+    fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
+    for row, from_h in zip(cell.from_h, linear(states[0], weights.R, weights.b_h).split(H, dim=1)):
+        fed[row] = fed[row] + from_h if row in fed else from_h
+    per_unit = () if weights.c is None else (weights.c.split(H),)
+    h, *others = cell.step(tuple(fed[row] for row in cell.rows), states, *per_unit)
+    return (h if weights.P is None else linear(h, weights.P), *others)
+
+
+def check_shapes(
+    cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, batch_sizes: Tensor | None
+) -> None:
+    """Raise ValueError, naming the argument, where shapes do not belong together; arguments as `scan` takes them.
+
+    Whether x is [T, B, I] or [B, T, I] shows in no shape but the states': `scan` calls this with x [T, B, I].
+    """
+    blocks, H = len(cell.from_x), weights.W.shape[0] // len(cell.from_x)
+    P = H if weights.P is None else weights.P.shape[0]
+    _expect(cell, "weights.W", weights.W, blocks * H, weights.W.shape[-1])
+    _expect(cell, "weights.R", weights.R, len(cell.from_h) * H, P)
+    _expect(cell, "weights.b_x", weights.b_x, blocks * H)
+    _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
+    _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
+    _expect(cell, "weights.P", weights.P, P, H)
+    if (weights.c is None) == bool(cell.weights):
+        raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")
+    B = _check_time(cell, x, weights.W.shape[-1], batch_sizes)
+    if len(states) != len(cell.states):
+        raise ValueError(f"{cell.name}: got {len(states)} states, expected {len(cell.states)}: {cell.states}")
+    for k, (name, state) in enumerate(zip(cell.states, states)):
+        _expect(cell, f"state {name}", state, B, H if k else P)
+
+
+def _expect(cell: Cell, name: str, tensor: Tensor | None, *shape: int) -> None:
+    if tensor is not None and tuple(tensor.shape) != shape:
+        raise ValueError(f"{cell.name}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
+
+
+def _check_time(cell: Cell, x: Tensor, width: int, batch_sizes: Tensor | None) -> int:
+    """Check x [T, B, I], or packed x [N, I] with its batch_sizes [T], and return B."""
+    if batch_sizes is None:
+        if x.dim() != 3 or x.shape[-1] != width or not x.shape[0]:
+            raise ValueError(f"{cell.name}: x has shape {list(x.shape)}, expected [T, B, {width}] with T of 1 or more")
+        return x.shape[1]
+    sizes = batch_sizes.tolist()
+    if not sizes or sizes[-1] < 1 or any(later > earlier for earlier, later in pairwise(sizes)):
+        raise ValueError(f"{cell.name}: batch_sizes={sizes} must be positive and never increase")
+    _expect(cell, "packed x", x, sum(sizes), width)
+    return sizes[0]
