@@ -1,0 +1,85 @@
+"""What all tests share: `--all`, the `grid` and `full` markers, hypothesis profiles, seeds and threads.
+
+`@pytest.mark.grid(cell=[...], size={...})` gives a test one argument for each axis. By default it runs few combinations,
+chosen so that every two choices meet at least once; with `--all`, every combination. `@pytest.mark.full` is a test that
+runs with `--all` only.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import hypothesis
+import pytest
+import torch
+
+# Enough to have a race, and the same on every machine.
+THREADS = 2
+
+# The same examples on each run, so that a red run is red again; `--all` draws new ones and prints how to repeat them.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("all", max_examples=400, deadline=None, print_blob=True, database=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="the full grid of every test, instead of all pairs of choices")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "grid(**axes): one argument for each axis; all pairs, or with --all everything")
+    config.addinivalue_line("markers", "full: runs with --all only")
+    if not config.getoption("--hypothesis-profile", None):
+        hypothesis.settings.load_profile("all" if config.getoption("--all") else "quick")
+    torch.set_num_threads(THREADS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all"):
+        return
+    kept = [item for item in items if item.get_closest_marker("full") is None]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for marker in metafunc.definition.iter_markers("grid"):
+        axes = [choices if isinstance(choices, dict) else {str(c): c for c in choices} for choices in marker.kwargs.values()]
+        choose = itertools.product if metafunc.config.getoption("--all") else all_pairs
+        cases = list(choose(*axes))
+        values = [[axis[name] for axis, name in zip(axes, case, strict=True)] for case in cases]
+        metafunc.parametrize(list(marker.kwargs), values, ids=["-".join(case) for case in cases])
+
+
+def all_pairs(*axes):
+    """Few combinations in which every two choices of different axes meet: greedy, and always the same ones."""
+    axes = [list(axis) for axis in axes]
+    if len(axes) == 1:
+        return [(choice,) for choice in axes[0]]
+    places = list(itertools.combinations(range(len(axes)), 2))
+    missing = {(i, j, a, b): None for i, j in places for a in axes[i] for b in axes[j]}  # a dict keeps its order
+    cases = []
+    while missing:
+        i, j, a, b = next(iter(missing))
+        case = {i: a, j: b}
+        for k in (k for k in range(len(axes)) if k not in case):
+            case[k] = max(axes[k], key=lambda choice, k=k: sum(pair in missing for pair in pairs({**case, k: choice})))
+        for pair in pairs(case):
+            missing.pop(pair, None)
+        cases.append(tuple(case[k] for k in range(len(axes))))
+    return cases
+
+
+def pairs(case):
+    """The pairs (axis, axis, choice, choice) of a combination, which may be incomplete."""
+    return [(i, j, case[i], case[j]) for i, j in itertools.combinations(sorted(case), 2)]
+
+
+@pytest.fixture(autouse=True)
+def same_start():
+    """Each test starts from one seed, dtype and number of threads, and leaves them as they were."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
