@@ -1,8 +1,8 @@
 """What a cell is: the names of its rows and states, and one pure function of them.
 
-Letters: T time, B batch, I input, H hidden units. A *row* is a pre-activation [B, H], such as `i` of an LSTM: the sum of
-what its block of W gives from x and what its block of R gives from h. Nothing here knows torch: the same `step` runs on
-tensors (carrousel.scan) and on symbols (carrousel.codegen).
+Letters: T time, B batch, I input, H hidden units. A *row* is a pre-activation [B, H], such as `i` of an LSTM: the sum
+of what its block of W gives from x and what its block of R gives from h. Nothing here knows torch: the same `step` runs
+on tensors (carrousel.scan) and on symbols (carrousel.codegen).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Cell:
         from_h: the rows that `R h` feeds, in the order of R's blocks; may be empty.
         states: the states; the first is the output h, which is fed back through R.
         step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the new states.
-            It is pointwise: it may use + - * /, integer powers, numbers, and sigmoid, tanh, relu and exp from this module.
+            It is pointwise: it may use + - * /, integer powers, numbers, and sigmoid, tanh, relu and exp of this module.
         weights: weight vectors [H] that multiply unit by unit, such as peepholes.
 
     Raises:
