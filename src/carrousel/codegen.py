@@ -279,7 +279,8 @@ def keep(cell: Cell, t: Trace, backward: Step) -> tuple[list[Any], Step]:
             needed |= expr.free_symbols
         else:
             kept.append(y)
-    kept.sort(key=lambda y: _row_of(y, t))
+    rank = {name: k for k, row in enumerate(cell.rows) for name in (row, f"a_{row}")}
+    kept = sorted(reversed(kept), key=lambda y: rank.get(str(y), len(rank)))
     reads = _array("keep", kept) | _array("s", t.old) | _array("s_new", t.new) | _array("p", t.weights)
     return kept, Step(reads | backward.reads, again | backward.values, backward.stores)
 
