@@ -1,8 +1,8 @@
 """What all tests share: `--all`, the `grid` and `full` markers, hypothesis profiles, seeds and threads.
 
-`@pytest.mark.grid(cell=[...], size={...})` gives a test one argument for each axis. By default it runs few combinations,
-chosen so that every two choices meet at least once; with `--all`, every combination. `@pytest.mark.full` is a test that
-runs with `--all` only.
+`@pytest.mark.grid(cell=[...], size={...})` gives a test one argument for each axis. By default it runs few
+combinations, chosen so that every two choices meet at least once; with `--all`, every combination.
+`@pytest.mark.full` is a test that runs with `--all` only.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 import torch
 
-# Enough to have a race, and the same on every machine.
-THREADS = 2
+# The tests' tensors are too small to share out; tests about threads ask for more themselves.
+THREADS = 1
 
 # The same examples on each run, so that a red run is red again; `--all` draws new ones and prints how to repeat them.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
@@ -44,11 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers("grid"):
-        axes = [choices if isinstance(choices, dict) else {str(c): c for c in choices} for choices in marker.kwargs.values()]
+        axes = [named(choices) for choices in marker.kwargs.values()]
         choose = itertools.product if metafunc.config.getoption("--all") else all_pairs
         cases = list(choose(*axes))
         values = [[axis[name] for axis, name in zip(axes, case, strict=True)] for case in cases]
         metafunc.parametrize(list(marker.kwargs), values, ids=["-".join(case) for case in cases])
+
+
+def named(choices):
+    """The choices of an axis by name: a dict as it is, anything else by what it prints."""
+    return choices if isinstance(choices, dict) else {str(choice): choice for choice in choices}
 
 
 def all_pairs(*axes):

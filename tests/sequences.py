@@ -1,0 +1,140 @@
+"""One layer and direction of any cell: random weights, input and states, and a run of `scan` or `fused` on them.
+
+Letters: T time, B batch, I input, H hidden, P the width of h, N = sum of batch_sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from twins import Size, random, scalar_of
+
+from carrousel.cells import ALL, Cell
+from carrousel.scan import Weights
+
+CELLS = list(ALL)
+
+# Sizes that go wrong first; the names say why.
+SIZES = {
+    "H7_tail_only": Size(T=5, B=3, I=5, H=7),
+    "H17_vector_and_tail": Size(T=4, B=4, I=6, H=17),
+    "H1": Size(T=4, B=3, I=2, H=1),
+    "H16_exact": Size(T=5, B=6, I=8, H=16),
+    "H33_two_vectors_and_tail": Size(T=3, B=5, I=4, H=33),
+    "H130_many_tiles": Size(T=3, B=13, I=10, H=130),
+    "T1": Size(T=1, B=4, I=3, H=8),
+    "B1": Size(T=7, B=1, I=4, H=8),
+    "I1": Size(T=6, B=5, I=1, H=12),
+    "B7_one_row_beyond_a_tile": Size(T=5, B=7, I=3, H=20),
+    "I9_too_wide_for_the_step": Size(T=4, B=3, I=9, H=10),
+    "I28_and_T35": Size(T=35, B=2, I=28, H=9),
+    "all_ones": Size(T=1, B=1, I=1, H=1),
+}
+
+# Ways through time -> the arguments that ask for them; "packed" is turned into batch_sizes by make_sequence.
+WAYS = {
+    "plain": {},
+    "reverse": {"reverse": True},
+    "batch_first": {"batch_first": True},
+    "batch_first_reverse": {"batch_first": True, "reverse": True},
+    "packed": {"packed": True},
+    "packed_reverse": {"packed": True, "reverse": True},
+}
+
+
+@dataclass
+class Sequence:
+    """The arguments of `scan` and `fused`, tensors by name: x, each state by its name, and each weight by its name."""
+
+    cell: Cell
+    tensors: dict[str, Tensor]
+    options: dict = field(default_factory=dict)
+
+    def to(self, dtype: torch.dtype) -> Sequence:
+        return Sequence(self.cell, {name: t.to(dtype, copy=True) for name, t in self.tensors.items()}, self.options)
+
+    def requires_grad_(self, names: Iterable[str] | None = None) -> Sequence:
+        """Ask for the gradients of the tensors named, or of all."""
+        for name in self.tensors if names is None else names:
+            self.tensors[name].requires_grad_()
+        return self
+
+    def call(self, function: Callable, **changed: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`function` on these arguments, some of the tensors exchanged by name -> y, states."""
+        tensors = self.tensors | changed
+        states = tuple(tensors[name] for name in self.cell.states)
+        weights = Weights(*(tensors.get(weight_name(name)) for name in Weights._fields))
+        return function(self.cell, tensors["x"], states, weights, **self.options)
+
+
+class Shape(NamedTuple):
+    """Which optional weights a sequence has."""
+
+    bias: bool = True
+    projected: bool = False
+
+
+def weight_name(name: str) -> str:
+    """A weight's name among the tensors: no cell's state is called so."""
+    return f"weights.{name}"
+
+
+def make_sequence(cell: str, size: Size, way: str = "plain", shape: Shape | None = None) -> Sequence:
+    """A random sequence in float64 whose values float32 holds exactly."""
+    found, shape, (T, B, I, H) = ALL[cell], shape or Shape(), size
+    P = (H + 1) // 2 if shape.projected else H
+    options = dict(WAYS[way])
+    x = random((B, T, I) if options.get("batch_first") else (T, B, I))
+    if options.pop("packed", False):
+        lengths = torch.randint(1, T + 1, (B,)).sort(descending=True).values
+        lengths[0] = T
+        options["batch_sizes"] = torch.stack([(lengths > t).sum() for t in range(T)])
+        x = random((int(lengths.sum()), I))
+    states = {name: random((B, H if k else P)) for k, name in enumerate(found.states)}
+    return Sequence(found, {"x": x, **states, **make_weights(found, I, H, P, shape)}, options)
+
+
+def make_weights(cell: Cell, I: int, H: int, P: int, shape: Shape) -> dict[str, Tensor]:
+    rows_x, rows_h = len(cell.from_x) * H, len(cell.from_h) * H
+    shapes = {"W": (rows_x, I), "R": (rows_h, P)}
+    shapes |= {"b_x": (rows_x,), "b_h": (rows_h,)} if shape.bias else {}
+    shapes |= {"c": (len(cell.weights) * H,)} if cell.weights else {}
+    shapes |= {"P": (P, H)} if shape.projected else {}
+    return {weight_name(name): (random(s) / max(H, 2) ** 0.5).float().double() for name, s in shapes.items()}
+
+
+def reads_h(cell: Cell) -> bool:
+    """Whether the equations use h itself, as the GRU's do: such a cell's h cannot be projected to another width."""
+    number = torch.zeros(1)
+    states = [number.new_tensor([float("nan")]), *[number] * (len(cell.states) - 1)]
+    weights = ([number] * len(cell.weights),) if cell.weights else ()
+    return any(bool(new.isnan()) for new in cell.step([number] * len(cell.rows), states, *weights))
+
+
+def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Iterable[str] | None = None):
+    """Outputs, final states and the gradients of the tensors named (of all by default), by name."""
+    ready = sequence.to(dtype).requires_grad_(names)
+    y, states = ready.call(function)
+    outputs = {"y": y} | {f"final {name}": s for name, s in zip(sequence.cell.states, states, strict=True)}
+    scalar_of(outputs.values()).backward()
+    result = {name: t.detach() for name, t in outputs.items()}
+    return result | {f"grad of {name}": t.grad for name, t in ready.tensors.items() if t.requires_grad}
+
+
+def assert_same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    """Every number is the same to the last bit; NaN equals NaN."""
+    assert list(a) == list(b)
+    for name in a:
+        assert same_bits(a[name], b[name]), f"{name} differs by {(a[name] - b[name]).abs().max():.3g}"
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """One shape and one dtype, and all numbers equal; 0 and -0 are told apart, NaN equals NaN."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    same = (a == b) & (a.signbit() == b.signbit())
+    return bool((same | (a.isnan() & b.isnan())).all())
