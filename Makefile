@@ -1,0 +1,97 @@
+# The README's commands and the contributors'. All of them set up what they need in .venv, and may be repeated:
+# what is up to date is not done again. `make PYTHON=python3.12 test` uses another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+
+# PyTorch's index of CPU builds: on Linux the usual index has the CUDA build. Where this one is not reached, pip goes on
+# without it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \( -type d -o -name '*.py' -o -name '*.pyi' \
+             -o -name '*.[ch]pp' -o -name '*.cmake' -o -name CMakeLists.txt \)) CMakeLists.txt pyproject.toml
+CPP := $(shell find kernels bindings -name '*.[ch]pp')
+
+help:
+	@echo "make demo     train a language model on Python's standard library for a minute and a half, and let it write"
+	@echo "make test     the tests, C++ and Python"
+	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
+	@echo "make format   rewrite the files as make check wants them"
+	@echo "make bench    speed and memory beside torch.nn (minutes; leave the machine alone meanwhile)"
+	@echo "make clean    remove what these commands made"
+
+demo: $(VENV)/installed
+	$(BIN)/carrousel train text --stdlib --minutes 1.5 --out runs/demo
+	$(BIN)/carrousel sample runs/demo --prompt "def " --length 600 --temperature 0.7
+
+test: test-kernels test-python
+
+check: lint types sanitize test
+
+bench: $(VENV)/installed
+	$(BIN)/carrousel bench layers
+	$(BIN)/carrousel bench memory
+
+test-python: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev-tools
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+format: $(VENV)/dev-tools
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+types: $(VENV)/dev-tools
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# The kernels' own tests need no Python, only doctest; without it they are left out, in so many words.
+test-kernels: $(VENV)/build-tools
+	$(call kernel-tests,build/tests,)
+
+sanitize: $(VENV)/build-tools
+	$(call kernel-tests,build/sanitized,-DCARROUSEL_SANITIZE=ON)
+
+define kernel-tests
+@if echo '#include <doctest/doctest.h>' | $(CXX) -x c++ -fsyntax-only - 2>/dev/null; then \
+	PATH="$(abspath $(BIN)):$$PATH" && \
+	cmake -S . -B $(1) -G Ninja -DCARROUSEL_TESTS=ON -DCARROUSEL_EXTENSION=OFF $(2) \
+	      -DPython_EXECUTABLE="$(abspath $(BIN))/python" --log-level=WARNING && \
+	cmake --build $(1) && $(1)/kernels/tests/kernel_tests; \
+else \
+	echo "$@: the C++ tests are LEFT OUT, doctest is not there (on Debian: apt install doctest-dev)"; \
+fi
+endef
+
+# ---- what the commands stand on ----
+
+$(VENV)/torch: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "carrousel needs Python 3.10 or later: make PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv is missing (on Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing torch (a download of some 200 MB, the first time)"
+	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+# The builds are not isolated from .venv, so that CMake finds the same paths again and compiles only what has changed.
+$(VENV)/build-tools: pyproject.toml $(VENV)/torch
+	$(PIP) scikit-build-core nanobind sympy cmake ninja
+	@touch $@
+
+# Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
+$(VENV)/installed: $(PACKAGE) $(VENV)/build-tools
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation --check-build-dependencies '.[test]'
+	@touch $@
+
+$(VENV)/dev-tools: pyproject.toml | $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build
+
+.PHONY: help demo test check bench test-python test-kernels sanitize lint format types clean
