@@ -2,6 +2,10 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM, Recurrent
+
+__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "PeepholeLSTM", "Recurrent"]
+
 try:
     __version__ = version("carrousel")
 except PackageNotFoundError:  # run from a source tree that was never installed

@@ -1,0 +1,88 @@
+"""What torch.nn refuses, refused alike: the same exceptions, in torch's words where torch says what was wrong."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carrousel.cells import Cell
+
+
+def check_options(
+    input_size: Any, hidden_size: Any, num_layers: Any, bias: Any, batch_first: Any, dropout: Any, proj_size: Any
+) -> None:
+    """Raise what torch.nn's constructors raise, in their order; warn where dropout has no place to act."""
+    if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore
+        raise ValueError(
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+        )
+    if dropout > 0 and num_layers == 1:  # type: ignore
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+            f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+            stacklevel=4,  # above this function: Parameters.__init__, LSTM.__init__, the line that makes the layer
+        )
+    _check_type("bias", bias, bool)
+    _check_type("batch_first", batch_first, bool)
+    for name, size in {"input_size": input_size, "hidden_size": hidden_size}.items():
+        _check_type(name, size, int)
+        _check_positive(name, size)
+    _check_positive("num_layers", num_layers)
+    if proj_size < 0:
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
+    if proj_size >= hidden_size:
+        raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def _check_type(name: str, value: Any, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} should be of type {expected.__name__}, got: {type(value).__name__}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} must be greater than zero")
+
+
+def check_no_projection(arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Refuse proj_size for GRU and RNN: by keyword, or other than 0 as the eighth argument, where torch.nn has it.
+
+    torch.nn makes such a layer when the size comes by position, but never runs it; here it is not made.
+    """
+    if "proj_size" in options or (len(arguments) > 7 and isinstance(arguments[7], int) and arguments[7] > 0):
+        raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+
+def check_state_dims(cell: Cell, hx: Any, dims: int) -> None:
+    """hx, as it came from the caller, has as many dimensions as the input: 3, or 2 without a batch."""
+    found = [hx[k].dim() for k in range(len(cell.states))] if len(cell.states) > 1 else [hx.dim()]
+    if found.count(dims) == len(found):
+        return
+    form = "batched 3-D" if dims == 3 else "unbatched 2-D"
+    names = " and ".join(f"{state}x" for state in cell.states) if len(found) > 1 else "hx"
+    got = f"({', '.join(f'{d}-D' for d in found)}) tensors" if len(found) > 1 else f"{found[0]}-D tensor"
+    raise RuntimeError(f"For {form} input, {names} should also be {dims}-D but got {got}")
+
+
+def check_states_belong(x: Tensor, states: tuple[Tensor, ...]) -> None:
+    """The states have the device of x and, but for autocast, its dtype."""
+    for state in states:
+        check_same_device("hidden", x, state)
+        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise RuntimeError(
+                f"Input and hidden tensors are not the same dtype, found input tensor with {x.dtype} and hidden tensor "
+                f"with {state.dtype}: convert hx with .to({x.dtype})"
+            )
+
+
+def check_same_device(kind: str, x: Tensor, other: Tensor) -> None:
+    """x and a weight (kind "parameter") or a state (kind "hidden") are on one device."""
+    if x.device != other.device:
+        raise RuntimeError(
+            f"Input and {kind} tensors are not at the same device, found input tensor at {x.device} and {kind} tensor "
+            f"at {other.device}"
+        )

@@ -1,0 +1,168 @@
+"""LSTM, GRU and RNN in the place of torch.nn's; and cells that torch has not, with the same arguments.
+
+Letters: H hidden units, P the width of h (H, or proj_size), L layers, D directions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, overload
+
+import torch
+from torch import Tensor
+
+from carrousel.cells import ALL, Cell
+from carrousel.layers.checks import check_no_projection
+from carrousel.layers.recurrent import Recurrent
+
+
+class LongShortTermMemory(Recurrent[tuple[Tensor, Tensor]]):
+    """What the LSTMs share: two states, and torch.nn.LSTM's arguments. They differ in their cell."""
+
+    CELL: ClassVar[Cell]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
+        super().__init__(self.CELL, input_size, hidden_size, *options)
+
+
+class LSTM(LongShortTermMemory):
+    """Long short-term memory in the place of torch.nn.LSTM: its arguments, parameters, numbers and errors.
+
+    hx is (h [L*D, B, P], c [L*D, B, H]); the blocks of the weights are i f g o. Arguments, shapes and what is raised:
+    `Recurrent`. Equations and paper: `carrousel.cells.lstm`.
+    """
+
+    CELL = ALL["lstm"]
+
+
+class PeepholeLSTM(LongShortTermMemory):
+    """LSTM whose gates see the internal state, with torch.nn.LSTM's arguments and its parameters.
+
+    hx is (h [L*D, B, P], c [L*D, B, H]); the blocks of the weights are i f g o. After each layer's weights with torch's
+    names stands weight_ch_l{k} [3*H], the peepholes of i f o. Arguments, shapes and what is raised: `Recurrent`.
+    Equations and paper: `carrousel.cells.peephole`.
+    """
+
+    CELL = ALL["peephole"]
+
+
+class LSTM1997(LongShortTermMemory):
+    """The LSTM of 1997, which never forgets, with torch.nn.LSTM's arguments.
+
+    hx is (h [L*D, B, P], c [L*D, B, H]); the weights have three blocks, i g o: weight_ih_l{k} [3*H, I]. Arguments,
+    shapes and what is raised: `Recurrent`. Equations and paper: `carrousel.cells.lstm1997`.
+    """
+
+    CELL = ALL["lstm1997"]
+
+
+class GRU(Recurrent[Tensor]):
+    """Gated recurrent unit in the place of torch.nn.GRU: its arguments, parameters, numbers and errors.
+
+    hx is h [L*D, B, H]; the blocks of the weights are r z n. Arguments, shapes and what is raised: `Recurrent`, but for
+    proj_size, which is refused. Equations and paper: `carrousel.cells.gru`.
+    """
+
+    @overload
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: Literal[0],  # torch.nn.GRU has this place, and nothing to put there
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        /,
+    ) -> None: ...
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_no_projection(args, kwargs)
+        super().__init__(ALL["gru"], *args, **kwargs)
+
+
+class RNN(Recurrent[Tensor]):
+    """Elman's network in the place of torch.nn.RNN: its arguments, parameters, numbers and errors.
+
+    hx is h [L*D, B, H]. The fourth argument is `nonlinearity`, "tanh" (default) or "relu"; the others, shapes and what
+    is raised: `Recurrent`, but for proj_size, which is refused. Equations and paper: `carrousel.cells.elman`.
+
+    Raises:
+        ValueError: another nonlinearity, besides what `Recurrent` raises.
+    """
+
+    @overload
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        nonlinearity: str,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: Literal[0],  # torch.nn.RNN has this place, and nothing to put there
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        /,
+    ) -> None: ...
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # By position it is taken out of the others; given twice, it is left among the keywords, where nothing takes it.
+        nonlinearity = args[3] if len(args) > 3 else kwargs.pop("nonlinearity", "tanh")
+        args = args[:3] + args[4:]
+        check_no_projection(args, kwargs)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(ALL[f"rnn_{nonlinearity}"], *args, **kwargs)
+        self.nonlinearity = nonlinearity
+
+    def _wrong_dims(self, dims: int) -> str:
+        return super()._wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words

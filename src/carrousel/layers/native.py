@@ -1,0 +1,87 @@
+"""torch's own recurrent functions (on a GPU: cuDNN's), and which inputs go to them.
+
+Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import _VF, Tensor  # type: ignore
+from torch.backends.cudnn.rnn import get_cudnn_mode
+
+from carrousel.cells import ALL, Cell
+from carrousel.fused import has_kernel
+
+if TYPE_CHECKING:
+    from carrousel.layers.parameters import Parameters
+
+# The cells that torch has, and its function for a whole stack of layers of each.
+FUNCTIONS = {"lstm": _VF.lstm, "gru": _VF.gru, "rnn_tanh": _VF.rnn_tanh, "rnn_relu": _VF.rnn_relu}
+
+
+def is_standard(cell: Cell) -> bool:
+    """Whether torch computes this very cell: one of somebody's own may bear the name of one of torch's."""
+    return cell.name in FUNCTIONS and cell == ALL[cell.name]
+
+
+def belongs_to_torch(standard: bool, cell: Cell, x: Tensor) -> bool:
+    """Whether torch's own function computes a layer for x, rather than our kernel or `scan`.
+
+    It does for the cells that torch has, where we have no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
+    complex numbers; on a machine that could not compile the kernels), and under autocast, which has rules of its own for
+    each of torch's functions.
+    """
+    return standard and (not has_kernel(cell, x) or torch.is_autocast_enabled("cpu"))
+
+
+def run_torch(
+    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], batch_sizes: Tensor | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """All layers by torch's own function.
+
+    Args:
+        layer: whose cell is standard.
+        x: [T, B, I], [B, T, I] if the layer is batch_first, or packed [N, I] with `batch_sizes`.
+        states: the first [L*D, B, P], the others [L*D, B, H].
+        batch_sizes: rows of the batch at each step [T] of packed data.
+
+    Returns:
+        y as x with D*P in the last place, and the final states as `states`.
+    """
+    hx = states if len(states) > 1 else states[0]
+    weights = layer._flat_weights
+    options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))
+    function = FUNCTIONS[layer.cell.name]
+    if batch_sizes is None:
+        y, *finals = function(x, hx, weights, *options, layer.batch_first)
+    else:
+        y, *finals = function(x, batch_sizes, hx, weights, *options)
+    return y, tuple(finals)
+
+
+def flatten_for_cudnn(layer: Parameters, weights: list[Tensor]) -> None:
+    """Move the weights of a layer into one block of GPU memory, in cuDNN's order; they keep their values.
+
+    Where they lie apart, cuDNN copies them into such a block at each call, and torch warns of it. Nothing is done where
+    cuDNN does not take them, or where two of them share memory.
+    """
+    if not all(isinstance(w, Tensor) and w.is_cuda and w.dtype == weights[0].dtype for w in weights):
+        return
+    if not all(torch.backends.cudnn.is_acceptable(w) for w in weights) or not torch._use_cudnn_rnn_flatten_weight():
+        return
+    if len({w.data_ptr() for w in weights}) < len(weights):
+        return
+    with torch.cuda.device_of(weights[0]), torch.no_grad():
+        torch._cudnn_rnn_flatten_weight(
+            weights,
+            len(layer.all_weights[0]),
+            layer.input_size,
+            get_cudnn_mode(layer.mode),
+            layer.hidden_size,
+            layer.proj_size,
+            layer.num_layers,
+            layer.batch_first,
+            bool(layer.bidirectional),
+        )

@@ -1,0 +1,136 @@
+"""The options and parameters of a recurrent layer: named, shaped, ordered and drawn as torch.nn does, then our own.
+
+Letters: I input, H hidden units, P the width of h (H, or proj_size), L layers, D directions. A cell's `from_x` is the
+order of the blocks of H rows in weight_ih and bias_ih, its `from_h` of those in weight_hh and bias_hh, its `weights` of
+those in weight_ch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from carrousel.cells import Cell
+from carrousel.layers.checks import check_options
+from carrousel.layers.native import flatten_for_cudnn, is_standard
+from carrousel.scan import Weights
+
+# What parameters are called before their layer and direction, in the order of the fields of Weights.
+FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
+
+# The options that repr shows where they are not these.
+USUAL = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
+
+
+def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of one layer's weights in one direction, fed with I numbers and H units wide.
+
+    In the order of state_dict and of the random numbers that fill them.
+    """
+    x_rows, h_rows = len(cell.from_x) * H, len(cell.from_h) * H
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (x_rows, I), "weight_hh": (h_rows, proj_size or H)}
+    if bias:
+        shapes |= {"bias_ih": (x_rows,), "bias_hh": (h_rows,)}
+    if proj_size:
+        shapes["weight_hr"] = (proj_size, H)
+    if cell.weights:
+        shapes["weight_ch"] = (len(cell.weights) * H,)
+    return shapes
+
+
+class Parameters(nn.Module):
+    """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        self._standard = is_standard(cell)
+        self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
+        places = num_layers * (2 if bidirectional else 1)
+        self._state_sizes = [(places, H) for H in (proj_size or hidden_size, *[hidden_size] * (len(cell.states) - 1))]
+        self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
+        self._fields: list[list[tuple[str, ...]]] = []  # [L][D], names in the order of Weights, "" for none
+        for layer in range(num_layers):
+            self._make_layer(layer, device, dtype)
+        self.flatten_parameters()
+        self.reset_parameters()
+
+    def _make_layer(self, layer: int, device: Any, dtype: torch.dtype | None) -> None:
+        suffixes = (f"_l{layer}", f"_l{layer}_reverse") if self.bidirectional else (f"_l{layer}",)
+        width = len(suffixes) * (self.proj_size or self.hidden_size) if layer else self.input_size
+        shapes = shapes_of(self.cell, width, self.hidden_size, self.bias, self.proj_size)
+        for suffix in suffixes:
+            for name, shape in shapes.items():
+                setattr(self, name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+            self._all_weights.append([name + suffix for name in shapes])
+        self._fields.append([tuple(name + suffix if name in shapes else "" for name in FIELDS) for suffix in suffixes])
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in their order."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Move the weights into one block of GPU memory where cuDNN serves this layer; elsewhere, do nothing."""
+        if self._standard:
+            flatten_for_cudnn(self, self._flat_weights)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """What .to, .cuda, .double and the like go through: parameters that have moved lie apart again."""
+        module = super()._apply(fn, recurse)
+        self.flatten_parameters()
+        return module
+
+    @property
+    def mode(self) -> str:
+        """torch.nn's name for the cell: LSTM, GRU, RNN_TANH, RNN_RELU; and alike for cells that torch has not."""
+        return self.cell.name.upper()
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer and direction [L*D], in their order."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        return [weight for weights in self.all_weights for weight in weights]
+
+    def _weights(self, names: tuple[str, ...]) -> Weights:
+        """The weights of one layer and direction, as they are now.
+
+        Never kept: functional_call, weight_norm, pruning and parametrisations put other tensors in their place. What is
+        no parameter any more is an attribute; what is one is found in a tenth of the time that nn.Module's getattr takes.
+        """
+        at = self._parameters
+        return Weights(*[(at[name] if name in at else getattr(self, name)) if name else None for name in names])
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets of repr: the sizes, and each option that is not the default."""
+        options = [f"{name}={getattr(self, name)}" for name, usual in USUAL.items() if getattr(self, name) != usual]
+        return ", ".join([f"{self.input_size}", f"{self.hidden_size}", *options])
