@@ -1,4 +1,4 @@
-"""The contract of `torch.nn`'s layers around their numbers: construction, names, weights, copies, types, what they print."""
+"""The contract of `torch.nn`'s layers around their numbers: construction, names, weights, copies, types, printing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,144 @@
+"""torch.compile(fullgraph=True) takes kernels and layers; the custom ops keep torch.library's rules (opcheck)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sequences import CELLS, WAYS, make_sequence, run
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from twins import Size, assert_equal_to_1e10, make_example
+from twins import run as run_layer
+
+import carrousel
+from carrousel.fused import OPS, fused
+
+SIZE = Size(T=3, B=4, I=5, H=6)
+LAYERS = {
+    "LSTM": lambda: carrousel.LSTM(5, 6, num_layers=2, bidirectional=True),
+    "LSTM_projected": lambda: carrousel.LSTM(5, 6, proj_size=2, batch_first=True),
+    "GRU": lambda: carrousel.GRU(5, 6, batch_first=True),
+    "RNN": lambda: carrousel.RNN(5, 6, nonlinearity="relu", bias=False),
+    "PeepholeLSTM": lambda: carrousel.PeepholeLSTM(5, 6, bidirectional=True),
+    "LSTM1997": lambda: carrousel.LSTM1997(5, 6),
+}
+
+
+needs_ops = pytest.mark.skipif(not OPS, reason="built without kernels: there are no custom ops")
+# Without our ops the graph holds scan's loop, whose number of turns is data that a graph cannot hold when packed.
+TRACEABLE = [way for way in WAYS if OPS or "packed" not in way]
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_before():
+    """Each test compiles for itself: recompilations are counted, and limited, per function."""
+    torch.compiler.reset()
+
+
+def compiled(backend="aot_eager"):
+    """`fused`, compiled as one graph. aot_eager traces forward and backward and leaves out the C++ compiler."""
+    return torch.compile(fused, fullgraph=True, backend=backend)
+
+
+@pytest.mark.grid(cell=CELLS, way=TRACEABLE, dtype=[torch.float32, torch.float64])
+def test_compiled_kernels_give_the_same(cell, way, dtype):
+    sequence = make_sequence(cell, SIZE, way)
+    got, expected = run(compiled(), sequence, dtype), run(fused, sequence, dtype)
+    assert_equal_to_1e10(got, expected)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_compiled_layers_give_the_same(layer):
+    made = LAYERS[layer]().double()
+    example = make_example(made, SIZE)
+    expected = run_layer(made, example)
+    made.compile(fullgraph=True, backend="aot_eager")
+    assert_equal_to_1e10(run_layer(made, example), expected)
+
+
+def test_compiled_by_inductor():
+    """The default backend, which writes and compiles C++ around our ops, in a model with layers before and after."""
+    model = torch.nn.Sequential(torch.nn.Linear(5, 5), carrousel.LSTM(5, 6)).double()
+    fast = torch.compile(model, fullgraph=True)
+    results = []
+    for function in (model, fast):
+        model.zero_grad()
+        y, (h, c) = function(torch.ones(3, 4, 5, dtype=torch.float64))
+        (torch.tanh(y).sum() + h.sum() + c.square().sum()).backward()
+        results.append({"y": y.detach()} | {name: p.grad.clone() for name, p in model.named_parameters()})
+    assert_equal_to_1e10(*results)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_compiled_without_gradients(layer):
+    made = LAYERS[layer]()
+    x = torch.randn(3, 4, 5)
+    with torch.no_grad():
+        expected = made(x)[0]
+        assert torch.equal(torch.compile(made, fullgraph=True, backend="aot_eager")(x)[0], expected)
+
+
+@needs_ops
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_graph_for_other_sizes(cell):
+    """dynamic=True: after T and B have changed once, one graph serves whatever comes."""
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    function = torch.compile(fused, fullgraph=True, dynamic=True, backend=counter)
+    for size in (SIZE, SIZE._replace(T=7, B=3), SIZE._replace(T=9, B=5), SIZE._replace(T=4, B=8)):
+        torch.manual_seed(0)
+        sequence = make_sequence(cell, size)
+        assert_equal_to_1e10(run(function, sequence, torch.float64), run(fused, sequence, torch.float64))
+    assert counter.frame_count <= 2
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_export(layer):
+    """torch.export: a layer as a graph, run again, gives the same."""
+    made, x = LAYERS[layer]().eval(), torch.randn(3, 4, 5)
+    program = torch.export.export(made, (x,))
+    torch.testing.assert_close(program.module()(x)[0], made(x)[0], rtol=0, atol=1e-6)
+
+
+class Recorder(TorchDispatchMode):
+    """Keeps the arguments with which our ops are called: examples for opcheck, without a second list of signatures."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == "carrousel":
+            self.calls.append((func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def calls_of(cell, way, dtype):
+    """Every call of our ops in a forward and a backward pass: (op, arguments, keyword arguments)."""
+    with Recorder() as recorder:
+        run(fused, make_sequence(cell, SIZE, way), dtype)
+    return recorder.calls
+
+
+def detached(arguments, wants_grad):
+    """Fresh tensors of the same numbers; those with a fraction ask for gradients if wanted."""
+    return tree_map_only(
+        torch.Tensor, lambda t: t.detach().clone().requires_grad_(wants_grad and t.is_floating_point()), arguments
+    )
+
+
+@needs_ops
+@pytest.mark.grid(cell=CELLS, way=list(WAYS), dtype=[torch.float32, torch.float64])
+def test_opcheck(cell, way, dtype):
+    """Schema, fake tensors, autograd registration and ahead-of-time tracing of each op as it is really called."""
+    calls = calls_of(cell, way, dtype)
+    assert calls, "fused called no op of ours"
+    for position, (op, args, kwargs) in enumerate(calls):
+        first = position == 0  # the forward op: the one that autograd knows
+        torch.library.opcheck(op, *detached((args, kwargs), first))
+
+
+@needs_ops
+def test_every_op_is_called_by_some_cell():
+    """So that the check above has seen them all."""
+    seen = {op.name() for cell in CELLS for way in WAYS for op, _, _ in calls_of(cell, way, torch.float32)}
+    assert {name.split("::")[-1] for name in seen} == {str(name).split("::")[-1].split(".")[-1] for name in OPS}
