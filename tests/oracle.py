@@ -1,0 +1,104 @@
+"""The cells once more, from the papers, in float64 numpy: one sequence, one step, one gate at a time.
+
+Shares no code with the library, and no trick: no joined products, no batch, no masks. Letters as in the papers. Weights
+by name, k blocks of H rows: W [k*H, I], R [k*H, P], b_x and b_h [k*H], c [p*H] for p peepholes, P [P, H].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def run(cell, x, states, weights):
+    """A cell over one sequence: x [T, I], states [P] or [H] each -> y [T, P], states."""
+    y = []
+    for x_t in x:
+        states = STEPS[cell](x_t, states, weights)
+        y.append(states[0])
+    return np.array(y), states
+
+
+def run_batch(cell, x, states, weights, lengths=None, reverse=False):
+    """Each row of a batch alone: x [T, B, I], states [B, ...] -> y [T, B, P], zero after a row's end, and states."""
+    T, B, _ = x.shape
+    rows = []
+    for b in range(B):
+        own = x[: T if lengths is None else lengths[b], b]
+        y, last = run(cell, own[::-1] if reverse else own, [s[b] for s in states], weights)
+        y = y[::-1] if reverse else y
+        rows.append((np.concatenate([y, np.zeros((T - len(y), y.shape[1]))]), last))
+    return np.stack([y for y, _ in rows], axis=1), [np.stack(s) for s in zip(*(last for _, last in rows), strict=True)]
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def net_x(weights, blocks, x):
+    """W x + b_x, one vector [H] for each block."""
+    H = len(weights["W"]) // blocks
+    bias = weights.get("b_x", np.zeros(blocks * H))
+    return [weights["W"][k * H : (k + 1) * H] @ x + bias[k * H : (k + 1) * H] for k in range(blocks)]
+
+
+def net_h(weights, blocks, h):
+    """R h + b_h, one vector [H] for each block."""
+    H = len(weights["R"]) // blocks
+    bias = weights.get("b_h", np.zeros(blocks * H))
+    return [weights["R"][k * H : (k + 1) * H] @ h + bias[k * H : (k + 1) * H] for k in range(blocks)]
+
+
+def net(weights, blocks, x, h):
+    return [a + b for a, b in zip(net_x(weights, blocks, x), net_h(weights, blocks, h), strict=True)]
+
+
+def projected(weights, h):
+    """Sak 2014: r = W_r m."""
+    return weights["P"] @ h if "P" in weights else h
+
+
+def lstm(x, states, weights):
+    """Gers 2000, equations 1 to 6 without blocks of several cells: i, f, g, o."""
+    h, c = states
+    net_i, net_f, net_g, net_o = net(weights, 4, x, h)
+    c = c * sigma(net_f) + sigma(net_i) * np.tanh(net_g)
+    return projected(weights, np.tanh(c) * sigma(net_o)), c
+
+
+def peephole(x, states, weights):
+    """Gers 2002: the input and forget gates see the old state, the output gate the new one."""
+    h, c = states
+    net_i, net_f, net_g, net_o = net(weights, 4, x, h)
+    w_ic, w_fc, w_oc = np.split(weights["c"], 3)
+    c_new = sigma(net_f + w_fc * c) * c + sigma(net_i + w_ic * c) * np.tanh(net_g)
+    return projected(weights, sigma(net_o + w_oc * c_new) * np.tanh(c_new)), c_new
+
+
+def lstm1997(x, states, weights):
+    """Hochreiter & Schmidhuber 1997, appendix A.1: g(x) = 4/(1+e^-x) - 2, h(x) = 2/(1+e^-x) - 1; in, c, out."""
+    y, s = states
+    net_in, net_c, net_out = net(weights, 3, x, y)
+    s = s + sigma(net_in) * (4 / (1 + np.exp(-net_c)) - 2)
+    return projected(weights, sigma(net_out) * (2 / (1 + np.exp(-s)) - 1)), s
+
+
+def gru(x, states, weights):
+    """Cho 2014 with the reset gate after the product, as cuDNN's and torch's manuals have it: r, z, n."""
+    (h,) = states
+    x_r, x_z, x_n = net_x(weights, 3, x)
+    h_r, h_z, h_n = net_h(weights, 3, h)
+    r, z = sigma(x_r + h_r), sigma(x_z + h_z)
+    return ((1 - z) * np.tanh(x_n + r * h_n) + z * h,)
+
+
+def rnn_tanh(x, states, weights):
+    """Elman 1990, with tanh."""
+    return (projected(weights, np.tanh(net(weights, 1, x, states[0])[0])),)
+
+
+def rnn_relu(x, states, weights):
+    """Elman 1990, with max(x, 0)."""
+    return (projected(weights, np.maximum(net(weights, 1, x, states[0])[0], 0)),)
+
+
+STEPS = {step.__name__: step for step in (lstm, peephole, lstm1997, gru, rnn_tanh, rnn_relu)}
