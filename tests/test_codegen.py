@@ -140,6 +140,8 @@ inline Counted exp(Counted x) { return {std::exp(x.v)}; }
 inline Counted relu(Counted x) { return {x.v > 0 ? x.v : 0}; }
 inline Counted step_of(Counted x) { return {x.v > 0 ? 1.0 : 0.0}; }
 }  // namespace carrousel
+#define CARROUSEL_TARGET generic
+#define CARROUSEL_INLINE inline
 #include "all.hpp"
 using carrousel::Counted;
 
@@ -178,13 +180,13 @@ void run_in_place(int n, Counted* a, Counted* s, const Counted* p, Counted* ds_n
 #define STEP(c) \
   extern "C" void c##_run(int n, Counted* a, Counted* s, Counted* p, Counted* ds_new, Counted* s_new, Counted* da, \
                           Counted* ds, Counted* dp) { \
-    run<carrousel::cells::c>(n, a, s, p, ds_new, s_new, da, ds, dp); \
+    run<carrousel::generic::cells::c>(n, a, s, p, ds_new, s_new, da, ds, dp); \
   } \
   extern "C" void c##_in_place(int n, Counted* a, Counted* s, Counted* p, Counted* ds_new, Counted* dp) { \
-    run_in_place<carrousel::cells::c>(n, a, s, p, ds_new, dp); \
+    run_in_place<carrousel::generic::cells::c>(n, a, s, p, ds_new, dp); \
   } \
   extern "C" void c##_facts(int* facts) { \
-    using C = carrousel::cells::c; \
+    using C = carrousel::generic::cells::c; \
     const int counts[] = {C::rows, C::x_first, C::x_rows, C::h_first, C::h_rows, C::states, C::weights, C::kept}; \
     std::copy(counts, counts + 8, facts); \
     std::copy(C::x_order, C::x_order + C::x_rows, facts + 8); \

@@ -56,7 +56,8 @@ HEADER = """\
 // V is a number or a vector of numbers, with + - * / and unary minus, and with these declared in namespace carrousel
 // before this file is included: broadcast<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
 // and for cells that use it exp(V). Each pointer is to one V for each name below. Both functions load all they need
-// before they store anything: outputs may lie on inputs.
+// before they store anything: outputs may lie on inputs. The macros CARROUSEL_TARGET (a namespace for each instruction
+// set, or the linker would keep one set's functions for all) and CARROUSEL_INLINE come from the includer as well.
 //   a     [rows]     pre-activations: {rows}
 //   s     [states]   the states before the step: {states};  s_new after it
 //   p     [weights]  one weight for each unit: {weights}
@@ -64,7 +65,7 @@ HEADER = """\
 //   d...             gradients of the loss; ds through this step only, not through R; dp this step's share
 #pragma once
 
-namespace carrousel::cells {{
+namespace carrousel::CARROUSEL_TARGET::cells {{
 
 struct {name} {{
   static constexpr const char* name = "{name}";
@@ -74,7 +75,7 @@ struct {name} {{
 {functions}
 }};
 
-}}  // namespace carrousel::cells
+}}  // namespace carrousel::CARROUSEL_TARGET::cells
 """
 
 
@@ -151,7 +152,7 @@ def _function(name: str, inputs: str, outputs: str, steps: Steps) -> str:
     lines = [
         f"// {_operations(body)} operations",
         "template <class V>",
-        f"static inline void {name}({', '.join(parameters)}) {{",
+        f"static CARROUSEL_INLINE void {name}({', '.join(parameters)}) {{",
         *(f"  {line}" for line in body),
         "}",
     ]

@@ -1,0 +1,116 @@
+// carrousel._kernels: the kernels behind Python. Pointers and sizes come in as integers from carrousel.fused, which owns and has
+// checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "carrousel/sequence.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using carrousel::Gradients;
+using carrousel::Kernel;
+using carrousel::Sequence;
+using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
+
+namespace {
+
+template <class F>
+F* at(Address address) {
+  return reinterpret_cast<F*>(address);
+}
+
+template <class F>
+void fill(F* (&to)[carrousel::max_states], nb::tuple from) {
+  if (from.size() > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has at most 4 states");
+  for (size_t k = 0; k < from.size(); ++k) to[k] = at<F>(nb::cast<Address>(from[k]));
+}
+
+template <class F>
+const Kernel<F>& kernel(const char* cell) {
+  const Kernel<F>* found = carrousel::find<F>(cell);
+  if (!found) throw std::invalid_argument(std::string("no kernel for the cell '") + cell + "'");
+  return *found;
+}
+
+// sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads
+// inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection
+// outputs: y, kept, unprojected
+template <class F>
+Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple final, nb::tuple history) {
+  Sequence<F> q;
+  const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
+  const auto input = [&](int k) { return nb::cast<Address>(inputs[k]); };
+  const auto output = [&](int k) { return at<F>(nb::cast<Address>(outputs[k])); };
+  q.rows = {size(0), size(1), size(2), size(3), at<int64_t>(input(0)), size(4) != 0};
+  q.I = size(5), q.H = size(6), q.P = size(7), q.ld_y = size(8), q.threads = int(size(9));
+  q.x = at<F>(input(1)), q.W = at<F>(input(2)), q.R = at<F>(input(3)), q.b_x = at<F>(input(4)), q.b_h = at<F>(input(5));
+  q.per_unit = at<F>(input(6)), q.projection = at<F>(input(7));
+  q.y = output(0), q.kept = output(1), q.unprojected = output(2);
+  fill(q.initial, initial);
+  fill(q.final, final);
+  fill(q.history, history);
+  return q;
+}
+
+template <class F>
+void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple final,
+             nb::tuple history) {
+  const Kernel<F>& k = kernel<F>(cell);
+  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, final, history);
+  nb::gil_scoped_release released;
+  k.forward(q);
+}
+
+// d_outputs: dy, ld_dy; gradients: dx, dW, dR, db_x, db_h, d_per_unit, d_projection
+template <class F>
+void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple history,
+              nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial) {
+  const Kernel<F>& k = kernel<F>(cell);
+  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, nb::tuple(), history);
+  const auto gradient = [&](int i) { return at<F>(nb::cast<Address>(gradients[i])); };
+  Gradients<F> d;
+  d.dy = at<F>(nb::cast<Address>(d_outputs[0])), d.ld_dy = nb::cast<int64_t>(d_outputs[1]);
+  d.dx = gradient(0), d.dW = gradient(1), d.dR = gradient(2), d.db_x = gradient(3), d.db_h = gradient(4);
+  d.d_per_unit = gradient(5), d.d_projection = gradient(6);
+  fill(d.d_final, d_final);
+  fill(d.d_initial, d_initial);
+  nb::gil_scoped_release released;
+  k.backward(q, d);
+}
+
+template <class F>
+nb::object describe(const char* cell) {
+  const Kernel<F>* k = carrousel::find<F>(cell);
+  if (!k) return nb::none();
+  nb::list history;
+  for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
+  return nb::make_tuple(k->states, nb::tuple(history));
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const char* const* name = carrousel::instruction_sets(); *name; ++name) names.push_back(*name);
+  return names;
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+  m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
+  m.def("forward_float32", forward<float>);
+  m.def("forward_float64", forward<double>);
+  m.def("backward_float32", backward<float>);
+  m.def("backward_float64", backward<double>);
+  m.def("describe", describe<float>, "cell"_a, "(number of states, which of them backward reads), or None without a kernel");
+  m.def(
+      "kept_size", [](const char* cell, int64_t H, bool single) { return single ? kernel<float>(cell).kept_size(H) : kernel<double>(cell).kept_size(H); },
+      "cell"_a, "H"_a, "single"_a);
+  m.def("instruction_set", carrousel::instruction_set);
+  m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
+  m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
+}

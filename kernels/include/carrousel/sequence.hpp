@@ -1,0 +1,85 @@
+// One recurrent layer in one direction over a whole sequence, forward and backward. This is the library's whole interface; it knows
+// no Python and no torch. README.md in kernels/ explains the notation and the memory layout.
+//
+// Letters: T steps, B rows of the batch, I inputs, H units, P width of the output (H, or the projection's). N = the number of
+// (step, row) pairs: T * B, or fewer when the sequences are packed.
+//
+// Every array belongs to the caller, is row-major and contiguous unless a stride stands beside it, and must not overlap an array that
+// is written. A pointer said to be optional may be null.
+#pragma once
+#include <cstdint>
+
+namespace carrousel {
+
+inline constexpr int max_states = 4;
+
+// Where the pair (step t, row b) lies among the N rows of x, y and the histories.
+struct Rows {
+  int64_t T = 0, B = 0;
+  int64_t step_stride = 0, row_stride = 0;  // dense: row = t * step_stride + b * row_stride
+  const int64_t* batch_sizes = nullptr;     // packed: [T], non-increasing; step t has rows 0 .. batch_sizes[t] - 1, one after another
+  bool reverse = false;                     // steps are taken from the last to the first; packed: from each row's own last
+};
+
+template <class F>
+struct Sequence {
+  Rows rows;
+  int64_t I = 0, H = 0, P = 0;
+  int threads = 1;
+
+  const F* x = nullptr;                    // [N, I]
+  const F* W = nullptr;                    // [x_rows * H, I]
+  const F* R = nullptr;                    // [h_rows * H, P]
+  const F* b_x = nullptr;                  // [x_rows * H]     optional
+  const F* b_h = nullptr;                  // [h_rows * H]     optional
+  const F* per_unit = nullptr;             // [weights * H]    peepholes; null only for cells without
+  const F* projection = nullptr;           // [P, H]           optional
+  const F* initial[max_states] = {};       // [B, P] for the first state, [B, H] for the others; null means zero
+
+  F* y = nullptr;                          // [N, P], row stride ld_y: the first state at every step
+  int64_t ld_y = 0;
+  F* final[max_states] = {};               // as initial. forward writes it
+  // What backward needs; all null when no gradient is wanted.
+  F* kept = nullptr;                       // [N, kept_size(cell, H)]  in the kernel's own order
+  F* history[max_states] = {};             // [N, H] every state but the first, at every step
+  F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
+};
+
+template <class F>
+struct Gradients {
+  const F* dy = nullptr;                   // [N, P], row stride ld_dy   optional
+  int64_t ld_dy = 0;
+  const F* d_final[max_states] = {};       // as Sequence::final         optional
+  F* dx = nullptr;                         // [N, I]                     optional: not computed when null; so are all the others
+  F* d_initial[max_states] = {};           // as Sequence::initial
+  F* dW = nullptr;                         // as W
+  F* dR = nullptr;                         // as R
+  F* db_x = nullptr;                       // as b_x
+  F* db_h = nullptr;                       // as b_h
+  F* d_per_unit = nullptr;                 // as per_unit
+  F* d_projection = nullptr;               // as projection
+};
+
+// A cell in one precision, compiled for one instruction set.
+template <class F>
+struct Kernel {
+  const char* cell;
+  int states, x_rows, h_rows, weights;
+  bool history[max_states];                                             // which states backward reads
+  int64_t (*kept_size)(int64_t H);                                      // elements of `kept` for each of the N rows
+  void (*forward)(const Sequence<F>&);
+  void (*backward)(const Sequence<F>&, const Gradients<F>&);            // `final` of Sequence is not read
+};
+
+// The kernel of that name for the instruction set in force, or null.
+template <class F>
+const Kernel<F>* find(const char* cell);
+
+// "baseline", "avx2", "avx512" or "neon": the best the machine has, or what CARROUSEL_ISA or use_instruction_set() asked for.
+const char* instruction_set();
+// False, and nothing changes, when the machine or the build does not have it.
+bool use_instruction_set(const char* name);
+// Those this machine can run, best first; ends with null.
+const char* const* instruction_sets();
+
+}  // namespace carrousel

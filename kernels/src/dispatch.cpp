@@ -1,0 +1,92 @@
+// Which instruction set runs: the best the machine has, unless CARROUSEL_ISA or use_instruction_set() says otherwise.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "target.hpp"
+
+namespace carrousel {
+namespace {
+
+#if defined(__x86_64__)
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+struct Available {
+  const Target* targets[4] = {};
+  const char* names[5] = {};
+  int count = 0;
+
+  Available() {
+#if defined(__x86_64__)
+    if (has_avx512()) add(avx512::target);
+    if (has_avx2()) add(avx2::target);
+    add(baseline::target);
+#elif defined(__aarch64__)
+    add(neon::target);
+#else
+    add(baseline::target);
+#endif
+  }
+  void add(const Target& target) {
+    targets[count] = &target;
+    names[count++] = target.name;
+  }
+  const Target* named(const char* name) const {
+    for (int i = 0; name && i < count; ++i)
+      if (!std::strcmp(name, targets[i]->name)) return targets[i];
+    return nullptr;
+  }
+};
+
+const Available& available() {
+  static const Available available;
+  return available;
+}
+
+// A name in CARROUSEL_ISA that is not to be had leaves the best in force; Python reports it.
+std::atomic<const Target*>& chosen() {
+  static std::atomic<const Target*> chosen = [] {
+    const Target* named = available().named(std::getenv("CARROUSEL_ISA"));
+    return named ? named : available().targets[0];
+  }();
+  return chosen;
+}
+
+template <class F>
+const Kernel<F>* table(const Target& target);
+template <>
+const Kernel<float>* table(const Target& target) {
+  return target.single;
+}
+template <>
+const Kernel<double>* table(const Target& target) {
+  return target.twice;
+}
+
+}  // namespace
+
+template <class F>
+const Kernel<F>* find(const char* cell) {
+  for (const Kernel<F>* kernel = table<F>(*chosen().load()); kernel->cell; ++kernel)
+    if (!std::strcmp(cell, kernel->cell)) return kernel;
+  return nullptr;
+}
+template const Kernel<float>* find(const char*);
+template const Kernel<double>* find(const char*);
+
+const char* instruction_set() { return chosen().load()->name; }
+
+bool use_instruction_set(const char* name) {
+  const Target* target = available().named(name);
+  if (target) chosen().store(target);
+  return target != nullptr;
+}
+
+const char* const* instruction_sets() { return available().names; }
+
+}  // namespace carrousel

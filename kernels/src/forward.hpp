@@ -1,0 +1,229 @@
+// Forward over a whole sequence.
+//
+//   for each step:  a = W x + R h + b        rows times panels, group by group
+//                   states = cell(a, states) on vectors of units, while the group's a are in the nearest cache
+//
+// Where W x is small it is multiplied inside the step, since writing and reading it would cost more than computing it; where it is
+// large, several steps' worth is computed at once, so that W is read once for all of them. Both add the same terms in the same order.
+//
+// Threads split the batch and never wait for each other, or, where the weights outgrow a core's cache and the batch is small, they
+// split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
+#pragma once
+#include "pack.hpp"
+#include "split.hpp"
+#include "steps.hpp"
+#include "team.hpp"
+#include "workspace.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Forward {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int R = Cell::rows;
+
+ public:
+  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), split(choose_split<Cell>(q)), steps(q.rows) {}
+
+  void run() {
+    Workspace scratch([this](Layout& layout) { lay_out(layout); });
+    steps.locate(offsets);
+    std::fill(zeros, zeros + std::max(q.P, q.H), T(0));
+    team(split.threads, [this](Member me) { work(me); });
+  }
+
+ private:
+  const Sequence<T>& q;
+  const Shape<Cell, V> shape;
+  const Split split;
+  Steps steps;
+  // Scratch. Panels are packed once by all threads; `accumulators` and the pointers are cut into one piece a thread.
+  int64_t* offsets;
+  T *zeros, *x_panels, *h_panels, *biases, *per_unit, *projection_panels, *accumulators, *unprojected;
+  const T** pointers;
+  long accumulators_each, pointers_each;
+
+  static constexpr int projection_vectors = max_vectors;
+  long projection_width() const { return projection_vectors * L; }
+  long projection_panel_count() const { return (q.P + projection_width() - 1) / projection_width(); }
+
+  void lay_out(Layout& layout) {
+    offsets = layout.take<int64_t>(q.rows.batch_sizes ? q.rows.T : 0);
+    zeros = layout.take<T>(std::max(q.P, q.H));
+    x_panels = layout.take<T>(q.I * Cell::x_rows * shape.padded);
+    h_panels = layout.take<T>(q.P * Cell::h_rows * shape.padded);
+    biases = layout.take<T>(R * shape.padded);
+    per_unit = layout.take<T>(Cell::weights * shape.padded);
+    projection_panels = layout.take<T>(q.projection ? projection_panel_count() * q.H * projection_width() : 0);
+    unprojected = layout.take<T>(q.projection && !q.unprojected ? q.rows.B * q.H : 0);
+    const long steps_at_once = split.steps_at_once;
+    pointers_each = q.rows.B * (steps_at_once + 1);
+    pointers = layout.take<const T*>(split.threads * pointers_each);
+    accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : Shape<Cell, V>::blocks_in_group * L);
+    accumulators_each = std::max(accumulators_each, q.projection ? q.rows.B * projection_width() : 0);
+    accumulators = layout.take<T>(split.threads * accumulators_each);
+  }
+
+  T* x_panel(long group) const { return x_panels + shape.first_block(group) * L * Cell::x_rows * q.I; }
+  T* h_panel(long group) const { return h_panels + shape.first_block(group) * L * Cell::h_rows * q.P; }
+  T* bias(long group) const { return biases + shape.first_block(group) * L * R; }
+
+  struct Turn {  // what one thread does
+    Member me;
+    Share share;
+    long group_first, group_last;
+    T* a;               // accumulators
+    const T** rows;     // pointers
+  };
+
+  void pack(Member me) {
+    for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
+      pack_group<Cell, V>(x_panel(g), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g);
+      pack_group<Cell, V>(h_panel(g), q.R, q.P, Cell::h_order, Cell::h_rows, shape, g);
+      pack_bias<Cell, V>(bias(g), q.b_x, q.b_h, shape, g);
+    }
+    if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
+    if (!q.projection) return;
+    for (long p = me.first(projection_panel_count()); p < me.last(projection_panel_count()); ++p) {
+      T* panel = projection_panels + p * q.H * projection_width();
+      for (long k = 0; k < q.H; ++k)
+        for (long c = 0; c < projection_width(); ++c) {
+          const long out = p * projection_width() + c;
+          panel[k * projection_width() + c] = out < q.P ? q.projection[out * q.H + k] : T(0);
+        }
+    }
+  }
+
+  void work(Member me) {
+    pack(me);
+    me.meet();
+    Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each,
+              pointers + me.rank * pointers_each};
+    if (split.by_units) {
+      turn.group_first = me.first(shape.groups);
+      turn.group_last = me.last(shape.groups);
+    }
+    for (long s = 0; s < steps.count(); s += split.steps_at_once) {
+      const long last = std::min(s + split.steps_at_once, steps.count());
+      if (split.steps_at_once > 1) multiply_x(turn, s, last);
+      long before = 0;  // rows of the steps of this chunk that are done
+      for (long now = s; now < last; ++now) before += step(turn, now, before);
+    }
+  }
+
+  const T* x_row(long s, long b) const { return q.x + steps.at(s, b) * q.I; }
+
+  // The state k before step s: where it started, or where the step before left it.
+  const T* old_state(int k, long s, long b) const {
+    if (steps.starts(s, b)) {
+      const long width = k ? q.H : q.P;
+      return q.initial[k] ? q.initial[k] + b * width : zeros;
+    }
+    return k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
+  }
+
+  // Wide inputs: b + W x for all rows of the steps [s, last), laid out group by group.
+  void multiply_x(const Turn& turn, long s, long last) {
+    long count = 0;
+    for (long now = s; now < last; ++now)
+      for (long i = 0, n = turn.share.below(steps.active(now)); i < n; ++i) turn.rows[count++] = x_row(now, turn.share.row(i));
+    for (long g = turn.group_first; g < turn.group_last; ++g) {
+      const long width = long(R) * shape.blocks_of(g) * L;
+      T* a = chunk_accumulators(turn, g);
+      add_x(turn, g, a, width, count);
+    }
+  }
+
+  T* chunk_accumulators(const Turn& turn, long g) const {
+    return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
+  }
+
+  // a [count, width] = b + W x for the inputs in turn.rows.
+  void add_x(const Turn& turn, long g, T* a, long width, long count) const {
+    const int blocks = shape.blocks_of(g);
+    for (long i = 0; i < count; ++i) std::memcpy(a + i * width, bias(g), width * sizeof(T));
+    product<V>(Cell::x_rows * blocks, a + long(Cell::x_first) * blocks * L, width, turn.rows, count, x_panel(g),
+               long(Cell::x_rows) * blocks * L, q.I);
+  }
+
+  // One step for this thread's rows and groups; returns how many rows took it.
+  long step(const Turn& turn, long s, long before) {
+    const long count = turn.share.below(steps.active(s));
+    const T** h_rows = turn.rows + turn.share.count * split.steps_at_once;
+    if (split.steps_at_once == 1)
+      for (long i = 0; i < count; ++i) turn.rows[i] = x_row(s, turn.share.row(i));
+    for (long i = 0; i < count; ++i) h_rows[i] = old_state(0, s, turn.share.row(i));
+    for (long g = turn.group_first; g < turn.group_last; ++g) {
+      const int blocks = shape.blocks_of(g);
+      const long width = long(R) * blocks * L;
+      T* a = turn.a;
+      if (split.steps_at_once > 1)
+        a = chunk_accumulators(turn, g) + before * width;
+      else
+        add_x(turn, g, a, width, count);
+      product<V>(Cell::h_rows * blocks, a + long(Cell::h_first) * blocks * L, width, h_rows, count, h_panel(g),
+                 long(Cell::h_rows) * blocks * L, q.P);
+      for (long i = 0; i < count; ++i) cell(s, turn.share.row(i), g, a + i * width);
+    }
+    if (q.projection) project(turn, s, count);
+    if (split.by_units) turn.me.meet();
+    return count;
+  }
+
+  // The pointwise step of row b on all units of a group.
+  CARROUSEL_INLINE void cell(long s, long b, long g, const T* a) {
+    const int blocks = shape.blocks_of(g);
+    const long at = steps.at(s, b);
+    const bool starts = steps.starts(s, b), ends = steps.ends(s, b);
+    for (int u = 0; u < blocks; ++u) {
+      const long block = shape.first_block(g) + u, unit = block * L;
+      const int n = shape.lanes_of(block);
+      V rows[R], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
+      for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
+      for (int k = 0; k < Cell::states; ++k) {
+        if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
+        const T* from = starts ? (q.initial[k] ? q.initial[k] + b * q.H : zeros)
+                               : (k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y);
+        old[k] = load_some<V>(from + unit, n);
+      }
+      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
+      Cell::forward(rows, old, weights, now, keep);
+      T* h = q.projection ? unprojected_row(at, b) : q.y + at * q.ld_y;
+      store_some<V>(h + unit, now[0], n);
+      if (ends && !q.projection) store_some<V>(q.final[0] + b * q.H + unit, now[0], n);
+      for (int k = 1; k < Cell::states; ++k) {
+        store_some<V>(q.final[k] + b * q.H + unit, now[k], n);
+        if (q.history[k]) store_some<V>(q.history[k] + at * q.H + unit, now[k], n);
+      }
+      if (q.kept) {
+        T* kept = q.kept + at * shape.kept_size() + shape.kept_at(block);
+        for (int k = 0; k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
+      }
+    }
+  }
+
+  T* unprojected_row(long at, long b) const { return q.unprojected ? q.unprojected + at * q.H : unprojected + b * q.H; }
+
+  // h = P h_full, which needs all units of a row.
+  void project(const Turn& turn, long s, long count) {
+    if (split.by_units) turn.me.meet();
+    const long width = projection_width();
+    for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.at(s, turn.share.row(i)), turn.share.row(i));
+    const long panels = projection_panel_count();
+    const long first = split.by_units ? turn.me.first(panels) : 0, last = split.by_units ? turn.me.last(panels) : panels;
+    for (long p = first; p < last; ++p) {
+      std::fill(turn.a, turn.a + count * width, T(0));
+      product<V>(projection_vectors, turn.a, width, turn.rows, count, projection_panels + p * q.H * width, width, q.H);
+      const long some = std::min(width, q.P - p * width);
+      for (long i = 0; i < count; ++i) {
+        const long b = turn.share.row(i);
+        const size_t bytes = some * sizeof(T);
+        std::memcpy(q.y + steps.at(s, b) * q.ld_y + p * width, turn.a + i * width, bytes);
+        if (steps.ends(s, b)) std::memcpy(q.final[0] + b * q.P + p * width, turn.a + i * width, bytes);
+      }
+    }
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

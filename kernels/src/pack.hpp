@@ -1,0 +1,62 @@
+// Weights in the order in which the tiles read them: panels of a few vectors, all k of a panel one after another. Done once a call;
+// units beyond H are zero, so that whole vectors can be computed everywhere and only loads and stores of user memory mind the tail.
+#pragma once
+#include "carrousel/sequence.hpp"
+#include "product.hpp"
+#include "shape.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+// Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
+// M [rows * H, K]; order[r] is the block of M that feeds row r.
+template <class Cell, class V, class T>
+void pack_group(T* panel, const T* M, long K, const int* order, int rows, const Shape<Cell, V>& shape, long group) {
+  constexpr int L = lanes<V>;
+  const int blocks = shape.blocks_of(group);
+  const long width = long(rows) * blocks * L;
+  const long unit0 = shape.first_block(group) * L, units = std::min<long>(long(blocks) * L, shape.H - unit0);
+  for (int r = 0; r < rows; ++r) {
+    T* out = panel + long(r) * blocks * L;
+    const T* in = M + (order[r] * shape.H + unit0) * K;
+    for (long k0 = 0; k0 < K; k0 += 16)  // a cache line of every unit's row, then the next
+      for (long u = 0; u < long(blocks) * L; ++u)
+        for (long k = k0; k < std::min(k0 + 16, K); ++k) out[k * width + u] = u < units ? in[u * K + k] : T(0);
+  }
+}
+
+// Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane].
+// M [rows * H, columns]; the rows of da stand padded one after another, and so do these.
+template <class T>
+void pack_columns(T* panel, long width, const T* M, long columns, const int* order, int rows, long H, long padded, long c0) {
+  const long real = std::min(width, columns - c0);
+  for (int r = 0; r < rows; ++r)
+    for (long unit = 0; unit < padded; ++unit, panel += width)
+      for (long c = 0; c < width; ++c) panel[c] = unit < H && c < real ? M[(order[r] * H + unit) * columns + c0 + c] : T(0);
+}
+
+// One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.
+template <class Cell, class V, class T>
+void pack_bias(T* out, const T* b_x, const T* b_h, const Shape<Cell, V>& shape, long group) {
+  constexpr int L = lanes<V>;
+  const int blocks = shape.blocks_of(group);
+  const long unit0 = shape.first_block(group) * L;
+  for (int r = 0; r < Cell::rows; ++r)
+    for (long u = 0; u < long(blocks) * L; ++u) {
+      T sum = 0;
+      const int x = r - Cell::x_first, h = r - Cell::h_first;
+      if (unit0 + u < shape.H) {
+        if (b_x && x >= 0 && x < Cell::x_rows) sum += b_x[Cell::x_order[x] * shape.H + unit0 + u];
+        if (b_h && h >= 0 && h < Cell::h_rows) sum += b_h[Cell::h_order[h] * shape.H + unit0 + u];
+      }
+      out[long(r) * blocks * L + u] = sum;
+    }
+}
+
+// rows [count, width] with each row padded with zeros to `padded`.
+template <class T>
+void pack_rows(T* out, const T* in, long count, long width, long padded) {
+  for (long r = 0; r < count; ++r)
+    for (long u = 0; u < padded; ++u) out[r * padded + u] = u < width ? in[r * width + u] : T(0);
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

@@ -1,0 +1,39 @@
+// Matrix products from the tile: packing, and rows times panel for any number of rows.
+#pragma once
+#include <algorithm>
+#include "tile.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+// Steps of k at a time: 512 x 64 floats of a panel are 128 KiB, which stay in a core's own cache while all rows pass.
+inline constexpr long k_block = 512;
+
+// acc[i] += rows[i] * panel for all i < count. The accumulators rest in memory between blocks of k, which changes no bit.
+// acc [count, N * lanes] row stride ld_acc, rows[i] [K], panel [K, N * lanes] row stride ld_panel.
+template <class V>
+inline void product(int N, element<V>* acc, long ld_acc, const element<V>* const* rows, long count, const element<V>* panel,
+                    long ld_panel, long K) {
+  const long pieces = (count + max_rows - 1) / max_rows;
+  for (long k = 0; k < K; k += k_block) {
+    const long some = std::min(k_block, K - k);
+    for (long piece = 0; piece < pieces; ++piece) {  // even pieces: 8 rows are 4 + 4, not 6 + 2
+      const long i = piece * count / pieces;
+      const int M = int((piece + 1) * count / pieces - i);
+      const element<V>* from[max_rows];
+      for (int m = 0; m < M; ++m) from[m] = rows[i + m] + k;
+      multiply<V>(M, N, acc + i * ld_acc, ld_acc, from, panel + k * ld_panel, ld_panel, some);
+    }
+  }
+}
+
+// out[c][r] = in[r][c], out row stride ld_out: rows come by pointer, starting at column `first`.
+template <class T>
+inline void transpose(T* out, long ld_out, const T* const* rows, long count, long first, long columns) {
+  for (long r0 = 0; r0 < count; r0 += 16) {  // 16 rows: a cache line of each output row is filled at once
+    const long r1 = std::min(r0 + 16, count);
+    for (long c = 0; c < columns; ++c)
+      for (long r = r0; r < r1; ++r) out[c * ld_out + r] = rows[r][first + c];
+  }
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

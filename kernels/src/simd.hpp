@@ -1,0 +1,98 @@
+// Vectors are the compiler's own (vector_size): arithmetic reads like scalar code, and a scalar is a vector of width one. What the
+// compiler cannot express well (loads, stores, tails, bits) is here and nowhere else.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define CARROUSEL_INLINE inline __attribute__((always_inline))
+
+// Every instruction set compiles the same templates: they live in a namespace of its own, or the linker would keep only one of them.
+#ifndef CARROUSEL_TARGET
+#define CARROUSEL_TARGET baseline
+#endif
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class T, int N>
+struct vector_of {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+template <class T, int N>
+using vec = typename vector_of<T, N>::type;
+
+template <class V>
+using element = std::remove_cvref_t<decltype(std::declval<V>()[0])>;
+
+template <class V>
+inline constexpr int lanes = sizeof(V) / sizeof(element<V>);
+
+// The integers as wide as V's elements: what a comparison yields, and where exponents are put together.
+template <class V>
+using bits_of = decltype(std::declval<V>() < std::declval<V>());
+
+template <class V>
+CARROUSEL_INLINE V broadcast(double x) {
+  return V{} + element<V>(x);
+}
+
+template <class V>
+CARROUSEL_INLINE V splat(element<V> x) {
+  return V{} + x;
+}
+
+template <class V>
+CARROUSEL_INLINE V load(const element<V>* p) {  // no alignment is assumed
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class V>
+CARROUSEL_INLINE void store(element<V>* p, V v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+// The first n lanes, 0 < n < lanes<V>; the others are zero and no byte past them is touched.
+template <class V>
+CARROUSEL_INLINE V load_tail(const element<V>* p, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4)
+    return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+  else if constexpr (sizeof(V) == 64)
+    return (V)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#endif
+  V v{};
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+
+template <class V>
+CARROUSEL_INLINE void store_tail(element<V>* p, V v, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4)
+    return _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+  else if constexpr (sizeof(V) == 64)
+    return _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#endif
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// n counts the lanes that exist: a whole vector, or the tail of a row.
+template <class V>
+CARROUSEL_INLINE V load_some(const element<V>* p, int n) {
+  return n >= lanes<V> ? load<V>(p) : load_tail<V>(p, n);
+}
+
+template <class V>
+CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
+  if (n >= lanes<V>)
+    store<V>(p, v);
+  else
+    store_tail<V>(p, v, n);
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

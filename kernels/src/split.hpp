@@ -1,0 +1,47 @@
+// How a sequence is divided among threads, and how many steps of W x are computed at once. Only speed depends on it, no bit.
+#pragma once
+#include <algorithm>
+#include "carrousel/sequence.hpp"
+#include "steps.hpp"
+#include "team.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+struct Split {
+  int threads = 1;
+  bool by_units = false;  // else by rows of the batch
+  long steps_at_once = 1;
+
+  Share share(Member me, const Rows& rows) const {
+    if (by_units) return {0, 1, rows.B};
+    if (rows.batch_sizes) return {me.rank, me.members, (rows.B - me.rank + me.members - 1) / me.members};
+    return {me.first(rows.B), 1, me.last(rows.B) - me.first(rows.B)};
+  }
+};
+
+// Below this much arithmetic waking a second thread costs more than it gives (about 10 us of one core).
+inline constexpr double worth_a_thread = 1.5e6;
+// To meet once a step costs about 0.3 us: what a thread does between must be several times that.
+inline constexpr double worth_a_meeting = 2e5;
+// Weights up to this size stay in a core's own cache from step to step.
+inline constexpr double cached_bytes = 640e3;
+
+template <class Cell, class F>
+Split choose_split(const Sequence<F>& q) {
+  Split split;
+  const double step = 2.0 * q.rows.B * (q.I + q.P) * q.H * Cell::rows;  // operations
+  const double bytes = double(q.P) * q.H * Cell::h_rows * sizeof(F);
+  const long useful = std::max<long>(1, long(step * q.rows.T / worth_a_thread));
+  split.threads = int(std::min<long>(std::max(q.threads, 1), useful));
+  if (split.threads > 1) {
+    const double rows_each = double(q.rows.B) / split.threads;
+    const bool few_rows = rows_each < 1 || (bytes > cached_bytes && rows_each < 48);
+    split.by_units = few_rows && step / split.threads > worth_a_meeting;
+    if (!split.by_units) split.threads = int(std::min<long>(split.threads, q.rows.B));
+  }
+  const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
+  if (q.I > 64) split.steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(q.rows.T, 1));
+  return split;
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

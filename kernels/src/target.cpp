@@ -1,0 +1,67 @@
+// Every cell's kernels for one instruction set: this file is compiled once for each, with CARROUSEL_TARGET set to its name.
+#include "target.hpp"
+
+#include "activations.hpp"
+#include "backward.hpp"
+#include "carrousel/cells/all.hpp"  // generated from src/carrousel/cells/*.py
+#include "forward.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+
+// A layer of few units takes half a vector: 8 units would leave half of AVX-512's lanes idle and double the memory.
+template <class F>
+inline constexpr int wide = vector_bytes / int(sizeof(F));
+template <class F>
+inline constexpr int narrow = wide<F> > 4 ? wide<F> / 2 : wide<F>;
+
+template <class F, class Run>
+auto by_width(int64_t H, Run run) {
+  if constexpr (narrow<F> < wide<F>)
+    if (H <= narrow<F>) return run(vec<F, narrow<F>>{});
+  return run(vec<F, wide<F>>{});
+}
+
+template <class Cell, class F>
+int64_t kept_size(int64_t H) {
+  return by_width<F>(H, [&]<class V>(V) { return int64_t(Shape<Cell, V>(H).kept_size()); });
+}
+
+template <class Cell, class F>
+void forward(const Sequence<F>& q) {
+  by_width<F>(q.H, [&]<class V>(V) { Forward<Cell, V>(q).run(); });
+}
+
+template <class Cell, class F>
+void backward(const Sequence<F>& q, const Gradients<F>& d) {
+  by_width<F>(q.H, [&]<class V>(V) { Backward<Cell, V>(q, d).run(); });
+}
+
+template <class Cell, class F>
+constexpr Kernel<F> kernel() {
+  Kernel<F> k{Cell::name, Cell::states, Cell::x_rows, Cell::h_rows, Cell::weights, {}, kept_size<Cell, F>, forward<Cell, F>,
+              backward<Cell, F>};
+  for (int s = 0; s < Cell::states; ++s) k.history[s] = Cell::reads_old[s] || Cell::reads_new[s];
+  return k;
+}
+
+#define CARROUSEL_SINGLE(name) kernel<cells::name, float>(),
+#define CARROUSEL_DOUBLE(name) kernel<cells::name, double>(),
+constexpr Kernel<float> single[] = {CARROUSEL_CELLS(CARROUSEL_SINGLE) Kernel<float>{}};
+constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) Kernel<double>{}};
+
+}  // namespace
+
+#define CARROUSEL_TEXT(x) #x
+#define CARROUSEL_NAME(x) CARROUSEL_TEXT(x)
+extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET), single, twice};
+
+}  // namespace carrousel::CARROUSEL_TARGET

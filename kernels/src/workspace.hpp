@@ -1,0 +1,79 @@
+// Scratch memory of one call: taken once before the sequence starts, handed out in pieces, nothing inside the loops. A small block is
+// kept for the next call by the calling thread (fresh pages cost a fault each, more than a small sequence takes); a large one goes back.
+#pragma once
+#include <cstdlib>
+#include <new>
+#include "simd.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+class Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() { std::free(data_); }
+
+  char* reserve(size_t bytes) {
+    if (bytes <= size_) return data_;
+    std::free(data_);
+    size_ = 0;
+    data_ = static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    if (!data_) throw std::bad_alloc();
+    size_ = bytes;
+    return data_;
+  }
+
+  void release_above(size_t bytes) {
+    if (size_ <= bytes) return;
+    std::free(data_);
+    data_ = nullptr;
+    size_ = 0;
+  }
+
+ private:
+  char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Pieces are laid out twice by the same text: first to count, then for real.
+class Layout {
+ public:
+  explicit Layout(char* base) : base_(base) {}
+
+  template <class F>
+  F* take(long count) {
+    // An odd number of cache lines between arrays, so that equal columns of two of them do not fall into one set of the cache.
+    const size_t bytes = (size_t(count) * sizeof(F) + 63) / 64 * 64 + 64;
+    F* piece = reinterpret_cast<F*>(base_ + used_);
+    used_ += bytes;
+    return piece;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  size_t used_ = 0;
+};
+
+// lay_out(Layout&) sets the caller's pointers.
+template <class LayOut>
+class Workspace {
+ public:
+  explicit Workspace(LayOut lay_out) {
+    Layout counted(nullptr);
+    lay_out(counted);
+    Layout real(block().reserve(counted.used()));
+    lay_out(real);
+  }
+  ~Workspace() { block().release_above(size_t(8) << 20); }
+  Workspace(const Workspace&) = delete;
+
+ private:
+  static Block& block() {
+    static thread_local Block block;
+    return block;
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
