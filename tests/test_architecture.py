@@ -198,8 +198,8 @@ def test_adding_a_cell_touches_one_file(tmp_path):
     (tmp_path / "carrousel" / "cells" / "leaky.py").write_text(LEAKY)
     subprocess.run([sys.executable, "-c", USE, str(tmp_path)], check=True, cwd=tmp_path)
 
-    # the script as the build runs it, with no site-packages but those it is given, and beside a module that must not hide
-    # the one that SymPy imports
+    # the script as the build runs it, with no site-packages but those it is given, and beside a module that must not
+    # hide the one that SymPy imports
     (tmp_path / "carrousel" / "mpmath.py").write_text("raise ImportError('this is not the mpmath you look for')")
     paths = os.pathsep.join(path for path in sys.path if path)
     script = [sys.executable, "-S", str(tmp_path / "carrousel" / "codegen.py"), str(tmp_path / "generated")]
