@@ -1,11 +1,11 @@
 """Recurrent layers: drop-ins for torch.nn's, layers over the other cells, and `Recurrent` over any cell.
 
-    parameters.py   options, names, shapes and initial values
-    recurrent.py    forward: inputs in every form, checks, and who computes
-    stack.py        layers, directions and dropout, on our kernels
-    native.py       the same by torch's own functions, and when
-    checks.py       what is refused
-    drop_ins.py     LSTM GRU RNN PeepholeLSTM LSTM1997
+parameters.py   options, names, shapes and initial values
+recurrent.py    forward: inputs in every form, and who computes
+stack.py        layers, directions and dropout, on our kernels
+native.py       the same by torch's own functions, and when
+checks.py       what is refused
+drop_ins.py     LSTM GRU RNN PeepholeLSTM LSTM1997
 """
 
 from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM

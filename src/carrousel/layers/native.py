@@ -29,9 +29,9 @@ def is_standard(cell: Cell) -> bool:
 def belongs_to_torch(standard: bool, cell: Cell, x: Tensor) -> bool:
     """Whether torch's own function computes a layer for x, rather than our kernel or `scan`.
 
-    It does for the cells that torch has, where we have no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
-    complex numbers; on a machine that could not compile the kernels), and under autocast, which has rules of its own for
-    each of torch's functions.
+    It does for the cells that torch has, where there is no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
+    complex numbers; on a machine that could not compile the kernels), and under autocast, which has rules of its own
+    for each of torch's functions.
     """
     return standard and (not has_kernel(cell, x) or torch.is_autocast_enabled("cpu"))
 
@@ -50,7 +50,7 @@ def run_torch(
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
-    hx = states if len(states) > 1 else states[0]
+    hx = states[0] if len(states) == 1 else states
     weights = layer._flat_weights
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))
     function = FUNCTIONS[layer.cell.name]
@@ -69,12 +69,12 @@ def flatten_for_cudnn(layer: Parameters, weights: list[Tensor]) -> None:
     """
     if not all(isinstance(w, Tensor) and w.is_cuda and w.dtype == weights[0].dtype for w in weights):
         return
-    if not all(torch.backends.cudnn.is_acceptable(w) for w in weights) or not torch._use_cudnn_rnn_flatten_weight():
+    if not all(torch.backends.cudnn.is_acceptable(w) for w in weights) or not torch._use_cudnn_rnn_flatten_weight():  # type: ignore
         return
     if len({w.data_ptr() for w in weights}) < len(weights):
         return
     with torch.cuda.device_of(weights[0]), torch.no_grad():
-        torch._cudnn_rnn_flatten_weight(
+        torch._cudnn_rnn_flatten_weight(  # type: ignore
             weights,
             len(layer.all_weights[0]),
             layer.input_size,

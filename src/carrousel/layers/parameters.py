@@ -124,13 +124,15 @@ class Parameters(nn.Module):
     def _weights(self, names: tuple[str, ...]) -> Weights:
         """The weights of one layer and direction, as they are now.
 
-        Never kept: functional_call, weight_norm, pruning and parametrisations put other tensors in their place. What is
-        no parameter any more is an attribute; what is one is found in a tenth of the time that nn.Module's getattr takes.
+        They are never kept: functional_call, weight_norm, pruning and parametrisations put others in their place. What
+        is still a parameter is taken from their dictionary, in a tenth of the time that nn.Module's getattr takes.
         """
         at = self._parameters
-        return Weights(*[(at[name] if name in at else getattr(self, name)) if name else None for name in names])
+        found: list[Any] = [(at[n] if n in at else getattr(self, n)) if n else None for n in names]
+        return Weights(*found)
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of repr: the sizes, and each option that is not the default."""
+        """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
+        cell = [self.cell.name] if type(self).__init__ is Parameters.__init__ else []
         options = [f"{name}={getattr(self, name)}" for name, usual in USUAL.items() if getattr(self, name) != usual]
-        return ", ".join([f"{self.input_size}", f"{self.hidden_size}", *options])
+        return ", ".join([*cell, f"{self.input_size}", f"{self.hidden_size}", *options])

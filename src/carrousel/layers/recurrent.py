@@ -20,9 +20,9 @@ from carrousel.layers.stack import run_stack
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
 
 
-# Not a torch.nn.RNNBase, and LSTM no torch.nn.LSTM. torch.compile refuses every instance of torch.nn.LSTM, GRU and RNN;
-# tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase keeps
-# a list of the weights beside the parameters, which goes stale. The price: a program that asks
+# Not a torch.nn.RNNBase, and LSTM no torch.nn.LSTM. torch.compile refuses to trace instances of torch.nn.LSTM, GRU and
+# RNN; tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase
+# keeps a list of the weights beside the parameters, which has to be kept true. The price: a program that asks
 # isinstance(layer, torch.nn.LSTM) must ask for carrousel.LSTM too.
 class Recurrent(Parameters, Generic[States]):
     """Any cell over time, as a layer with torch.nn's contract: stacked, in one direction or both.
@@ -116,7 +116,7 @@ class Recurrent(Parameters, Generic[States]):
         return y, states if self._many_states else states[0]
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
-        """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network's step."""
+        """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
         shape, dtype = x.shape, x.dtype
         if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
             return False
