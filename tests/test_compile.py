@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from sequences import CELLS, WAYS, make_sequence, run
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._dynamo.backends.common import aot_autograd
 from torch.utils._pytree import tree_map_only
 from twins import Size, assert_equal_to_1e10, make_example
 from twins import run as run_layer
@@ -99,24 +100,29 @@ def test_export(layer):
     torch.testing.assert_close(program.module()(x)[0], made(x)[0], rtol=0, atol=1e-6)
 
 
-class Recorder(TorchDispatchMode):
-    """Keeps the arguments with which our ops are called: examples for opcheck, without a second list of signatures."""
+class Recorder(torch.fx.Interpreter):
+    """Runs a graph and keeps the arguments of our ops: examples for opcheck, without a second list of signatures."""
 
-    def __init__(self):
-        super().__init__()
-        self.calls = []
+    calls: list
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.namespace == "carrousel":
-            self.calls.append((func, args, kwargs or {}))
-        return func(*args, **(kwargs or {}))
+    def call_function(self, target, args, kwargs):
+        if isinstance(target, torch._ops.OpOverload) and target.namespace == "carrousel":
+            self.calls.append((target, args, kwargs))
+        return super().call_function(target, args, kwargs)
 
 
 def calls_of(cell, way, dtype):
-    """Every call of our ops in a forward and a backward pass: (op, arguments, keyword arguments)."""
-    with Recorder() as recorder:
-        run(fused, make_sequence(cell, SIZE, way), dtype)
-    return recorder.calls
+    """Every call of our ops in the compiled forward and backward pass: (op, arguments, keyword arguments)."""
+    calls = []
+
+    def record(graph, example_inputs):
+        recorder = Recorder(graph)
+        recorder.calls = calls
+        return make_boxed_func(recorder.run)
+
+    backend = aot_autograd(fw_compiler=record, bw_compiler=record)
+    run(compiled(backend), make_sequence(cell, SIZE, way), dtype)
+    return calls
 
 
 def detached(arguments, wants_grad):
@@ -131,7 +137,7 @@ def detached(arguments, wants_grad):
 def test_opcheck(cell, way, dtype):
     """Schema, fake tensors, autograd registration and ahead-of-time tracing of each op as it is really called."""
     calls = calls_of(cell, way, dtype)
-    assert calls, "fused called no op of ours"
+    assert calls, "the compiled graph has no op of ours"
     for position, (op, args, kwargs) in enumerate(calls):
         first = position == 0  # the forward op: the one that autograd knows
         torch.library.opcheck(op, *detached((args, kwargs), first))

@@ -20,6 +20,12 @@ SIZES = {
     "H17_vector_and_tail": Size(T=7, B=7, I=9, H=17),
     "H40_many_vectors": Size(T=12, B=5, I=12, H=40),
 }
+SUMS = {
+    "T100_B64_small": Size(T=100, B=64, I=3, H=5),
+    "B2000_many_rows": Size(T=2, B=2000, I=3, H=5),
+    "T1000_many_steps": Size(T=1000, B=2, I=3, H=5),
+    "T50_B40_H64": Size(T=50, B=40, I=16, H=64),
+}
 STACKS = {
     "one_layer": {"num_layers": 1},
     "two_layers": {"num_layers": 2},
@@ -79,6 +85,15 @@ def test_three_hundred_steps(kind):
     exact = run(copy.deepcopy(theirs).double(), example)
     assert_as_exact(run(ours, example), run(theirs, example), exact)
     assert_equal_to_1e10(run(ours.double(), example), exact)
+
+
+@pytest.mark.grid(kind=list(KINDS), size=SUMS)
+def test_gradients_that_are_long_sums(kind, size):
+    """A weight's gradient is a sum over all steps and rows: one running sum in float32 loses what torch's keep."""
+    ours, theirs = make_twins(kind, size)
+    example = make_example(theirs, size)
+    exact = run(copy.deepcopy(theirs).double(), example)
+    assert_as_exact(run(ours, example), run(theirs, example), exact)
 
 
 @pytest.mark.full

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from carrousel.fused import fused
 from hypothesis import given
 from hypothesis import strategies as st
 from sequences import CELLS, SIZES, WAYS, Shape, make_sequence, reads_h, run
@@ -12,10 +11,16 @@ from torch.autograd import gradcheck, gradgradcheck
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.cells import ALL
+from carrousel.fused import fused
 from carrousel.scan import scan
 
 SHAPES = {"biases": Shape(bias=True), "no_bias": Shape(bias=False)}
 PROJECTABLE = [name for name, cell in ALL.items() if not reads_h(cell)]
+SUMS = {
+    "T100_B64": Size(T=100, B=64, I=3, H=5),
+    "B2000_many_rows": Size(T=2, B=2000, I=3, H=5),
+    "T30_B40_H64": Size(T=30, B=40, I=16, H=64),
+}
 TINY = Size(T=3, B=2, I=2, H=3)
 
 
@@ -94,6 +99,14 @@ def differentiable(sequence):
         return (y, *states)
 
     return outputs, tuple(sequence.tensors.values())
+
+
+@pytest.mark.grid(cell=CELLS, size=SUMS)
+def test_gradients_that_are_long_sums(cell, size):
+    """A weight's gradient is a sum over all steps and rows: one running sum in float32 loses what torch's keep."""
+    sequence = make_sequence(cell, size)
+    exact = run(scan, sequence, torch.float64)
+    assert_as_exact(run(fused, sequence, torch.float32), run(scan, sequence, torch.float32), exact)
 
 
 @pytest.mark.grid(cell=CELLS, magnitude=[30.0, 200.0, 1e4])
