@@ -211,8 +211,11 @@ def test_autocast_leaves_our_own_cells_in_the_dtype_of_their_weights(dtype):
 # ---- weights that change
 
 
-def test_a_parametrised_weight_is_computed_once_a_call():
+@pytest.mark.parametrize("way", ["dense", "packed", "by_torch"])
+def test_a_parametrised_weight_is_computed_once_a_call(way):
     """A spectral norm takes a step at each look at its weight, dropped weights a new mask."""
+    dtype = torch.bfloat16 if way == "by_torch" else torch.float32
+    x = pack_padded_sequence(X, [5, 3]) if way == "packed" else X.to(dtype)
     looks = []
 
     class Looked(nn.Module):
@@ -220,10 +223,10 @@ def test_a_parametrised_weight_is_computed_once_a_call():
             looks.append(1)
             return weight * 2
 
-    layer = carrousel.LSTM(3, 4)
+    layer = carrousel.LSTM(3, 4, dtype=dtype)
     nn.utils.parametrize.register_parametrization(layer, "weight_hh_l0", Looked())
     looks.clear()
-    layer(X)
+    layer(x)
     assert len(looks) == 1
 
 

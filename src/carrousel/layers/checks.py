@@ -68,6 +68,25 @@ def check_state_dims(cell: Cell, hx: Any, dims: int) -> None:
     raise RuntimeError(f"For {form} input, {names} should also be {dims}-D but got {got}")
 
 
+def check_input(x: Tensor, W: Tensor, input_size: int, packed: bool, many_states: bool) -> None:
+    """x [T, B, I], or [N, I] if packed, has the weights' dtype and device and the layer's width.
+
+    The exception for a wrong dtype is another one for packed data in an LSTM: torch.nn.LSTM leaves that to its kernels.
+    """
+    if x.dtype != W.dtype and not torch.is_autocast_enabled(x.device.type):
+        error = RuntimeError if packed and many_states else ValueError
+        raise error(
+            f"RNN input dtype ({x.dtype}) does not match weight dtype ({W.dtype}). "
+            f"Convert input: input.to({W.dtype}), or convert model: model.to({x.dtype})"
+        )
+    dims = 2 if packed else 3
+    if x.dim() != dims:
+        raise RuntimeError(f"input must have {dims} dimensions, got {x.dim()}")
+    if x.shape[-1] != input_size:
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.shape[-1]}")
+    check_same_device("parameter", x, W)
+
+
 def check_states_belong(x: Tensor, states: tuple[Tensor, ...]) -> None:
     """The states have the device of x and, but for autocast, its dtype."""
     for state in states:

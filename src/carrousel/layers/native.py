@@ -13,6 +13,7 @@ from torch.backends.cudnn.rnn import get_cudnn_mode
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
+from carrousel.scan import Weights
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters
@@ -37,7 +38,7 @@ def belongs_to_torch(standard: bool, cell: Cell, x: Tensor) -> bool:
 
 
 def run_torch(
-    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], batch_sizes: Tensor | None
+    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], weights: list[list[Weights]], batch_sizes: Tensor | None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """All layers by torch's own function.
 
@@ -45,19 +46,20 @@ def run_torch(
         layer: whose cell is standard.
         x: [T, B, I], [B, T, I] if the layer is batch_first, or packed [N, I] with `batch_sizes`.
         states: the first [L*D, B, P], the others [L*D, B, H].
+        weights: [L][D].
         batch_sizes: rows of the batch at each step [T] of packed data.
 
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
     hx = states[0] if len(states) == 1 else states
-    weights = layer._flat_weights
+    flat = [w for directions in weights for of_direction in directions for w in of_direction if w is not None]
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))
     function = FUNCTIONS[layer.cell.name]
     if batch_sizes is None:
-        y, *finals = function(x, hx, weights, *options, layer.batch_first)
+        y, *finals = function(x, hx, flat, *options, layer.batch_first)
     else:
-        y, *finals = function(x, batch_sizes, hx, weights, *options)
+        y, *finals = function(x, batch_sizes, hx, flat, *options)
     return y, tuple(finals)
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from carrousel.layers.checks import check_same_device, check_state_dims, check_states_belong
+from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.native import belongs_to_torch, run_torch
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.stack import run_stack
@@ -106,9 +105,9 @@ class Recurrent(Parameters, Generic[States]):
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
         if batch_sizes is not None or not self._fits(x, states, weights[0][0].W):
-            self._check(x, hx, batch_sizes)
+            self._check(x, hx, weights[0][0].W, batch_sizes)
         if belongs_to_torch(self._standard, self.cell, x):
-            y, states = run_torch(self, x, states or self._zeros(x, batch_sizes), batch_sizes)
+            y, states = run_torch(self, x, states or self._zeros(x, batch_sizes), weights, batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
             batch_first = self.batch_first and batch_sizes is None
@@ -128,41 +127,41 @@ class Recurrent(Parameters, Generic[States]):
                 return False
         return len(states) == len(self._state_sizes)
 
-    def _check(self, x: Tensor, hx: Any, batch_sizes: Tensor | None) -> None:
-        """Raise if the arguments of _run do not fit."""
-        if hx is None:
-            self.check_input(x, batch_sizes)
-        else:
-            self.check_forward_args(x, hx, batch_sizes)
+    def _check(self, x: Tensor, hx: Any, W: Tensor, batch_sizes: Tensor | None) -> None:
+        """Raise if the arguments of _run do not fit; W is the first weight."""
+        check_input(x, W, self.input_size, batch_sizes is not None, self._many_states)
+        if hx is not None:
+            self._check_states(x, hx, batch_sizes)
             check_states_belong(x, hx if self._many_states else (hx,))
         if batch_sizes is None and not x.shape[1 if self.batch_first else 0]:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+
+    def _check_states(self, x: Tensor, hx: Any, batch_sizes: Tensor | None) -> None:
+        sizes = [(places, self._batch(x, batch_sizes), width) for places, width in self._state_sizes]
+        if not self._many_states:
+            return self.check_hidden_size(hx, sizes[0])
+        if len(hx) != len(sizes):
+            number = "two" if len(sizes) == 2 else len(sizes)
+            raise RuntimeError(f"{self.cell.name} expects {number} hidden states, got {len(hx)}")
+        for k, (state, size) in enumerate(zip(hx, sizes)):
+            self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
 
     def _zeros(self, x: Tensor, batch_sizes: Tensor | None) -> tuple[Tensor, ...]:
         B = self._batch(x, batch_sizes)
         return tuple([x.new_zeros(places, B, width) for places, width in self._state_sizes])
 
-    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
-        """Raise, as torch.nn does, if the input [T, B, I], or packed [N, I] with `batch_sizes`, does not fit."""
-        weight = self._weights(self._fields[0][0]).W
-        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
-            # torch.nn.LSTM leaves the dtype of packed data to its function, which raises the other exception
-            error = RuntimeError if self._many_states and batch_sizes is not None else ValueError
-            raise error(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). Convert input: "
-                f"input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-            )
-        expected = 3 if batch_sizes is None else 2
-        if input.dim() != expected:
-            raise RuntimeError(f"input must have {expected} dimensions, got {input.dim()}")
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
-            )
-        check_same_device("parameter", input, weight)
-
     def _wrong_dims(self, dims: int) -> str:
         return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """Raise, as torch.nn does, if the input [T, B, I], or packed [N, I] with `batch_sizes`, does not fit."""
+        first = self._weights(self._fields[0][0])
+        check_input(input, first.W, self.input_size, batch_sizes is not None, self._many_states)
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
+        self.check_input(input, batch_sizes)
+        self._check_states(input, hidden, batch_sizes)
 
     def check_hidden_size(
         self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "Expected hidden size {}, got {}"
@@ -170,19 +169,6 @@ class Recurrent(Parameters, Generic[States]):
         """Raise RuntimeError if a state is not of the size; `msg` is given the size and what came instead."""
         if hx.shape != expected_hidden_size:
             raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
-
-    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
-        """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
-        self.check_input(input, batch_sizes)
-        expected = self.get_expected_hidden_size(input, batch_sizes)
-        if not self._many_states:
-            return self.check_hidden_size(hidden, expected)
-        if len(hidden) != len(self.cell.states):
-            expected = "two" if len(self.cell.states) == 2 else len(self.cell.states)
-            raise RuntimeError(f"{self.cell.name} expects {expected} hidden states, got {len(hidden)}")
-        for k, state in enumerate(hidden):
-            self.check_hidden_size(state, expected, f"Expected hidden[{k}] size {{}}, got {{}}")
-            expected = self.get_expected_cell_size(input, batch_sizes)
 
     def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
         """(L*D, B, P): the size of h for this input, which has a batch or is packed."""
