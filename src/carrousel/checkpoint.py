@@ -1,0 +1,116 @@
+"""Checkpoints: one safetensors file each, whole or not there at all; JSON in its header; no pickle.
+
+The header's entry "carrousel" is JSON: {"format": 1, "sha256": ..., ...}. The checksum covers the rest of the JSON and
+every tensor's name, type, shape and bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from carrousel.errors import UserError
+
+FORMAT = 1  # goes up when what is in a file changes; `read` refuses all others
+
+
+def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write a checkpoint, or leave what was there as it was.
+
+    Args:
+        path: the file.
+        facts: what JSON can hold.
+        tensors: by name, on any device.
+
+    Raises:
+        UserError: the disk is full, or the file cannot be written for another reason.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = {"format": FORMAT, **facts}
+    header = json.dumps({**facts, "sha256": checksum(facts, tensors)}, sort_keys=True)
+    replace(path, save(tensors, {"carrousel": header}))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The facts and the tensors of a checkpoint.
+
+    Raises:
+        UserError: there is none; it is truncated, edited, of another format, or no checkpoint at all.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("carrousel")
+            # Cloned: some products round by where a tensor lies, and in a mapped file it lies elsewhere.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a folder that `carrousel train text --out` has written") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is truncated or not a checkpoint ({error}): restore it or use another") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return verified(path, header, tensors), tensors
+
+
+def verified(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The facts in a header, once its format and its checksum are found right."""
+    if header is None:
+        raise UserError(f"{path} is a safetensors file, but not one that carrousel wrote: name a checkpoint")
+    try:
+        facts = json.loads(header)
+        written, expected = facts.pop("format"), facts.pop("sha256")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{path} was edited after it was written (its header): restore it or use another") from None
+    if written != FORMAT:
+        raise UserError(f"{path} has format {written}, this carrousel reads {FORMAT}: use the version that wrote it")
+    if checksum({"format": FORMAT, **facts}, tensors) != expected:
+        raise UserError(f"{path} was edited after it was written (its checksum): restore it or use another")
+    return facts
+
+
+def checksum(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """The sha256 of all that a checkpoint says."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} could not be saved ({error.strerror or error}); the checkpoint of before, if there was one, "
+            f"stays: make room, then go on with --resume"
+        ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,186 @@
+"""The command line: arguments in, one call, results out.
+
+A command is a function here that calls its module; a group of commands is a typer app of its module's. Both are listed
+at the end of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from carrousel.data.text import read
+from carrousel.errors import UserError
+from carrousel.evaluate import evaluate
+from carrousel.sample import sample
+from carrousel.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
+from carrousel.train.progress import clock
+from carrousel.train.run import train_text
+from carrousel.train.start import device as chosen
+from carrousel.trained import load
+
+CODES = (
+    "Exit codes: 0 done; 2 bad input or a run that cannot go on, told in one line; "
+    "128 + n stopped by signal n, all saved (130: Ctrl-C)."
+)
+USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # click's; newer typers bring their own click
+
+
+def about(panel: str | None, text: str, *names: str) -> Any:
+    """An option: where it stands in the help, what it is, and its name if that is not the argument's."""
+    return typer.Option(*names, help=text, rich_help_panel=panel)
+
+
+TEXT, MODEL, TRAINING, RUN = "Text", "Model", "Training", "Run"  # panels of the help
+
+
+def text(
+    context: typer.Context,
+    out: Annotated[Path, about(RUN, "Folder for checkpoints, curve and report.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Text, plain or gzip; several are joined.")] = None,
+    stdlib: Annotated[bool, about(TEXT, "Train on the source of Python's own standard library.", "--stdlib")] = False,
+    encoding: Annotated[str, about(TEXT, "Of the files.")] = Options.encoding,
+    letters: Annotated[bool, about(TEXT, "Letters only, lower case; all else is a blank.", "--letters")] = False,
+    characters: Annotated[int | None, about(TEXT, "Take only so many, from the start.")] = None,
+    valid: Annotated[Path | None, about(TEXT, "Text to validate on, instead of the end of the files.")] = None,
+    valid_fraction: Annotated[float, about(TEXT, "Part at the end to validate on.")] = Options.valid_fraction,
+    cell: Annotated[str, about(MODEL, f"One of {', '.join(CELLS)}.")] = Options.cell,
+    hidden: Annotated[int, about(MODEL, "Units of a layer (H).")] = Options.hidden,
+    layers: Annotated[int, about(MODEL, "Recurrent layers.")] = Options.layers,
+    dropout: Annotated[float | None, about(MODEL, "Of each layer's outputs (default: 0.2; one layer: 0).")] = None,
+    length: Annotated[int, about(TRAINING, "Characters that errors flow back (T).")] = Options.length,
+    batch: Annotated[int, about(TRAINING, "Streams that are read side by side (B).")] = Options.batch,
+    optimizer: Annotated[str, about(TRAINING, f"One of {', '.join(OPTIMIZERS)}.")] = Options.optimizer,
+    lr: Annotated[float | None, about(TRAINING, "Learning rate at its highest (default: 0.004; sgd: 1).")] = None,
+    weight_decay: Annotated[float, about(TRAINING, "AdamW's.")] = Options.weight_decay,
+    schedule: Annotated[str, about(TRAINING, f"Of the learning rate: {', '.join(SCHEDULES)}.")] = Options.schedule,
+    clip: Annotated[float, about(TRAINING, "Largest norm of the gradient; 0: any.")] = Options.clip,
+    steps: Annotated[int | None, about(TRAINING, "End after so many steps.")] = None,
+    epochs: Annotated[float | None, about(TRAINING, "End after the text was read so often.")] = None,
+    minutes: Annotated[float | None, about(TRAINING, "End after so many minutes (default: 12).")] = None,
+    patience: Annotated[int, about(TRAINING, "End after so many vain validations; 0: never.")] = Options.patience,
+    seed: Annotated[int, about(TRAINING, "Of weights and dropout.")] = Options.seed,
+    device: Annotated[str, about(RUN, "cpu, cuda, cuda:1, ...; auto: a GPU if there is one.")] = Options.device,
+    save_every: Annotated[float, about(RUN, "Seconds between checkpoints.")] = Options.save_every,
+    resume: Annotated[bool, about(RUN, "Go on with the run in --out; needs no other option.", "--resume")] = False,
+    as_json: Annotated[bool, about(RUN, "Print the result as JSON.", "--json")] = False,
+) -> int:
+    """Train a character language model on text.
+
+    Ctrl-C saves, and says how to go on. Killed at any moment and resumed, a run with --steps or --epochs ends with the
+    same weights, bit for bit, as one that was never stopped (on the same CPU, with as many threads). With --minutes it
+    goes on by the clock, where it was.
+    """
+    given = {name for name in NAMES if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
+    values = {name: context.params[name] for name in NAMES}
+    values |= {"files": tuple(map(str, files or ())), "valid": valid and str(valid)}
+    result = train_text(Options(**values), out, resume=resume, given=given, quiet=as_json)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        summary(result)
+    if result["ended"] == "interrupted":
+        command = shlex.join([*program(), "train", "text", "--out", str(out), "--resume"])
+        print(f"stopped at step {result['step']:,}, all is saved; go on with: {command}", file=sys.stderr)
+        return 128 + result["signal"]
+    return 0
+
+
+def summary(result: dict[str, Any]) -> None:
+    """The end of a run, for people."""
+    print(
+        f"{clock(result['seconds'])}, {result['step']:,} steps, {result['characters']:,} characters, "
+        f"{result['characters_per_second']:,.0f} a second; {result['weights']:,} weights"
+    )
+    if score := result["train"]:
+        print(f"training    {loss(score)}  (the last {score['characters']:,} characters, while learning)")
+    if score := result["valid"]:
+        print(
+            f"validation  {loss(score)}  (all {score['characters']:,} characters, weights of step {result['best_step']:,})"
+        )
+    print(f"{result['out']}: best.safetensors, last.safetensors, loss.png, run.json")
+
+
+def loss(score: dict[str, float]) -> str:
+    """A score, for people."""
+    return "{nats_per_char:.4f} nats a character  {bits_per_char:.4f} bits  perplexity {perplexity:.3f}".format(**score)
+
+
+def draw_text(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
+    prompt: Annotated[str, about(None, "Text to go on with.")] = "",
+    temperature: Annotated[float, about(None, "Below 1: more likely text; 0: the most likely; above 1: wilder.")] = 0.8,
+    length: Annotated[int, about(None, "Characters to write.")] = 500,
+    seed: Annotated[int, about(None, "The same seed gives the same text.")] = 0,
+    as_json: Annotated[bool, about(None, "Print the text and its settings as JSON.", "--json")] = False,
+) -> int:
+    """Write text with a model, character by character."""
+    characters = sample(load(model), prompt, length, temperature, seed)
+    if as_json:
+        settings = {"prompt": prompt, "temperature": temperature, "length": length, "seed": seed}
+        print(json.dumps({**settings, "text": "".join(characters)}))
+        return 0
+    print(end=prompt)
+    for character in characters:
+        print(character, end="", flush=True)
+    print()
+    return 0
+
+
+def evaluate_file(
+    model: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
+    file: Annotated[Path, typer.Argument(help="Text, plain or gzip.")],
+    encoding: Annotated[str, about(None, "Of the file.")] = "utf-8",
+    device: Annotated[str, about(None, "cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
+    as_json: Annotated[bool, about(None, "Print the numbers as JSON.", "--json")] = False,
+) -> int:
+    """Measure how well a model predicts a text.
+
+    Every character but the first is predicted once, from all before it or from at least 256. A character that the
+    model never saw has no probability: it is an error, and its place is told.
+    """
+    trained = load(model)
+    where = chosen(device)
+    score = evaluate(trained.model.to(where), trained.encode(read(file, encoding), str(file)).to(where)).numbers()
+    print(json.dumps(score) if as_json else f"{loss(score)}  ({score['characters']:,} characters)")
+    return 0
+
+
+STYLE: Any = {"epilog": CODES, "add_completion": False, "rich_markup_mode": "markdown"}
+app = typer.Typer(help="Recurrent networks on fused CPU kernels.", **STYLE)
+train = typer.Typer(help="Train a model.", **STYLE)
+train.command("text", epilog=CODES)(text)
+app.add_typer(train, name="train")
+app.command("sample", epilog=CODES)(draw_text)
+app.command("eval", epilog=CODES)(evaluate_file)
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    command = typer.main.get_command(app)
+    try:
+        return command.main(arguments or ["--help"], prog_name="carrousel", standalone_mode=False) or 0
+    except UserError as error:
+        message = str(error)
+    except USAGE_ERROR as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        print("carrousel: stopped", file=sys.stderr)
+        return 130
+    print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def program() -> list[str]:
+    """How this program was called."""
+    return [sys.executable, "-m", "carrousel"] if sys.argv[0].endswith("__main__.py") else ["carrousel"]

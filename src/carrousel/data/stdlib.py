@@ -1,0 +1,27 @@
+"""The Python standard library's own source: a corpus that is on every machine that runs this."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+
+from carrousel.errors import UserError
+
+
+def stdlib(folder: str | Path | None = None) -> str:
+    """The public top-level modules of the standard library, joined in the order of their names: about 4 MB.
+
+    Packages are left out (tests, encoding tables and icons would outweigh the code), and so are the few modules that
+    are not pure ASCII, whose rare symbols would only widen the vocabulary. One version of Python gives one text.
+
+    Args:
+        folder: where the modules are; by default those of the running Python.
+
+    Raises:
+        UserError: this Python came without its source.
+    """
+    folder = Path(folder or sysconfig.get_path("stdlib"))
+    modules = [path.read_bytes() for path in sorted(folder.glob("[a-z]*.py"))]
+    if not modules:
+        raise UserError(f"{folder} holds no Python source: install your Python's standard library, or name text files")
+    return "".join(module.decode() for module in modules if module.isascii())

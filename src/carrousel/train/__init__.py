@@ -1,0 +1,8 @@
+"""Training by truncated backpropagation through time.
+
+options.py   what a run is told
+trainer.py   the model in training: step, measure, save, load
+run.py       a run from its start, or from a checkpoint, to its end
+curve.py     the losses so far, and their picture
+progress.py  the bar in the terminal
+"""

@@ -1,0 +1,54 @@
+"""A character model that was trained, read from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from carrousel import checkpoint
+from carrousel.data.text import Vocabulary, letters_only
+from carrousel.errors import UserError
+from carrousel.model import CharModel
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with the symbols that it knows."""
+
+    model: CharModel
+    vocabulary: Vocabulary
+    letters: bool  # it was trained on lower case letters alone
+    step: int  # of training
+
+    def encode(self, text: str, name: str) -> Tensor:
+        """The numbers of a text's characters [N], after it was cleaned as the training text was.
+
+        Raises:
+            UserError: a character that the model does not know.
+        """
+        return self.vocabulary.encode(letters_only(text) if self.letters else text, name)
+
+
+def load(path: Path) -> Trained:
+    """Read a model, on the CPU and ready to predict.
+
+    Args:
+        path: a folder that `carrousel train text` wrote, of which the best weights are taken, or the last if the run
+            had nothing to validate on; or one checkpoint.
+
+    Raises:
+        UserError: it is not there, or not whole.
+    """
+    if path.is_dir():
+        best, last = path / "best.safetensors", path / "last.safetensors"
+        path = best if best.exists() else last
+        if not path.exists():
+            raise UserError(f"{path.parent} holds no checkpoint: name a folder that `carrousel train text --out` wrote")
+    facts, tensors = checkpoint.read(path)
+    options, vocabulary = facts["options"], Vocabulary(facts["symbols"])
+    sizes = {name: options[name] for name in ("cell", "hidden", "layers", "dropout")}
+    model = CharModel(len(vocabulary), **sizes)
+    model.load_state_dict(checkpoint.named("model.", tensors))
+    return Trained(model.eval(), vocabulary, options["letters"], facts["step"])
