@@ -23,6 +23,8 @@ ORDER = [
     ["cells", "errors"],
     ["symbolic", "scan"],
     ["codegen", "_kernels"],
+    ["kernel"],
+    ["operators"],
     ["fused"],
     ["layers"],
     ["*"],
@@ -150,13 +152,13 @@ def test_outside_imports_are_few(part):
             assert outside - sys.stdlib_module_names - {"carrousel"} <= ALLOWED[part], name
 
 
-def test_only_fused_imports_the_extension():
+def test_only_kernel_imports_the_extension():
     importers = {
         part_of(name)
         for name, file in modules(PACKAGE).items()
         if any("_kernels" in imported.module for imported in imports_of(file, PACKAGE))
     }
-    assert importers == {"fused"}
+    assert importers == {"kernel"}
 
 
 # ---- a cell is one file ---------------------------------------------------------------------------------------------

@@ -349,11 +349,14 @@ class Backward {
 
   template <int Vectors>
   void add_up(T* sums, const T* da, long count) const {
-    V sum[Vectors];
-    for (int v = 0; v < Vectors; ++v) sum[v] = load<V>(sums + v * L);
-    for (long k = 0; k < count; ++k)
-      for (int v = 0; v < Vectors; ++v) sum[v] += load<V>(da + k * ld_da + v * L);
-    for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, sum[v]);
+    V chunk_sum[Vectors] = {};
+    for (long k = 0; k < count; k += 32) {  // short sums of short sums lose little to rounding
+      V sum[Vectors] = {};
+      for (long row = k, end = std::min(k + 32, count); row < end; ++row)
+        for (int v = 0; v < Vectors; ++v) sum[v] += load<V>(da + row * ld_da + v * L);
+      for (int v = 0; v < Vectors; ++v) chunk_sum[v] += sum[v];
+    }
+    for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
   }
 
   // dx = da W, rows of the chunk dealt to the threads.
@@ -405,7 +408,12 @@ class Backward {
     for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
       for (long u = 0; u < q.H; ++u) {
         T sum = 0;
-        for (long b = 0; b < q.rows.B; ++b) sum += row_weights[(b * Cell::weights + w) * shape.padded + u];
+        for (long b = 0; b < q.rows.B; b += 32) {  // short sums of short sums, as for the biases
+          T some = 0;
+          for (long row = b, end = std::min<long>(b + 32, q.rows.B); row < end; ++row)
+            some += row_weights[(row * Cell::weights + w) * shape.padded + u];
+          sum += some;
+        }
         d.d_per_unit[w * q.H + u] = sum;
       }
   }

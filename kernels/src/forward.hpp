@@ -29,6 +29,7 @@ class Forward {
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
     steps.locate(offsets);
+    prefer_large_pages_of_outputs();
     std::fill(zeros, zeros + std::max(q.P, q.H), T(0));
     team(split.threads, [this](Member me) { work(me); });
   }
@@ -63,6 +64,14 @@ class Forward {
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : Shape<Cell, V>::blocks_in_group * L);
     accumulators_each = std::max(accumulators_each, q.projection ? q.rows.B * projection_width() : 0);
     accumulators = layout.take<T>(split.threads * accumulators_each);
+  }
+
+  void prefer_large_pages_of_outputs() const {
+    long N = steps.packed() ? 0 : q.rows.T * q.rows.B;
+    for (long s = 0; steps.packed() && s < steps.count(); ++s) N += steps.active(s);
+    prefer_large_pages(q.kept, N * shape.kept_size() * sizeof(T));
+    prefer_large_pages(q.y, N * q.ld_y * sizeof(T));
+    for (T* history : q.history) prefer_large_pages(history, N * q.H * sizeof(T));
   }
 
   T* x_panel(long group) const { return x_panels + shape.first_block(group) * L * Cell::x_rows * q.I; }

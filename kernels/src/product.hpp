@@ -5,10 +5,11 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Steps of k at a time: 512 x 64 floats of a panel are 128 KiB, which stay in a core's own cache while all rows pass.
-inline constexpr long k_block = 512;
+// Terms of a sum at a time. 256 x 64 floats of a panel are 64 KiB, which stay in a core's own cache while all rows pass; and no chain
+// of additions is longer, which keeps sums over a whole sequence as exact as torch's.
+inline constexpr long k_block = 256;
 
-// acc[i] += rows[i] * panel for all i < count. The accumulators rest in memory between blocks of k, which changes no bit.
+// acc[i] += rows[i] * panel for all i < count. 
 // acc [count, N * lanes] row stride ld_acc, rows[i] [K], panel [K, N * lanes] row stride ld_panel.
 template <class V>
 inline void product(int N, element<V>* acc, long ld_acc, const element<V>* const* rows, long count, const element<V>* panel,

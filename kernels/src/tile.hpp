@@ -3,7 +3,8 @@
 // 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 of the panel, 1 broadcast), so that a loaded vector is used six
 // times and a broadcast four times. Rows come by pointer, one each: they may lie anywhere (a padded batch, packed sequences, batch
 // first), which is what lets one loop serve all layouts. Each accumulator adds its products in the order of k, whatever M is: a
-// row's result does not depend on the rows beside it, nor on how rows are dealt to threads.
+// row's result does not depend on the rows beside it, nor on how rows are dealt to threads. The sum starts from zero and is added to
+// acc at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
 #pragma once
 #include "simd.hpp"
 
@@ -25,7 +26,7 @@ void tile(element<V>* acc, long ld_acc, const element<V>* const* rows, const ele
   for (int m = 0; m < M; ++m) {
     row[m] = rows[m];
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) sum[m][n] = load<V>(acc + m * ld_acc + n * L);
+    for (int n = 0; n < N; ++n) sum[m][n] = V{};
   }
   for (long k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
@@ -41,7 +42,7 @@ void tile(element<V>* acc, long ld_acc, const element<V>* const* rows, const ele
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * L, sum[m][n]);
+    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * L, load<V>(acc + m * ld_acc + n * L) + sum[m][n]);
 }
 
 template <class V>
