@@ -14,7 +14,10 @@ from torch import Tensor
 from twins import Size, random, scalar_of
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan import Weights
+from carrousel.fused import fused
+from carrousel.scan import Weights, scan
+
+F32, F64 = torch.float32, torch.float64
 
 CELLS = list(ALL)
 
@@ -99,12 +102,13 @@ def make_sequence(cell: str, size: Size, way: str = "plain", shape: Shape | None
 
 
 def make_weights(cell: Cell, I: int, H: int, P: int, shape: Shape) -> dict[str, Tensor]:
+    """Weights by name, drawn as torch draws a layer's: with them rounding does not grow from step to step."""
     rows_x, rows_h = len(cell.from_x) * H, len(cell.from_h) * H
     shapes = {"W": (rows_x, I), "R": (rows_h, P)}
     shapes |= {"b_x": (rows_x,), "b_h": (rows_h,)} if shape.bias else {}
     shapes |= {"c": (len(cell.weights) * H,)} if cell.weights else {}
     shapes |= {"P": (P, H)} if shape.projected else {}
-    return {weight_name(name): (random(s) / max(H, 2) ** 0.5).float().double() for name, s in shapes.items()}
+    return {weight_name(name): ((2 * torch.rand(s) - 1) / H**0.5).double() for name, s in shapes.items()}
 
 
 def reads_h(cell: Cell) -> bool:
@@ -123,6 +127,13 @@ def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Itera
     scalar_of(outputs.values()).backward()
     result = {name: t.detach() for name, t in outputs.items()}
     return result | {f"grad of {name}": t.grad for name, t in ready.tensors.items() if t.requires_grad}
+
+
+def draws_of(make: Callable[[], Sequence]):
+    """Three sequences: what `fused` and `scan` return in float32, and `scan` in float64."""
+    for _ in range(3):
+        sequence = make()
+        yield tuple(run(*how) for how in [(fused, sequence, F32), (scan, sequence, F32), (scan, sequence, F64)])
 
 
 def assert_same_bits(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from twins import KINDS, Size, assert_as_exact, assert_equal_to_1e10, make_example, make_twins, run
+from twins import KINDS, Size, assert_as_exact, assert_equal_to_1e10, draws_of, make_example, make_twins, run
 
 SIZES = {
     "T5_B4_I6_H7": Size(T=5, B=4, I=6, H=7),
@@ -45,24 +43,25 @@ GRID = pytest.mark.grid(
 )
 
 
-def twins_and_example(kind, size, stack, form, bidirectional, bias, batch_first, with_hx):
+def make_case(kind, size, stack, form, bidirectional, bias, batch_first, with_hx):
+    """Ours, theirs, and a function that makes an example for them."""
     options = stack | {"bidirectional": bidirectional, "bias": bias, "batch_first": batch_first}
     train = options.pop("mode", "train") == "train"
     ours, theirs = make_twins(kind, size, **options)
-    return ours.train(train), theirs.train(train), make_example(theirs, size, form, with_hx)
+    return ours.train(train), theirs.train(train), lambda: make_example(theirs, size, form, with_hx)
 
 
 @GRID
 def test_float64_equals_torch(kind, size, stack, form, bidirectional, bias, batch_first, with_hx):
-    ours, theirs, example = twins_and_example(kind, size, stack, form, bidirectional, bias, batch_first, with_hx)
+    ours, theirs, make = make_case(kind, size, stack, form, bidirectional, bias, batch_first, with_hx)
+    example = make()
     assert_equal_to_1e10(run(ours.double(), example), run(theirs.double(), example))
 
 
 @GRID
 def test_float32_rounds_like_torch(kind, size, stack, form, bidirectional, bias, batch_first, with_hx):
-    ours, theirs, example = twins_and_example(kind, size, stack, form, bidirectional, bias, batch_first, with_hx)
-    exact = run(copy.deepcopy(theirs).double(), example)
-    assert_as_exact(run(ours, example), run(theirs, example), exact)
+    ours, theirs, make = make_case(kind, size, stack, form, bidirectional, bias, batch_first, with_hx)
+    assert_as_exact(draws_of(ours, theirs, make))
 
 
 @pytest.mark.grid(kind=list(KINDS), scale=[0.1, 5.0, 50.0])
@@ -70,11 +69,15 @@ def test_large_and_small_preactivations(kind, scale):
     """Gates that are shut or open entirely: the activations' far ends, without overflow."""
     size = Size(T=6, B=3, I=4, H=9)
     ours, theirs = make_twins(kind, size)
-    example = make_example(theirs, size)
-    example.x *= scale
-    exact = run(copy.deepcopy(theirs).double(), example)
-    assert_as_exact(run(ours, example), run(theirs, example), exact)
-    assert_equal_to_1e10(run(ours.double(), example), exact)
+
+    def make():
+        example = make_example(theirs, size)
+        example.x *= scale
+        return example
+
+    assert_as_exact(draws_of(ours, theirs, make))
+    example = make()
+    assert_equal_to_1e10(run(ours.double(), example), run(theirs.double(), example))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,19 +85,16 @@ def test_three_hundred_steps(kind):
     """Rounding that grows from step to step would show here."""
     size = Size(T=300, B=2, I=3, H=12)
     ours, theirs = make_twins(kind, size)
+    assert_as_exact(draws_of(ours, theirs, lambda: make_example(theirs, size)))
     example = make_example(theirs, size)
-    exact = run(copy.deepcopy(theirs).double(), example)
-    assert_as_exact(run(ours, example), run(theirs, example), exact)
-    assert_equal_to_1e10(run(ours.double(), example), exact)
+    assert_equal_to_1e10(run(ours.double(), example), run(theirs.double(), example))
 
 
 @pytest.mark.grid(kind=list(KINDS), size=SUMS)
 def test_gradients_that_are_long_sums(kind, size):
     """A weight's gradient is a sum over all steps and rows: one running sum in float32 loses what torch's keep."""
     ours, theirs = make_twins(kind, size)
-    example = make_example(theirs, size)
-    exact = run(copy.deepcopy(theirs).double(), example)
-    assert_as_exact(run(ours, example), run(theirs, example), exact)
+    assert_as_exact(draws_of(ours, theirs, lambda: make_example(theirs, size)))
 
 
 @pytest.mark.full
@@ -102,10 +102,9 @@ def test_gradients_that_are_long_sums(kind, size):
 @pytest.mark.parametrize("size", [Size(35, 20, 64, 200), Size(28, 128, 28, 128), Size(100, 1, 4, 8)], ids=str)
 def test_sizes_of_real_work(kind, size):
     ours, theirs = make_twins(kind, size, num_layers=2, bidirectional=True)
+    assert_as_exact(draws_of(ours, theirs, lambda: make_example(theirs, size)))
     example = make_example(theirs, size)
-    exact = run(copy.deepcopy(theirs).double(), example)
-    assert_as_exact(run(ours, example), run(theirs, example), exact)
-    assert_equal_to_1e10(run(ours.double(), example), exact)
+    assert_equal_to_1e10(run(ours.double(), example), run(theirs.double(), example))
 
 
 @given(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sequences import CELLS, SIZES, WAYS, Shape, make_sequence, reads_h, run
+from sequences import CELLS, SIZES, WAYS, Shape, draws_of, make_sequence, reads_h, run
 from torch.autograd import gradcheck, gradgradcheck
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
@@ -32,17 +32,15 @@ def test_float64_equals_scan(cell, size, way, shape):
 
 @pytest.mark.grid(cell=CELLS, size=SIZES, way=list(WAYS), shape=SHAPES)
 def test_float32_rounds_like_scan(cell, size, way, shape):
-    sequence = make_sequence(cell, size, way, shape)
-    exact = run(scan, sequence, torch.float64)
-    assert_as_exact(run(fused, sequence, torch.float32), run(scan, sequence, torch.float32), exact)
+    assert_as_exact(draws_of(lambda: make_sequence(cell, size, way, shape)))
 
 
 @pytest.mark.grid(cell=PROJECTABLE, size=SIZES, way=list(WAYS), shape=SHAPES)
 def test_projection_equals_scan(cell, size, way, shape):
-    sequence = make_sequence(cell, size, way, shape._replace(projected=True))
-    exact = run(scan, sequence, torch.float64)
-    assert_equal_to_1e10(run(fused, sequence, torch.float64), exact)
-    assert_as_exact(run(fused, sequence, torch.float32), run(scan, sequence, torch.float32), exact)
+    shape = shape._replace(projected=True)
+    sequence = make_sequence(cell, size, way, shape)
+    assert_equal_to_1e10(run(fused, sequence, torch.float64), run(scan, sequence, torch.float64))
+    assert_as_exact(draws_of(lambda: make_sequence(cell, size, way, shape)))
 
 
 @given(
@@ -104,19 +102,21 @@ def differentiable(sequence):
 @pytest.mark.grid(cell=CELLS, size=SUMS)
 def test_gradients_that_are_long_sums(cell, size):
     """A weight's gradient is a sum over all steps and rows: one running sum in float32 loses what torch's keep."""
-    sequence = make_sequence(cell, size)
-    exact = run(scan, sequence, torch.float64)
-    assert_as_exact(run(fused, sequence, torch.float32), run(scan, sequence, torch.float32), exact)
+    assert_as_exact(draws_of(lambda: make_sequence(cell, size)))
 
 
 @pytest.mark.grid(cell=CELLS, magnitude=[30.0, 200.0, 1e4])
 def test_shut_and_open_gates_stay_finite(cell, magnitude):
     """Pre-activations far outside the activations' bends: exact ends, no overflow, no NaN in the gradients."""
-    sequence = make_sequence(cell, Size(T=3, B=4, I=5, H=18))
-    sequence.tensors["x"] *= magnitude
-    exact = run(scan, sequence, torch.float64)
-    assert_equal_to_1e10(run(fused, sequence, torch.float64), exact)
-    assert_as_exact(run(fused, sequence, torch.float32), run(scan, sequence, torch.float32), exact)
+
+    def make():
+        sequence = make_sequence(cell, Size(T=3, B=4, I=5, H=18))
+        sequence.tensors["x"] *= magnitude
+        return sequence
+
+    sequence = make()
+    assert_equal_to_1e10(run(fused, sequence, torch.float64), run(scan, sequence, torch.float64))
+    assert_as_exact(draws_of(make))
 
 
 @pytest.mark.parametrize("cell", CELLS)
