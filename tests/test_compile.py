@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from shutil import which
+
 import pytest
 import torch
 from functorch.compile import make_boxed_func
@@ -15,6 +18,7 @@ import carrousel
 from carrousel.fused import OPS, fused
 
 SIZE = Size(T=3, B=4, I=5, H=6)
+COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 LAYERS = {
     "LSTM": lambda: carrousel.LSTM(5, 6, num_layers=2, bidirectional=True),
     "LSTM_projected": lambda: carrousel.LSTM(5, 6, proj_size=2, batch_first=True),
@@ -63,6 +67,9 @@ def test_compiled_layers_give_the_same(layer):
     assert_equal_to_1e10(run_layer(made, example), expected)
 
 
+@pytest.mark.skipif(
+    not any(map(which, COMPILERS)), reason=f"inductor needs a C++ compiler: none of {COMPILERS} is here"
+)
 def test_compiled_by_inductor():
     """The default backend, which writes and compiles C++ around our ops, in a model with layers before and after."""
     model = torch.nn.Sequential(torch.nn.Linear(5, 5), carrousel.LSTM(5, 6)).double()

@@ -90,6 +90,20 @@ def test_a_projected_layer_is_a_run_of_scan(cell, options):
     assert_equal_to_1e10(got, results(layer, [y, *states]))
 
 
+@pytest.mark.grid(cell=CELLS, proj_size=[0, 2], form=["batched", "packed"])
+def test_a_type_without_kernels(cell, proj_size, form):
+    """bfloat16 takes another path, with all options too; its numbers are right to its own seven bits."""
+    found = ALL[cell]
+    proj_size = 0 if reads_h(found) else proj_size
+    layer = carrousel.Recurrent(found, SIZE.I, SIZE.H, proj_size=proj_size, bidirectional=True).bfloat16()
+    packed = pack_sequence([torch.randn(n, SIZE.I).bfloat16() for n in (5, 3, 3, 1)])
+    x = packed if form == "packed" else torch.randn(SIZE.T, SIZE.B, SIZE.I).bfloat16()
+    got = [layer(x)[0], copy.deepcopy(layer).double()(x.to(torch.float64))[0]]
+    y, exact = (y.data if form == "packed" else y for y in got)
+    assert y.dtype == torch.bfloat16
+    assert (y.double() - exact).abs().max() <= 16 * torch.finfo(torch.bfloat16).eps * exact.abs().max()
+
+
 @pytest.mark.grid(cell=CELLS, options=OPTIONS)
 def test_packed_rows_are_a_run_of_scan(cell, options):
     found = ALL[cell]
