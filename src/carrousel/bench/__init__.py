@@ -1,0 +1,10 @@
+"""Speed and memory beside torch.nn's, always measured together in one run: `carrousel bench`.
+
+shapes.py    what is measured, and what it should reach
+clock.py     alternating samples, medians
+layers.py    the layers, forward and with gradients
+memory.py    peak memory, each side in a process of its own
+text.py      tokens a second of a character model
+table.py     the results for people; the JSON is for machines
+command.py   the command line
+"""

@@ -1,0 +1,146 @@
+"""`carrousel bench`: the command line of the measurements."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from carrousel.bench import layers, memory, text
+from carrousel.bench.shapes import GRID, PAPERS, Shape, named
+from carrousel.bench.table import layers_markdown, layers_table
+from carrousel.data.text import read
+from carrousel.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, help="Speed and memory beside torch.nn's, measured together in one run.")
+
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is stdout.")]
+Seconds = Annotated[float, typer.Option(min=0, help="How long each measurement takes, about.")]
+
+
+@app.command("layers")
+def bench_layers(
+    shapes: Annotated[
+        str, typer.Option(help="Shapes, with commas between: names, or spelled out like I4-H8-B1-T100-L2.")
+    ] = "",
+    grid: Annotated[bool, typer.Option("--grid", help="The grid of H, B and T instead of the ten shapes.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="The ten shapes and the grid.")] = False,
+    cells: Annotated[
+        str,
+        typer.Option(
+            help="Cells, with commas between. Default: lstm, and peephole and lstm1997 where they have targets."
+        ),
+    ] = "",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 0.6,
+    repeat: Annotated[int, typer.Option(min=1, help="At least so many turns of each side.")] = 3,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Our layers beside torch.nn's: medians of alternating turns, forward and forward+backward."""
+    plan = layers.plan(chosen_shapes(shapes, grid, everything), split(cells))
+    counts = chosen_threads(threads)
+    rows: list[layers.Row] = []
+    for cell, shape in progress(plan, "measuring"):
+        rows.extend(layers.measure(cell, shape, counts, seconds, repeat))
+    if markdown:
+        print(layers_markdown(rows))
+    elif str(json_file) != "-":
+        Console(width=None if sys.stdout.isatty() else 160).print(layers_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("memory")
+def bench_memory(
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between.")] = "hydrology",
+    json_file: Json = None,
+) -> None:
+    """Peak memory of forward+backward, ours and torch.nn.LSTM's, each in a process of its own."""
+    rows = [memory.compare(shape) for shape in progress([named(name) for name in split(shapes)], "measuring")]
+    table = Table("shape", "ours MB", "torch MB", "torch / ours", title="peak memory of forward+backward")
+    for row in rows:
+        table.add_row(row["shape"], f"{row['ours_mb']:.0f}", f"{row['torch_mb']:.0f}", f"{row['ratio']:.2f}")
+    if str(json_file) != "-":
+        Console().print(table)
+    write(rows, json_file)
+
+
+@app.command("text")
+def bench_text(
+    file: Annotated[Path, typer.Argument(help="The Time Machine, or another text in English.")],
+    epochs: Annotated[
+        int,
+        typer.Option(
+            min=0, help=f"Also train our LSTM for so many passes and tell its perplexity; the book: {text.EPOCHS}."
+        ),
+    ] = 0,
+    seconds: Seconds = 20,
+    json_file: Json = None,
+) -> None:
+    """Tokens a second of training in the d2l book's setting: our LSTM, torch.nn's, and one in torch operations."""
+    torch.manual_seed(0)
+    letters = read(file)
+    rows = text.speeds(text.trainers(letters), seconds)
+    if epochs:
+        torch.manual_seed(0)
+        trainer = next(iter(text.trainers(letters).values()))
+        *_, perplexity = progress(text.train(trainer, epochs), "training", epochs)
+        rows[0].update(epochs=epochs, perplexity=perplexity)
+    table = Table("model", "tokens a second", "training perplexity", title="characters, in the d2l book's setting")
+    for row in rows:
+        told = f"{row['perplexity']:.2f} after {epochs} epochs" if "perplexity" in row else ""
+        table.add_row(row["model"], f"{row['tokens_per_second']:,.0f}", told)
+    if str(json_file) != "-":
+        Console().print(table)
+    write(rows, json_file)
+
+
+def chosen_shapes(names: str, grid: bool, everything: bool) -> list[Shape]:
+    """What --shapes, --grid and --all ask for; the ten shapes when none of them is there."""
+    if names:
+        return [named(name) for name in split(names)]
+    return [*PAPERS, *GRID] if everything else list(GRID if grid else PAPERS)
+
+
+def chosen_threads(counts: str) -> list[int]:
+    """What --threads asks for, increasing; by default one and all."""
+    try:
+        chosen = sorted({int(count) for count in split(counts)} if counts else {1, torch.get_num_threads()})
+    except ValueError:
+        chosen = [0]
+    if chosen[0] < 1:
+        raise UserError(f"--threads {counts} must be whole numbers from 1 on, with commas between, such as 1,2")
+    return chosen
+
+
+def split(names: str) -> list[str]:
+    """The parts between commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def progress(items: Any, words: str, total: int | None = None) -> Any:
+    """The items, with a bar on stderr while it is a terminal."""
+    console = Console(stderr=True)
+    return track(items, words, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def write(results: list[dict[str, Any]], file: Path | None) -> None:
+    """The results as JSON into a file, or for - to stdout.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if file is None:
+        return
+    content = json.dumps(results, indent=1)
+    try:
+        print(content) if str(file) == "-" else file.write_text(content + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--json {file} cannot be written: {error.strerror}; name another file") from None

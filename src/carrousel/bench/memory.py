@@ -1,0 +1,72 @@
+"""Peak memory of forward+backward, each side in a process of its own: what one frees is not there for the other.
+
+Run as a module it is that process: `python -m carrousel.bench.memory ours I32-H256-B256-T365` prints MB.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from carrousel.bench.shapes import Shape, named
+
+STATUS = Path("/proc/self/status")
+
+
+def compare(shape: Shape, cell: str = "lstm") -> dict[str, Any]:
+    """Both sides' peaks in MB above what the process had before, and their ratio torch/ours."""
+    ours, theirs = (in_a_process(side, shape, cell) for side in ("ours", "torch"))
+    return {"cell": cell, "shape": shape.name, "ours_mb": ours, "torch_mb": theirs, "ratio": theirs / ours}
+
+
+def in_a_process(side: str, shape: Shape, cell: str) -> float:
+    """One side's peak in MB."""
+    command = [sys.executable, "-m", "carrousel.bench.memory", side, shape.name, cell]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def peak_of(side: str, shape: Shape, cell: str) -> float:
+    """MB that one forward+backward of "ours" or "torch" needs at most, above what stood before it."""
+    import torch  # here, for the process that only starts the others needs none of it
+
+    from carrousel.bench.layers import forward_backward, layer, rival
+
+    ours = layer(cell, shape)
+    run = ours if side == "ours" else rival(cell, shape, ours)
+    forward_backward(run, torch.randn(1, 1, shape.I))()  # what is made once, at the first call, is not counted
+    x = torch.randn(shape.T, shape.B, shape.I)
+    parameters = list(run.parameters())
+    gc.collect()
+    before = resident()
+    y = run(x)[0]
+    gradients = torch.autograd.grad(y, parameters, torch.ones_like(y))
+    after = peak()
+    del gradients
+    return after - before
+
+
+def resident() -> float:
+    """MB of this process in memory now; where the system does not say, the most it ever had."""
+    return status("VmRSS") if STATUS.exists() else peak()
+
+
+def peak() -> float:
+    """The most MB that this process ever had in memory."""
+    if STATUS.exists():  # ru_maxrss would begin with the peak of the process that started this one
+        return status("VmHWM")
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 2**20 if sys.platform == "darwin" else used / 2**10
+
+
+def status(field: str) -> float:
+    """A field of this process's status, in MB."""
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 2**10
+
+
+if __name__ == "__main__":
+    print(peak_of(sys.argv[1], named(sys.argv[2]), sys.argv[3]))
