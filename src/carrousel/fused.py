@@ -13,7 +13,6 @@ from carrousel.cells import Cell
 from carrousel.kernel import (
     KERNELS,
     Layout,
-    Saved,
     backward,
     forward,
     instruction_set,
@@ -48,34 +47,54 @@ def fused(
     """
     layout = Layout(batch_sizes, reverse, batch_first)
     if not has_kernel(cell, x) or not x.numel() or not _alike(x, states, weights):
-        return scan(cell, x, states, weights, **layout._asdict())
+        return scan(cell, x, states, weights, **layout._asdict())  # which says what torch says of a mixture
     if torch.compiler.is_compiling():
         return _by_operator(cell, x, states, weights, layout)
     if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return scan(cell, x, states, weights, **layout._asdict())
-    check_shapes(cell, x.transpose(0, 1) if batch_first and batch_sizes is None else x, states, weights, batch_sizes)
+    if not _fits(cell, x, states, weights, layout):
+        x_by_time = x.transpose(0, 1) if batch_first and batch_sizes is None else x
+        check_shapes(cell, x_by_time, states, weights, batch_sizes)
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
         return _by_operator(cell, x, states, weights, layout)
     if _needs_grad(x, states, weights):
-        y, *final = _Sequence.apply(cell, layout, len(states), x, *states, *weights)  # type: ignore[misc]
+        y, *final = _apply(cell, layout, len(states), x, *states, *weights)
         return y, tuple(final)
     y, final, _ = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, keep=False)
     return y, final
 
 
 def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
-    """Whether all tensors have x's dtype and device; if not, `scan` says what torch says of it."""
+    """Whether all tensors have x's dtype and device."""
     dtype = x.dtype
-    for t in (*states, *weights):
+    for t in (*states, *weights):  # noqa: SIM110  a generator takes twice the time, which a small network would feel
         if t is not None and not (t.dtype == dtype and t.is_cpu):
             return False
     return True
 
 
+def _fits(cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, layout: Layout) -> bool:
+    """Whether the shapes are as they mostly are: the checks that say what is wrong take as long as a small network."""
+    W, R, b_x, b_h, c, P = weights
+    if layout.batch_sizes is not None or b_x is None or b_h is None or c is not None or P is not None or cell.weights:
+        return False
+    (T_or_B, B_or_T, width), (rows, I), (h_rows, H) = x.shape, W.shape, R.shape
+    state = (T_or_B if layout.batch_first else B_or_T, H)
+    return (
+        width == I
+        and rows == len(cell.from_x) * H
+        and h_rows == len(cell.from_h) * H
+        and b_x.shape == (rows,)
+        and b_h.shape == (h_rows,)
+        and len(states) == len(cell.states)
+        and all(s.shape == state for s in states)
+    )
+
+
 def _needs_grad(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
     if not torch.is_grad_enabled():
         return False
-    for t in (*weights, x, *states):
+    for t in (*weights, x, *states):  # noqa: SIM110
         if t is not None and t.requires_grad:
             return True
     return False
@@ -93,25 +112,27 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, cell, layout, n_states, *inputs):
         x, states, weights = _parts(inputs, n_states)
-        y, final, saved = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, keep=True)
-        assert saved is not None
+        y, final, kept = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, keep=True)
         ctx.cell, ctx.layout, ctx.n_states = cell, layout, n_states
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, saved.kept, saved.unprojected, *saved.history, *inputs)
+        ctx.save_for_backward(y, kept, *inputs)
         return y, *final
 
     @staticmethod
     def backward(ctx, dy, *d_final):
-        y, kept, unprojected, *rest = ctx.saved_tensors
-        history, inputs = tuple(rest[: ctx.n_states]), rest[ctx.n_states :]
+        y, kept, *inputs = ctx.saved_tensors
         x, states, weights = _parts(inputs, ctx.n_states)
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # create_graph: the gradient itself is to be differentiated
             gradients = _by_scan(ctx.cell, x, states, weights, ctx.layout, (dy, *d_final), wanted)
         else:
-            kernel, saved = KERNELS[ctx.cell.name, x.dtype], Saved(kept, unprojected, history)
-            gradients = backward(kernel, x, states, weights, ctx.layout, y, saved, dy, d_final, wanted)
+            kernel = KERNELS[ctx.cell.name, x.dtype]
+            gradients = backward(kernel, x, states, weights, ctx.layout, y, kept, dy, d_final, wanted)
         return None, None, None, *gradients
+
+
+# Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.
+_apply = super(torch.autograd.Function, _Sequence).apply
 
 
 def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights]:

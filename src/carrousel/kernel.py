@@ -32,11 +32,16 @@ class Kernel(NamedTuple):
     single: bool  # float32; else float64
     forward: Callable[..., None]
     backward: Callable[..., None]
-    history: tuple[bool, ...]  # the states that backward reads
+    history: tuple[int, ...]  # the states but h that backward reads
 
-    def kept_size(self, H: int) -> int:
-        """Elements that the forward pass keeps for the backward pass, for each row of x."""
-        return _kernels.kept_size(self.cell.name, int(H), self.single)
+    def kept_parts(self, H: int, projected: bool) -> list[int]:
+        """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
+
+        The rows after their activations, in the kernel's own order; h before a projection [H]; for each state in
+        `history` its value after the step [H].
+        """
+        gates = _kernels.kept_size(self.cell.name, int(H), self.single)
+        return [gates, *[H] * (projected + len(self.history))]
 
 
 class Layout(NamedTuple):
@@ -47,14 +52,6 @@ class Layout(NamedTuple):
     batch_first: bool = False
 
 
-class Saved(NamedTuple):
-    """What the forward pass leaves for the backward pass; N rows of x."""
-
-    kept: Tensor  # [N * kept_size(H)]
-    unprojected: Tensor | None  # [N, H]   h before the projection
-    history: tuple[Tensor | None, ...]  # [N, H] for each state but h that backward reads
-
-
 def _load() -> dict[tuple[str, torch.dtype], Kernel]:
     kernels = {}
     for name, cell in ALL.items() if _kernels else ():
@@ -62,7 +59,8 @@ def _load() -> dict[tuple[str, torch.dtype], Kernel]:
         assert states == len(cell.states), f"the extension was built from another version of the cell {name}"
         for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
             forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
-            kernels[name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, history)
+            read = tuple(k for k, is_read in enumerate(history) if k and is_read)
+            kernels[name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read)
     return kernels
 
 
@@ -97,7 +95,7 @@ if os.environ.get("CARROUSEL_ISA"):
 
 def forward(
     kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout, keep: bool
-) -> tuple[Tensor, tuple[Tensor, ...], Saved | None]:
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a cell over a sequence.
 
     Args:
@@ -107,24 +105,25 @@ def forward(
         keep: whether a backward pass will follow.
 
     Returns:
-        y, the final states, and with `keep` what `backward` needs.
+        y, the final states, and with `keep` what `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
-    x, weights, states = x.contiguous(), Weights(*_contiguous(weights)), _contiguous(states)
+    x, states, weights = _contiguous(x, states, weights)
     sizes = _sizes(kernel, x, states, weights, layout)
     B, H, P = sizes[1], sizes[6], sizes[7]
     y = x.new_empty(*x.shape[:-1], P)
-    final = tuple([x.new_empty(B, H if k else P) for k in range(len(states))])
-    saved = _space_to_save(kernel, x, weights, H) if keep else None
+    final = [x.new_empty(B, H if k else P) for k in range(len(states))]
+    kept = _space(kernel, x, H, weights) if keep else None
+    gates, unprojected, history = _addresses_of_parts(kernel, x, H, weights, kept)
     kernel.forward(
         kernel.cell.name,
         sizes,
         _addresses((layout.batch_sizes, x, *weights)),
-        _addresses((y, saved.kept, saved.unprojected) if saved else (y, None, None)),
+        (y.data_ptr(), gates, unprojected),
         _addresses(states),
         _addresses(final),
-        _addresses(saved.history) if saved else (),
+        history,
     )
-    return y, final, saved
+    return y, tuple(final), kept
 
 
 def backward(
@@ -134,7 +133,7 @@ def backward(
     weights: Weights,
     layout: Layout,
     y: Tensor,
-    saved: Saved,
+    kept: Tensor,
     dy: Tensor | None,
     d_final: Sequence[Tensor | None],
     wanted: Sequence[bool],
@@ -143,38 +142,55 @@ def backward(
 
     Args:
         kernel, x, states, weights, layout: as `forward` took them.
-        y, saved: what it returned.
+        y, kept: what it returned.
         dy, d_final: the gradients of y and of the final states; None is zero.
         wanted: whether each of (x, *states, *weights) needs its gradient.
     """
-    x, weights, states = x.contiguous(), Weights(*_contiguous(weights)), _contiguous(states)
-    d_final = _contiguous(d_final)
+    x, states, weights = _contiguous(x, states, weights)
+    sizes = _sizes(kernel, x, states, weights, layout)
+    gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, kept)
     dy, ld_dy = _rows_in_order(dy)
+    d_final = [d if d is None else d.contiguous() for d in d_final]
     inputs = (x, *states, *weights)
-    gradients = [torch.empty_like(t) if t is not None and want else None for t, want in zip(inputs, wanted)]
-    of_states = 1 + len(states)
+    gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
+    addresses = _addresses(gradients)
+    after_states = 1 + len(states)
     kernel.backward(
         kernel.cell.name,
-        _sizes(kernel, x, states, weights, layout),
+        sizes,
         _addresses((layout.batch_sizes, x, *weights)),
-        _addresses((y, saved.kept, saved.unprojected)),
+        (y.data_ptr(), gates, unprojected),
         _addresses(states),
-        _addresses(saved.history),
-        (_address(dy), ld_dy),
+        history,
+        (0 if dy is None else dy.data_ptr(), ld_dy),
         _addresses(d_final),
-        _addresses((gradients[0], *gradients[of_states:])),
-        _addresses(gradients[1:of_states]),
+        (addresses[0], *addresses[after_states:]),
+        addresses[1:after_states],
     )
     return gradients
 
 
-def _space_to_save(kernel: Kernel, x: Tensor, weights: Weights, H: int) -> Saved:
-    rows = x.numel() // x.shape[-1]
-    return Saved(
-        x.new_empty(rows * kernel.kept_size(H)),
-        None if weights.P is None else x.new_empty(rows, H),
-        tuple([x.new_empty(rows, H) if k and needed else None for k, needed in enumerate(kernel.history)]),
-    )
+def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights) -> Tensor:
+    return x.new_empty(x.numel() // x.shape[-1] * sum(kernel.kept_parts(H, weights.P is not None)))
+
+
+def _addresses_of_parts(
+    kernel: Kernel, x: Tensor, H: int, weights: Weights, kept: Tensor | None
+) -> tuple[int, int, tuple[int, ...]]:
+    """Where in `kept` lie the gates, h before the projection, and each state's history; 0 for what is absent."""
+    if kept is None:
+        return 0, 0, ()
+    projected = weights.P is not None
+    row = x.numel() // x.shape[-1] * x.element_size()
+    gates = at = kept.data_ptr()
+    starts = []
+    for part in kernel.kept_parts(H, projected):
+        starts.append(at)
+        at += part * row
+    history = [0] * len(kernel.cell.states)
+    for k, start in zip(kernel.history, starts[1 + projected :]):
+        history[k] = start
+    return gates, starts[1] if projected else 0, tuple(history)
 
 
 def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:
@@ -190,24 +206,25 @@ def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights
     return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, P, torch.get_num_threads()
 
 
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
-
-
 def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     return tuple([0 if t is None else t.data_ptr() for t in tensors])
 
 
-def _contiguous(tensors: Sequence[Tensor | None]) -> tuple:
-    return tuple([t if t is None or t.is_contiguous() else t.contiguous() for t in tensors])
+def _contiguous(x: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, Sequence[Tensor], Weights]:
+    for t in (x, *states, *weights):
+        if t is not None and not t.is_contiguous():
+            rows = [t if t is None else t.contiguous() for t in weights]
+            return x.contiguous(), [s.contiguous() for s in states], Weights(*rows)  # type: ignore[arg-type]
+    return x, states, weights
 
 
 def _rows_in_order(dy: Tensor | None) -> tuple[Tensor | None, int]:
     """dy and the distance between its rows: one direction's half of a bidirectional gradient needs no copy."""
     if dy is None:
         return None, 0
+    if dy.is_contiguous():
+        return dy, dy.shape[-1]
     *outer, stride, last = dy.stride()
-    if last != 1 or stride < dy.shape[-1] or (outer and outer[0] != stride * dy.shape[1]):
-        dy = dy.contiguous()
-        stride = dy.shape[-1]
-    return dy, stride
+    if last == 1 and stride >= dy.shape[-1] and (not outer or outer[0] == stride * dy.shape[1]):
+        return dy, stride
+    return dy.contiguous(), dy.shape[-1]

@@ -5,17 +5,14 @@ kernel takes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from carrousel.kernel import KERNELS, Kernel, Layout, Saved, backward, forward
+from carrousel.kernel import KERNELS, Kernel, Layout, backward, forward
 from carrousel.scan import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
 
-# Absent tensors travel as None in and as nothing out: an operator's outputs are a list of tensors that exist.
 WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor? batch_sizes, bool reverse, bool batch_first"
 N_WEIGHTS = len(Weights._fields)
@@ -25,22 +22,10 @@ def _kernel(cell: str, x: Tensor) -> Kernel:
     return KERNELS[cell, x.dtype]
 
 
-def _flat(saved: Saved | None) -> list[Tensor]:
-    return [t for t in (saved.kept, saved.unprojected, *saved.history) if t is not None] if saved else []
-
-
-def _unflat(kernel: Kernel, weights: Sequence[Tensor | None], flat: Sequence[Tensor]) -> Saved:
-    kept, *rest = flat
-    unprojected = rest.pop(0) if Weights(*weights).P is not None else None  # type: ignore[arg-type]
-    return Saved(
-        kept, unprojected, tuple([rest.pop(0) if k and used else None for k, used in enumerate(kernel.history)])
-    )
-
-
 def _sequence(cell, x, states, *rest):
     weights, layout, keep = Weights(*rest[:N_WEIGHTS]), Layout(*rest[N_WEIGHTS:-1]), rest[-1]
-    y, final, saved = forward(_kernel(cell, x), x, states, weights, layout, keep)
-    return [y, *final, *_flat(saved)]
+    y, final, kept = forward(_kernel(cell, x), x, states, weights, layout, keep)
+    return [y, *final] if kept is None else [y, *final, kept]
 
 
 def _sequence_fake(cell, x, states, *rest):
@@ -53,17 +38,14 @@ def _sequence_fake(cell, x, states, *rest):
     ]
     if keep:
         rows = x.shape[0] if layout.batch_sizes is not None else x.shape[0] * x.shape[1]
-        outputs.append(x.new_empty(rows * kernel.kept_size(H)))
-        outputs += [x.new_empty(rows, H)] * (weights.P is not None)
-        outputs += [x.new_empty(rows, H) for k, used in enumerate(kernel.history) if k and used]
+        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, weights.P is not None))))
     return outputs
 
 
 def _sequence_backward(cell, x, states, *rest):
-    weights, (*layout, y, saved, d_outputs, wanted) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
-    kernel = _kernel(cell, x)
-    saved, (dy, *d_final) = _unflat(kernel, weights, saved), d_outputs
-    gradients = backward(kernel, x, states, weights, Layout(*layout), y, saved, dy, d_final, wanted)
+    weights, (*layout, y, kept, d_outputs, wanted) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
+    dy, *d_final = d_outputs
+    gradients = backward(_kernel(cell, x), x, states, weights, Layout(*layout), y, kept, dy, d_final, wanted)
     return [g for g in gradients if g is not None]
 
 
@@ -75,11 +57,11 @@ def _sequence_backward_fake(cell, x, states, *rest):
 def _setup(ctx, inputs, output):
     cell, x, states, *rest = inputs
     weights, (batch_sizes, *ctx.order, ctx.keep) = rest[:N_WEIGHTS], rest[N_WEIGHTS:]
-    y, *others = output
+    y, *_, kept = output
     ctx.cell, ctx.n_states, ctx.weights = cell, len(states), [w is not None for w in weights]
     # needs_input_grad says nothing of the tensors inside a list.
     ctx.wanted = [t is not None and t.requires_grad for t in (x, *states, *weights)]
-    ctx.save_for_backward(x, *states, *[w for w in weights if w is not None], y, batch_sizes, *others[len(states) :])
+    ctx.save_for_backward(x, *states, *[w for w in weights if w is not None], y, batch_sizes, kept)
 
 
 def _differentiate(ctx, gradients):
@@ -88,11 +70,11 @@ def _differentiate(ctx, gradients):
     x, *rest = ctx.saved_tensors
     states, rest = rest[: ctx.n_states], rest[ctx.n_states :]
     weights = [rest.pop(0) if there else None for there in ctx.weights]
-    y, batch_sizes, *saved = rest
+    y, batch_sizes, kept = rest
     outputs = (y, *states)  # a final state has the shape of the state before
     d_outputs = [torch.zeros_like(t) if d is None else d for t, d in zip(outputs, gradients)]
     arguments = (ctx.cell, x, states, *weights, batch_sizes, *ctx.order)
-    found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, saved, d_outputs, ctx.wanted))
+    found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, d_outputs, ctx.wanted))
     dx, *rest = [next(found) if want else None for want in ctx.wanted]
     nothing = [None] * (len(ctx.order) + 2)  # batch_sizes, the order of time, keep
     return None, dx, rest[: ctx.n_states], *rest[ctx.n_states :], *nothing
@@ -102,7 +84,7 @@ if KERNELS:
     torch.library.define("carrousel::sequence", f"({INPUTS}, bool keep) -> Tensor[]")
     torch.library.define(
         "carrousel::sequence_backward",
-        f"({INPUTS}, Tensor y, Tensor[] saved, Tensor[] d_outputs, bool[] wanted) -> Tensor[]",
+        f"({INPUTS}, Tensor y, Tensor kept, Tensor[] d_outputs, bool[] wanted) -> Tensor[]",
     )
     torch.library.impl("carrousel::sequence", "CPU", _sequence)
     torch.library.impl("carrousel::sequence_backward", "CPU", _sequence_backward)

@@ -93,10 +93,12 @@ def _step(cell, from_x, states, weights):
 def check_shapes(
     cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, batch_sizes: Tensor | None
 ) -> None:
-    """Raise ValueError, naming the argument, where shapes do not belong together; arguments as `scan` takes them.
+    """Raise ValueError, naming the argument, for whole numbers and where shapes do not belong together.
 
-    Whether x is [T, B, I] or [B, T, I] shows in no shape but the states': `scan` calls this with x [T, B, I].
+    Arguments as `scan` takes them, but x [T, B, I]: that it came as [B, T, I] shows in no shape but the states'.
     """
+    if not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(f"{cell.name}: x has dtype {x.dtype}, expected floating point: x.float() makes it so")
     blocks, H = len(cell.from_x), weights.W.shape[0] // len(cell.from_x)
     P = H if weights.P is None else weights.P.shape[0]
     _expect(cell, "weights.W", weights.W, blocks * H, weights.W.shape[-1])
