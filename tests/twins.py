@@ -170,6 +170,7 @@ def assert_as_exact(draws) -> None:
     draws = list(draws)
     for name, got in draws[0][0].items():
         for ours, other, _ in draws:
+            assert list(ours) == list(other)
             assert_alike(name, ours[name], other[name])
         errors = [torch.cat([errors_of(draw[k][name], draw[2][name]) for draw in draws]) for k in (0, 1)]
         ulp = ULP[got.dtype] * max(largest(exact[name]) for _, _, exact in draws)
