@@ -188,7 +188,7 @@ class Forward {
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
+      V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
