@@ -7,13 +7,16 @@ at the end of this file.
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from carrousel.bench.command import app as bench
 from carrousel.data.text import read
 from carrousel.errors import UserError
 from carrousel.evaluate import evaluate
@@ -100,10 +103,9 @@ def summary(result: dict[str, Any]) -> None:
     if score := result["train"]:
         print(f"training    {loss(score)}  (the last {score['characters']:,} characters, while learning)")
     if score := result["valid"]:
-        print(
-            f"validation  {loss(score)}  (all {score['characters']:,} characters, weights of step {result['best_step']:,})"
-        )
-    print(f"{result['out']}: best.safetensors, last.safetensors, loss.png, run.json")
+        note = f"all {score['characters']:,} characters, weights of step {result['best_step']:,}"
+        print(f"validation  {loss(score)}  ({note})")
+    print(f"{result['out']}: {', '.join(result['files'])}")
 
 
 def loss(score: dict[str, float]) -> str:
@@ -125,10 +127,14 @@ def draw_text(
         settings = {"prompt": prompt, "temperature": temperature, "length": length, "seed": seed}
         print(json.dumps({**settings, "text": "".join(characters)}))
         return 0
-    print(end=prompt)
-    for character in characters:
-        print(character, end="", flush=True)
-    print()
+    try:
+        print(end=prompt)
+        for character in characters:
+            print(character, end="", flush=True)
+        print()
+    except BrokenPipeError:  # the reader has gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 128 + signal.SIGPIPE
     return 0
 
 
@@ -156,6 +162,7 @@ app = typer.Typer(help="Recurrent networks on fused CPU kernels.", **STYLE)
 train = typer.Typer(help="Train a model.", **STYLE)
 train.command("text", epilog=CODES)(text)
 app.add_typer(train, name="train")
+app.add_typer(bench, name="bench")
 app.command("sample", epilog=CODES)(draw_text)
 app.command("eval", epilog=CODES)(evaluate_file)
 
@@ -174,9 +181,8 @@ def run(arguments: list[str]) -> int:
         message = str(error)
     except USAGE_ERROR as error:
         message = error.format_message()  # type: ignore[attr-defined]
-    except (KeyboardInterrupt, typer.Abort):
-        print("carrousel: stopped", file=sys.stderr)
-        return 130
+    except typer.Abort:  # Ctrl-C outside of a run, which has its own way; typers without this return 130 themselves
+        return 128 + signal.SIGINT
     print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
     return 2
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from carrousel.errors import UserError
 
 
 class Point(NamedTuple):
@@ -49,12 +48,9 @@ class Curve:
         return cls([Point(*point) for point in facts["train"]], [Point(*point) for point in facts["valid"]])
 
 
-def draw(curve: Curve, path: Path, title: str) -> None:
-    """Write the curve as a PNG: nats a character over characters read, bits on the right.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+def draw(curve: Curve, title: str) -> bytes:
+    """The curve as a PNG: nats a character over characters read, bits on the right."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its first import on a machine would tell of fonts
     from matplotlib.figure import Figure  # half a second to import, and only here
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -70,8 +66,8 @@ def draw(curve: Curve, path: Path, title: str) -> None:
     to_bits, to_nats = partial(np.multiply, 1 / math.log(2)), partial(np.multiply, math.log(2))
     axes.secondary_yaxis("right", functions=(to_bits, to_nats)).set_ylabel("bits a character")
     axes.grid(alpha=0.3)
-    axes.legend()
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise UserError(f"{path} could not be drawn ({error.strerror or error}): make room or change --out") from None
+    if curve.train:
+        axes.legend()
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()

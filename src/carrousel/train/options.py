@@ -15,7 +15,7 @@ OPTIMIZERS = {"adamw": 4e-3, "adam": 4e-3, "sgd": 1.0}  # and the rate that each
 SCHEDULES = ("cosine", "linear", "constant")
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_MINUTES = 12.0
-MAY_CHANGE = {*BUDGETS, "patience", "save_every", "device", "files"}  # when a run is resumed
+MAY_CHANGE = {*BUDGETS, "patience", "save_every", "device", "files", "valid"}  # when a run is resumed
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Options:
     layers: int = 2
     dropout: float | None = None
     length: int = 64
-    batch: int = 64
+    batch: int = 32
     optimizer: str = "adamw"
     lr: float | None = None
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     schedule: str = "cosine"
     clip: float = 1.0
     steps: int | None = None

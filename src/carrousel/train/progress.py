@@ -41,7 +41,10 @@ class Display:
         if self.live:
             self.bar.print(line, markup=False, soft_wrap=True)
         elif not self.quiet:
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:
+                self.quiet = True  # the reader has gone; the run goes on
 
     def tick(self, now: float, progress: float, loss: float, rate: float, left: float) -> None:
         """Move the bar, at most four times a second.

@@ -46,6 +46,8 @@ def train_text(
         UserError: something that the user can mend. What was saved before stays.
     """
     last = out / "last.safetensors"
+    if resume and not (last.exists() or options.files or options.stdlib):
+        raise UserError(f"--out {out} holds no checkpoint to go on with: check its name, or name a text to start with")
     with start.folder(out):
         if not last.exists():
             return Run(options.checked(), out, quiet).to_the_end()
@@ -209,7 +211,9 @@ class Run:
             "valid": self.best_score().numbers() if best and ended != "interrupted" else None,
             "best_step": best.step if best else None,
         }
-        draw(self.curve, self.out / "loss.png", f"{self.options.cell}, {self.trainer.model.size():,} weights")
+        result["files"] = ["last.safetensors", *(["best.safetensors"] if best else []), "loss.png", "run.json"]
+        title = f"{self.options.cell}, {result['weights']:,} weights"
+        checkpoint.replace(self.out / "loss.png", draw(self.curve, title))
         report = {"result": result, "options": self.options.as_facts(), "curve": self.curve.as_facts()}
         checkpoint.replace(self.out / "run.json", json.dumps(report, indent=1).encode())
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ def folder(out: Path) -> Iterator[None]:
     Raises:
         UserError: it cannot be made, or another process trains into it.
     """
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY)
@@ -35,6 +36,9 @@ def folder(out: Path) -> Iterator[None]:
         raise UserError(f"--out {out} is in use by another run: wait for its end, or choose another") from None
     finally:
         os.close(descriptor)
+        if made:
+            with suppress(OSError):  # it stays if there is something in it
+                out.rmdir()
 
 
 def corpus(options: Options) -> Corpus:

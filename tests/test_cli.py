@@ -1,0 +1,278 @@
+"""The command line in processes of its own: signals, pipes, terminals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_done, carrousel_process, same_run, sentences, train, write_text
+
+from carrousel import checkpoint
+from carrousel.cli import run
+
+# Two layers with dropout, so that random numbers take part; a checkpoint after each step, so that most kills hit one.
+LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--layers", "2", "--dropout", "0.3", "--steps", "1000"]
+BUSY = [*LONG, "--save-every", "0"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def whole(text):
+    """The run of `LONG`, never stopped."""
+    out = text.parent / "whole"
+    code, stdout, stderr = carrousel_done("train", "text", text, "--out", out, *LONG)
+    assert (code, stderr) == (0, "")
+    assert "1,000 steps" in stdout
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(text):
+    """The folder of a short run."""
+    train(text, text.parent / "model", steps=30)
+    return text.parent / "model"
+
+
+def step_of(out: Path) -> int:
+    """The step of a run's last checkpoint; -1: there is none."""
+    last = out / "last.safetensors"
+    return checkpoint.read(last)[0]["step"] if last.exists() else -1
+
+
+def wait_for_start(out: Path, process: subprocess.Popen) -> None:
+    """Until a process that trains has saved, which every run does when it starts."""
+    touched = (out / "last.safetensors").stat().st_mtime_ns if out.exists() else None
+    while not (out / "last.safetensors").exists() or (out / "last.safetensors").stat().st_mtime_ns == touched:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+# ---- signals --------------------------------------------------------------------------------------------------------
+
+
+def test_killed_at_any_moment_and_resumed(text, whole, tmp_path):
+    """SIGKILL before the first checkpoint and twice after: the end is that of the run that was never stopped."""
+    out = tmp_path / "out"
+    seed = random.randrange(10**6)
+    draw = random.Random(seed)
+    for kill in range(3):
+        process = carrousel_process("train", "text", text, "--out", out, *BUSY, "--resume")
+        if kill:
+            wait_for_start(out, process)
+            time.sleep(draw.uniform(0.0, 0.3))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"kill {kill} of seed {seed} came too late"
+    step = step_of(out)
+    assert 0 < step < 1000, f"seed {seed}"
+    code, _, stderr = carrousel_done("train", "text", "--out", out, "--resume")
+    assert (code, stderr) == (0, "")
+    assert same_run(out, whole), f"seed {seed}, last stop at step {step}"
+
+
+def test_a_signal_saves_and_says_how_to_go_on(text, whole, tmp_path):
+    """SIGTERM, then Ctrl-C, each followed by the very command that was printed."""
+    out = tmp_path / "a folder"
+    command = [*PROGRAM, "train", "text", str(text), "--out", str(out), *LONG, "--save-every", "0.1"]
+    last = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while step_of(out) <= last:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        stopped = re.fullmatch(r"stopped at step ([\d,]+), all is saved; go on with: (.*)\n", stderr)
+        step, command = int(stopped[1].replace(",", "")), shlex.split(stopped[2])
+        assert last < step < 1000
+        last = step
+        assert step_of(out) == step
+        assert (out / "loss.png").exists()
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert same_run(out, whole)
+
+
+def test_a_second_run_does_not_disturb_the_first(text, tmp_path, capsys):
+    out = tmp_path / "out"
+    process = carrousel_process("train", "text", text, "--out", out, *SMALL, "--steps", "1000000")
+    wait_for_start(out, process)
+    assert run(["train", "text", "--out", str(out), "--resume"]) == 2
+    assert "is in use by another run" in capsys.readouterr().err
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_full_disk_ends_a_run_in_one_line(text, tmp_path):
+    """The kernel lets no file of this process grow beyond 2000 bytes."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # noqa: E731
+    code, stdout, stderr = carrousel_done("train", "text", text, "--out", tmp_path / "out", *SMALL, preexec_fn=limit)
+    assert (code, stdout) == (2, "")
+    assert re.fullmatch(r"carrousel: \S+last.safetensors could not be saved \(File too large\); .*\n", stderr)
+
+
+def test_a_reader_that_goes_away(model):
+    process = carrousel_process("sample", model, "--length", "100000000")
+    assert len(process.stdout.read(100)) == 100, "the text comes while it is written"
+    process.stdout.close()
+    assert process.wait(timeout=30) == 128 + signal.SIGPIPE
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_sees_a_bar(text, tmp_path):
+    arguments = [
+        *PROGRAM,
+        "train",
+        "text",
+        str(text),
+        *SMALL,
+        "--steps",
+        "300",
+        "--json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    ours, theirs = pty.openpty()
+    shown = subprocess.run(arguments, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    screen = os.read(ours, 10**6).decode()
+    os.close(ours)
+    assert "characters/s" in screen
+    assert "perplexity" in screen
+    result = json.loads(shown.stdout)
+    assert (shown.returncode, result["ended"], result["step"]) == (0, "finished", 300)
+    assert result["valid"].keys() == {"nats_per_char", "bits_per_char", "perplexity", "characters"}
+
+
+def test_people_are_told_the_result(text, tmp_path, capsys):
+    assert run(["train", "text", str(text), "--out", str(tmp_path / "out"), *SMALL, "--steps", "200"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"0:0\d, 200 steps, 6,400 characters, [\d,]+ a second; [\d,]+ weights", lines[-4])
+    assert re.match(r"training    \d\.\d{4} nats a character  \d\.\d{4} bits  perplexity \d", lines[-3])
+    assert re.match(r"validation  \d\.\d{4} nats a character .* \(all 399 characters, weights of step \d+\)", lines[-2])
+    assert lines[-1].endswith("last.safetensors, best.safetensors, loss.png, run.json")
+
+
+def test_eval_repeats_the_final_validation(model, text, tmp_path, capsys):
+    (tmp_path / "valid.txt").write_text(text.read_text()[3600:])
+    assert run(["eval", str(model), str(tmp_path / "valid.txt"), "--json"]) == 0
+    score = json.loads(capsys.readouterr().out)
+    assert score == json.loads((model / "run.json").read_text())["result"]["valid"]
+    assert run(["eval", str(model), str(tmp_path / "valid.txt")]) == 0
+    assert f"{score['nats_per_char']:.4f} nats a character" in capsys.readouterr().out
+
+
+def test_sample_writes_the_prompt_and_what_follows(model, capsys):
+    assert run(["sample", str(model), "--prompt", "open ", "--length", "40", "--seed", "3"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("open ")
+    assert len(text) == 5 + 40 + 1
+    assert run(["sample", str(model), "--prompt", "open ", "--length", "40", "--seed", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == text[5:-1]
+
+
+def test_stdlib_trains(tmp_path, capsys):
+    assert run(["train", "text", "--stdlib", "--out", str(tmp_path / "out"), *SMALL, "--steps", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["valid"]["characters"] > 100_000
+
+
+def test_help_tells_the_exit_codes(capsys):
+    for arguments in ([], ["--help"], ["train", "text", "--help"], ["sample", "--help"], ["eval", "--help"]):
+        assert run(arguments) == 0
+        assert "Exit codes: 0 done; 2 bad input" in " ".join(capsys.readouterr().out.split())
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+BAD = {
+    "no such file": ("train text {tmp}/nothing.txt --out {tmp}/out", "nothing.txt does not exist"),
+    "empty": ("train text {tmp}/empty.txt --out {tmp}/out", "empty.txt is empty"),
+    "short": (
+        "train text {tmp}/short.txt --out {tmp}/out",
+        r"18 characters to train on, .* \(--batch \d+ x --length \d+\)",
+    ),
+    "not utf-8": ("train text {tmp}/latin.txt --out {tmp}/out", "byte 0xe9 at line 2, column 4, .* --encoding latin-1"),
+    "directory": ("train text {tmp} --out {tmp}/out", "is a directory"),
+    "no text": ("train text --out {tmp}/out", "no text to train on"),
+    "no out": ("train text {tmp}/short.txt", "--out"),
+    "out is a file": ("train text {tmp}/short.txt --out {tmp}/short.txt", "cannot be a folder"),
+    "out is taken": ("train text {tmp}/short.txt --out {model}", "add --resume"),
+    "no number": ("train text {tmp}/short.txt --out {tmp}/out --hidden many", "hidden"),
+    "no such option": ("train text {tmp}/short.txt --out {tmp}/out --hiden 5", "--hiden"),
+    "no such command": ("trian", "trian"),
+    "no such device": ("train text {text} --out {tmp}/out --device cuda:99", "--device cuda:99 cannot be used"),
+    "one to validate on": ("train text {tmp}/short.txt --out {tmp}/out --valid-fraction 0.05", "1 character is left"),
+    "truncated": ("train text --out {tmp}/truncated --resume", "last.safetensors is truncated"),
+    "edited": ("train text --out {tmp}/edited --resume", "last.safetensors was edited"),
+    "another version": ("train text --out {tmp}/version --resume", "last.safetensors has format 99"),
+    "sample of a truncated one": ("sample {tmp}/truncated", "best.safetensors is truncated"),
+    "sample of an edited one": ("sample {tmp}/edited", "best.safetensors was edited"),
+    "sample of another version": ("sample {tmp}/version", "best.safetensors has format 99"),
+    "sample of nothing": ("sample {tmp}/nothing", "does not exist"),
+    "sample of no run": ("sample {tmp}", "holds no checkpoint"),
+    "sample of a text": ("sample {text}", "not a checkpoint"),
+    "unknown in prompt": ("sample {model} --prompt Q", r"the prompt has 'Q' \(U\+0051\) at line 1, column 1"),
+    "unknown in text": ("eval {model} {tmp}/short.txt", r"short.txt has '1' \(U\+0031\) at line 1, column 1"),
+    "eval of one character": ("eval {model} {tmp}/one.txt", "a text of 1 characters"),
+    "eval of no file": ("eval {model} {tmp}/nothing.txt", "does not exist"),
+}
+
+
+@pytest.fixture(scope="module")
+def bad(model, tmp_path_factory):
+    """A folder with everything that is wrong."""
+    tmp = tmp_path_factory.mktemp("bad")
+    (tmp / "empty.txt").write_text("")
+    (tmp / "short.txt").write_text("12345678901234567890"[:20])
+    (tmp / "one.txt").write_text("o")
+    (tmp / "latin.txt").write_bytes(b"tea\ncaf\xe9 cr\xe8me" * 1000)
+    for name in ("truncated", "edited", "version"):
+        (tmp / name).mkdir()
+        for file in ("last.safetensors", "best.safetensors"):
+            content = bytearray((model / file).read_bytes())
+            if name == "truncated":
+                del content[-50:]
+            if name == "edited":
+                content[-50] ^= 1
+            if name == "version":
+                content = content.replace(b'\\"format\\": 1', b'\\"format\\": 99').replace(b"   ", b"", 0)
+                content[:8] = (int.from_bytes(content[:8], "little") + 1).to_bytes(8, "little")
+            (tmp / name / file).write_bytes(content)
+    return tmp
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, bad, model, text, capsys):
+    command, message = BAD[case]
+    before = {file: file.read_bytes() for file in (*bad.rglob("*"), *model.rglob("*")) if file.is_file()}
+    assert run(command.format(tmp=bad, model=model, text=text).split()) == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert re.fullmatch(rf"carrousel: [^\n]*{message}[^\n]*\n", stderr), stderr
+    assert before == {file: file.read_bytes() for file in (*bad.rglob("*"), *model.rglob("*")) if file.is_file()}
+
+
+def test_other_encodings(tmp_path, capsys):
+    (tmp_path / "latin.txt").write_bytes((sentences() + "\u00e9").encode("latin-1"))
+    arguments = ["train", "text", str(tmp_path / "latin.txt"), "--out", str(tmp_path / "out"), *SMALL]
+    assert run([*arguments, "--encoding", "latin-1"]) == 0
+    assert "\u00e9" in checkpoint.read(tmp_path / "out" / "last.safetensors")[0]["symbols"]
