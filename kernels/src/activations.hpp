@@ -88,6 +88,24 @@ CARROUSEL_INLINE Exponential<V> split_exp(V x) {
   return {scale, rest};
 }
 
+// n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for about ten cycles, and a step has five of them: where the
+// machine has an approximate reciprocal of 14 bits, one Newton step (28 bits) takes two.
+template <class V>
+CARROUSEL_INLINE V quotient(V n, V d) {
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+  if constexpr (sizeof(element<V>) == 4 && sizeof(V) >= 32) {
+    V r;
+    if constexpr (sizeof(V) == 64)
+      r = (V)_mm512_rcp14_ps((__m512)d);
+    else
+      r = (V)_mm256_rcp14_ps((__m256)d);
+    r = r + r * (splat<V>(1) - d * r);
+    return n * r;
+  }
+#endif
+  return n / d;
+}
+
 template <class V>
 CARROUSEL_INLINE V exp(V x) {
   using C = Constants<element<V>>;
@@ -100,7 +118,7 @@ CARROUSEL_INLINE V sigmoid(V x) {
   using C = Constants<element<V>>;
   const Exponential<V> e = split_exp(clamp(-x, C::low, -C::low));
   const V one = splat<V>(1);
-  return one / ((one + e.scale) + e.scale * e.rest);
+  return quotient(one, (one + e.scale) + e.scale * e.rest);
 }
 
 template <class V>
@@ -108,7 +126,7 @@ CARROUSEL_INLINE V tanh(V x) {
   using C = Constants<element<V>>;
   const Exponential<V> e = split_exp(clamp(x + x, -C::tanh_high, C::tanh_high));
   const V expm1 = e.scale * e.rest + (e.scale - splat<V>(1));
-  return expm1 / (expm1 + splat<V>(2));
+  return quotient(expm1, expm1 + splat<V>(2));
 }
 
 template <class V>

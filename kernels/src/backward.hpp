@@ -312,10 +312,16 @@ class Backward {
       for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
   }
 
+  // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.
+  void turn_columns(const Turn& turn, long count, long i0, long i1) const {
+    for (long k = 0; k < count; ++k) turn.rows[k] += i0;
+    transpose<V>(turn.columns, ld_k, turn.rows, count, i1 - i0);
+  }
+
   // sums[i, columns] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
   // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
   void sum_products(const Turn& turn, T* sums, long ld_sums, const T* da, long ld, long offset, long width, long i0, long i1, long count) {
-    transpose(turn.columns, ld_k, turn.rows, count, i0, i1 - i0);
+    turn_columns(turn, count, i0, i1);
     const T** inputs = turn.rows + chunk * q.rows.B;
     for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
     for (long c = 0; c < width; c += N) {
@@ -327,7 +333,7 @@ class Backward {
   // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
   void sum_projection(const Turn& turn, const T* dp, long count) {
     const long i0 = turn.me.first(q.H), i1 = turn.me.last(q.H);
-    transpose(turn.columns, ld_k, turn.rows, count, i0, i1 - i0);
+    turn_columns(turn, count, i0, i1);
     const T** inputs = turn.rows + chunk * q.rows.B;
     for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
     for (long p = 0; p < out_quads; ++p) {
@@ -382,12 +388,15 @@ class Backward {
 
   // out [rows * H, K] from sums [K, R * padded]: row r of the kernel is block order[r] of the caller.
   void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows, int first_row) {
-    const long lines = long(rows) * q.H;
-    for (long line = me.first(lines); line < me.last(lines); ++line) {
-      const long r = line / q.H, unit = line % q.H;
-      const T* in = sums + (first_row + r) * shape.padded + unit;
-      T* to = out + (order[r] * q.H + unit) * K;
-      for (long k = 0; k < K; ++k) to[k] = in[k * R * shape.padded];
+    const long strips = (K + L - 1) / L;
+    for (long strip = me.first(strips); strip < me.last(strips); ++strip) {
+      const long k0 = strip * L;
+      const int n = int(std::min<long>(L, K - k0));
+      for (int r = 0; r < rows; ++r) {
+        const T* in[L];
+        for (int k = 0; k < n; ++k) in[k] = sums + (k0 + k) * R * shape.padded + (first_row + r) * shape.padded;
+        transpose_strip<V>(out + order[r] * q.H * K + k0, K, in, n, q.H, false);
+      }
     }
   }
 

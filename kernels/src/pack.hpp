@@ -4,6 +4,7 @@
 #include "carrousel/sequence.hpp"
 #include "product.hpp"
 #include "shape.hpp"
+#include "transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -14,14 +15,14 @@ void pack_group(T* panel, const T* M, long K, const int* order, int rows, const 
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
   const long width = long(rows) * blocks * L;
-  const long unit0 = shape.first_block(group) * L, units = std::min<long>(long(blocks) * L, shape.H - unit0);
-  for (int r = 0; r < rows; ++r) {
-    T* out = panel + long(r) * blocks * L;
-    const T* in = M + (order[r] * shape.H + unit0) * K;
-    for (long k0 = 0; k0 < K; k0 += 16)  // a cache line of every unit's row, then the next
-      for (long u = 0; u < long(blocks) * L; ++u)
-        for (long k = k0; k < std::min(k0 + 16, K); ++k) out[k * width + u] = u < units ? in[u * K + k] : T(0);
-  }
+  for (int r = 0; r < rows; ++r)
+    for (int u = 0; u < blocks; ++u) {
+      const long block = shape.first_block(group) + u;
+      const T* units[L];
+      const int n = shape.lanes_of(block);
+      for (int lane = 0; lane < n; ++lane) units[lane] = M + (order[r] * shape.H + block * L + lane) * K;
+      transpose_strip<V>(panel + (long(r) * blocks + u) * L, width, units, n, K, true);
+    }
 }
 
 // Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane].
@@ -30,8 +31,11 @@ template <class T>
 void pack_columns(T* panel, long width, const T* M, long columns, const int* order, int rows, long H, long padded, long c0) {
   const long real = std::min(width, columns - c0);
   for (int r = 0; r < rows; ++r)
-    for (long unit = 0; unit < padded; ++unit, panel += width)
-      for (long c = 0; c < width; ++c) panel[c] = unit < H && c < real ? M[(order[r] * H + unit) * columns + c0 + c] : T(0);
+    for (long unit = 0; unit < padded; ++unit, panel += width) {
+      const long there = unit < H ? real : 0;
+      if (there) std::memcpy(panel, M + (order[r] * H + unit) * columns + c0, there * sizeof(T));
+      std::fill(panel + there, panel + width, T(0));
+    }
 }
 
 // One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.

@@ -27,14 +27,4 @@ inline void product(int N, element<V>* acc, long ld_acc, const element<V>* const
   }
 }
 
-// out[c][r] = in[r][c], out row stride ld_out: rows come by pointer, starting at column `first`.
-template <class T>
-inline void transpose(T* out, long ld_out, const T* const* rows, long count, long first, long columns) {
-  for (long r0 = 0; r0 < count; r0 += 16) {  // 16 rows: a cache line of each output row is filled at once
-    const long r1 = std::min(r0 + 16, count);
-    for (long c = 0; c < columns; ++c)
-      for (long r = r0; r < r1; ++r) out[c * ld_out + r] = rows[r][first + c];
-  }
-}
-
 }  // namespace carrousel::CARROUSEL_TARGET
