@@ -1,0 +1,229 @@
+"""The measurements: what is measured and how it is told. No test looks at a time."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from carrousel.bench import clock, layers, memory, table
+from carrousel.bench.shapes import GRID, PAPERS, named
+from carrousel.bench.text import ScratchLSTM, trainers
+from carrousel.cli import run
+from carrousel.errors import UserError
+
+TINY = "I3-H4-B2-T5"
+FIELDS = {"cell", "shape", "mode", "threads", "ours_ms", "torch_ms", "ratio"}
+
+
+def measured(capsys, *arguments):
+    assert run(["bench", "layers", *arguments, "--seconds", "0", "--repeat", "1", "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# ---- carrousel bench layers -----------------------------------------------------------------------------------------
+
+
+def test_json_has_a_row_for_each_mode_and_number_of_threads(capsys):
+    rows = measured(capsys, "--shapes", TINY, "--threads", "2,1")
+    assert [(row["mode"], row["threads"]) for row in rows] == [
+        ("forward", 1),
+        ("forward+backward", 1),
+        ("forward", 2),
+        ("forward+backward", 2),
+    ]
+    for row in rows:
+        assert set(row) >= FIELDS
+        assert (row["cell"], row["shape"], row["against"]) == ("lstm", TINY, "torch.nn")
+        assert row["ratio"] == pytest.approx(row["torch_ms"] / row["ours_ms"])
+        assert row["ours_ms"] > 0
+
+
+def test_a_target_stands_where_one_is_set(capsys):
+    rows = measured(capsys, "--shapes", "paper-T100", "--threads", "1,2")  # with gradients, all threads:
+    assert [row.get("target") for row in rows if row["cell"] == "lstm"] == [None, None, None, 4]
+    assert [row.get("target") for row in rows if row["cell"] == "peephole"] == [None, None, None, 20]
+    rows = measured(capsys, "--shapes", "I32-H1-B1-T1", "--threads", "1,2")
+    assert [row.get("target") for row in rows] == [1, 1, 1, 1]  # the grid: everywhere
+
+
+def test_a_cell_that_torch_has_not_is_measured_beside_scan_and_our_lstm(capsys):
+    row, _ = measured(capsys, "--shapes", TINY, "--threads", "1", "--cells", "peephole")
+    assert (row["cell"], row["against"]) == ("peephole", "scan")
+    assert row["of_lstm"] == pytest.approx(row["ours_ms"] / row["lstm_ms"])
+
+
+def test_the_file_and_the_table_are_both_written(tmp_path, capsys):
+    file = tmp_path / "layers.json"
+    assert run(["bench", "layers", "--shapes", TINY, "--threads", "1", "--seconds", "0", "--json", str(file)]) == 0
+    assert len(json.loads(file.read_text())) == 2
+    assert TINY in capsys.readouterr().out
+
+
+def test_by_default_other_cells_run_where_they_have_a_target():
+    plan = layers.plan(PAPERS, [])
+    assert [shape for cell, shape in plan if cell == "lstm"] == list(PAPERS)
+    assert [(cell, shape.name) for cell, shape in plan if cell != "lstm"] == [
+        ("peephole", "paper-T100"),
+        ("lstm1997", "paper-T100"),
+        ("peephole", "hydrology"),
+        ("lstm1997", "hydrology"),
+    ]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_relu", "peephole", "lstm1997"])
+def test_the_rivals_compute_the_same(cell):
+    shape = named(TINY)
+    ours = layers.layer(cell, shape)
+    x = torch.randn(shape.T, shape.B, shape.I)
+    torch.testing.assert_close(layers.rival(cell, shape, ours)(x)[0], ours(x)[0])
+
+
+def test_gradients_are_those_of_all_parameters():
+    shape = named("I3-H4-B2-T5-L2-bidirectional")
+    ours = layers.layer("lstm", shape)
+    gradients = layers.forward_backward(ours, torch.randn(5, 2, 3))()
+    assert [g.shape for g in gradients] == [p.shape for p in ours.parameters()]
+    assert not layers.forward(ours, torch.randn(5, 2, 3))()[0].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--shapes", "huge"], "huge"),
+        (["--shapes", "I1-H0-B1-T1"], "I1-H0-B1-T1"),
+        (["--cells", "tree"], "tree"),
+        (["--cells", "peephole", "--shapes", "char-rnn"], "char-rnn"),
+        (["--threads", "0"], "--threads 0"),
+        (["--threads", "many"], "--threads many"),
+        (["--shapes", TINY, "--seconds", "0", "--threads", "1", "--json", "/"], "--json /"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_arguments_are_named(arguments, words, capsys):
+    assert run(["bench", "layers", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+# ---- shapes, clock, tables ------------------------------------------------------------------------------------------
+
+
+def test_a_shape_of_the_grid_is_what_its_name_spells():
+    for shape in GRID:
+        assert shape.name == f"I{shape.I}-H{shape.H}-B{shape.B}-T{shape.T}"
+    shape = named("I3-H4-B5-T6-L2-bidirectional")
+    assert (shape.I, shape.H, shape.B, shape.T, shape.layers, shape.bidirectional) == (3, 4, 5, 6, 2, True)
+
+
+def test_two_spellings_of_zero_are_refused():
+    with pytest.raises(UserError, match="I3-H00-B1-T1"):
+        named("I3-H00-B1-T1")
+
+
+def test_rivals_take_turns(monkeypatch):
+    now, calls = [0.0], []
+
+    def rival(name, seconds):
+        def call():
+            calls.append(name)
+            now[0] += seconds
+
+        return call
+
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    slow, quick = clock.medians([rival("slow", 1.0), rival("quick", 1 / 256)], seconds=0, repeat=3)
+    assert (slow, quick) == (1000, 1000 / 256)
+    # warmed first (the quick one twice: its first call tells little), then in turns of at least 5 ms
+    assert "".join(name[0] for name in calls) == "s" + "qq" + "sqq" * 3
+
+
+def test_the_clock_takes_the_seconds_it_is_given(monkeypatch):
+    now = [0.0]
+
+    def rival():
+        now[0] += 0.01
+
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    clock.medians([rival], seconds=1.0, repeat=1)
+    assert now[0] == pytest.approx(1.0, abs=0.05)
+
+
+ROWS = [
+    layers.Row("lstm", "audio", "forward+backward", 1, 50.0, 200.0, 4.0),
+    layers.Row("lstm", "audio", "forward+backward", 2, 40.0, 60.0, 1.5, target=3),
+    layers.Row("lstm", "audio", "forward", 2, 10.0, 20.0, 2.0),
+]
+
+
+def test_the_table_says_what_is_missed():
+    paper = Console(file=io.StringIO(), width=160)
+    paper.print(table.layers_table(ROWS))
+    text = paper.file.getvalue()
+    assert "at least 3, MISSED" in text
+    assert "reached" not in text
+
+
+def test_markdown_has_a_line_for_each_shape():
+    head, rule, line, *_ = table.layers_markdown(ROWS).splitlines()
+    assert head.count("|") == rule.count("|") == line.count("|") == 7
+    assert line == "| lstm | audio | 50 / 200 | **4.0** | 40 / 60 | **1.5** |"
+
+
+# ---- memory and text ------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_what_the_larger_shape_needs_more_of():
+    small, large = (memory.in_a_process("ours", named(name), "lstm") for name in (TINY, "I3-H64-B64-T100"))
+    kept = 100 * 64 * 64 * 4 * 4 / 2**20  # MB of four gates that the backward pass needs
+    assert large > kept > small
+
+
+def test_memory_compares_both_sides(capsys):
+    assert run(["bench", "memory", "--shapes", "I3-H32-B64-T100", "--json", "-"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["ratio"] == pytest.approx(row["torch_mb"] / row["ours_mb"])
+    assert row["ours_mb"] > 1
+
+
+TEXT = (
+    "The Time Traveller (for so it will be convenient to speak of him) was expounding a recondite matter to us. " * 20
+)
+
+
+def test_the_three_models_of_text_are_told_by_name(tmp_path, capsys):
+    file = tmp_path / "text.txt"
+    file.write_text(TEXT)
+    assert run(["bench", "text", str(file), "--seconds", "0", "--epochs", "2", "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["carrousel.LSTM", "torch.nn.LSTM", "torch operations"]
+    assert all(row["tokens_per_second"] > 0 for row in rows)
+    assert rows[0]["epochs"] == 2
+    assert 1 < rows[0]["perplexity"] < 28  # 27 symbols and a first guess that is not much worse than even
+
+
+def test_ours_and_torchs_model_of_text_learn_alike():
+    """From the same weights through the same losses: they differ in speed only."""
+    ours, theirs, _ = trainers(TEXT).values()
+    theirs.recurrent.load_state_dict(ours.recurrent.state_dict())
+    theirs.readout.load_state_dict(ours.readout.state_dict())
+    losses = [ours.step() for _ in range(3)]
+    assert losses == pytest.approx([theirs.step() for _ in range(3)], rel=1e-4)
+    assert losses[2] < losses[0]
+
+
+def test_the_scratch_cell_is_an_lstm():
+    scratch, lstm = ScratchLSTM(3, 4), torch.nn.LSTM(3, 4)
+    with torch.no_grad():
+        for k, gate in enumerate("ifgo"):
+            rows = slice(4 * k, 4 * k + 4)
+            scratch.W[gate].copy_(lstm.weight_ih_l0[rows].T)
+            scratch.R[gate].copy_(lstm.weight_hh_l0[rows].T)
+            scratch.b[gate].copy_(lstm.bias_ih_l0[rows] + lstm.bias_hh_l0[rows])
+    x = torch.randn(5, 2, 3)
+    y, (h, c) = scratch(x, None)
+    expected, (h_expected, c_expected) = lstm(x)
+    torch.testing.assert_close((y, h, c), (expected, h_expected[0], c_expected[0]))
+    torch.testing.assert_close(scratch(x, (h, c))[0], lstm(x, (h_expected, c_expected))[0])
