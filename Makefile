@@ -69,21 +69,21 @@ endef
 
 # ---- what the commands stand on ----
 
-$(VENV)/torch: constraints.txt
+# Builds are not isolated from .venv, so that CMake finds the same paths again and compiles only what has changed.
+$(VENV)/build-tools: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "carrousel needs Python 3.10 or later: make PYTHON=...")'
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv is missing (on Debian: apt install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing torch (a download of some 200 MB, the first time)"
-	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
-	@touch $@
-
-# The builds are not isolated from .venv, so that CMake finds the same paths again and compiles only what has changed.
-$(VENV)/build-tools: pyproject.toml $(VENV)/torch
 	$(PIP) scikit-build-core nanobind sympy cmake ninja
 	@touch $@
 
+$(VENV)/torch: constraints.txt $(VENV)/build-tools
+	@echo "installing torch: a download of some 200 MB, the first time"
+	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@touch $@
+
 # Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
-$(VENV)/installed: $(PACKAGE) $(VENV)/build-tools
+$(VENV)/installed: $(PACKAGE) $(VENV)/torch
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation --check-build-dependencies '.[test]'
 	@touch $@
 
