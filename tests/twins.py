@@ -151,7 +151,8 @@ def assert_equal_to_1e10(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> 
 def draws_of(ours: torch.nn.Module, theirs: torch.nn.Module, make: Callable[[], Example]):
     """Some examples: what ours, theirs and theirs in float64 return."""
     exact = copy.deepcopy(theirs).double()
-    for _ in range(draws_for(ours.hidden_size)):
+    for seed in range(draws_for(ours.hidden_size)):
+        torch.manual_seed(seed)  # run leaves the generator where the dropout left it
         example = make()
         yield run(ours, example), run(theirs, example), run(exact, example)
 
@@ -164,8 +165,8 @@ def draws_for(units: int) -> int:
 def assert_as_exact(draws) -> None:
     """Ours is at most four times as far from the float64 result as theirs, or within four ULP of the largest value.
 
-    draws: results (ours, theirs, exact) of the same computation on different numbers, compared in the root mean square
-    and, where there are numbers enough for it to be more than luck, in the largest error.
+    draws: results (ours, theirs, exact) of the same computation on different numbers. Distance is the root mean square;
+    the largest error, whose luck is greater, may be eight times theirs: it finds a single number that has gone wrong.
     """
     draws = list(draws)
     for name, got in draws[0][0].items():
@@ -174,13 +175,13 @@ def assert_as_exact(draws) -> None:
             assert_alike(name, ours[name], other[name])
         errors = [torch.cat([errors_of(draw[k][name], draw[2][name]) for draw in draws]) for k in (0, 1)]
         ulp = ULP[got.dtype] * max(largest(exact[name]) for _, _, exact in draws)
-        assert_within(f"{name}, root mean square", *(root_mean_square(e) for e in errors), 4 * ulp)
-        if errors[0].numel() >= 64:
-            assert_within(f"{name}, largest", *(largest(e) for e in errors), 4 * ulp)
+        assert_within(f"{name}, root mean square", *(root_mean_square(e) for e in errors), 4, 4 * ulp)
+        if errors[0].numel() >= 64:  # of a few numbers the largest says no more
+            assert_within(f"{name}, largest", *(largest(e) for e in errors), 8, 8 * ulp)
 
 
-def assert_within(name: str, ours: float, theirs: float, floor: float) -> None:
-    bound = max(4 * theirs, floor)
+def assert_within(name: str, ours: float, theirs: float, times: float, floor: float) -> None:
+    bound = max(times * theirs, floor)
     assert ours <= bound, f"{name}: {ours:.3g} from float64, at most {bound:.3g} wanted"
 
 
