@@ -59,7 +59,7 @@ def text(
     length: Annotated[int, about(TRAINING, "Characters that errors flow back (T).")] = Options.length,
     batch: Annotated[int, about(TRAINING, "Streams that are read side by side (B).")] = Options.batch,
     optimizer: Annotated[str, about(TRAINING, f"One of {', '.join(OPTIMIZERS)}.")] = Options.optimizer,
-    lr: Annotated[float | None, about(TRAINING, "Learning rate at its highest (default: 0.004; sgd: 1).")] = None,
+    lr: Annotated[float | None, about(TRAINING, "Learning rate at its highest (default: 0.006; sgd: 1).")] = None,
     weight_decay: Annotated[float, about(TRAINING, "AdamW's.")] = Options.weight_decay,
     schedule: Annotated[str, about(TRAINING, f"Of the learning rate: {', '.join(SCHEDULES)}.")] = Options.schedule,
     clip: Annotated[float, about(TRAINING, "Largest norm of the gradient; 0: any.")] = Options.clip,
@@ -183,7 +183,8 @@ def run(arguments: list[str]) -> int:
         message = error.format_message()  # type: ignore[attr-defined]
     except typer.Abort:  # Ctrl-C outside of a run, which has its own way; typers without this return 130 themselves
         return 128 + signal.SIGINT
-    print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
+    if message:  # a group without a command has shown its help instead
+        print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from carrousel.errors import UserError
 from carrousel.model import CELLS
 
-OPTIMIZERS = {"adamw": 4e-3, "adam": 4e-3, "sgd": 1.0}  # and the rate that each has if none is given
+OPTIMIZERS = {"adamw": 6e-3, "adam": 6e-3, "sgd": 1.0}  # and the rate that each has if none is given
 SCHEDULES = ("cosine", "linear", "constant")
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_MINUTES = 12.0
