@@ -108,7 +108,10 @@ NB_MODULE(_kernels, m) {
   m.def("backward_float64", backward<double>);
   m.def("describe", describe<float>, "cell"_a, "(number of states, which of them backward reads), or None without a kernel");
   m.def(
-      "kept_size", [](const char* cell, int64_t H, bool single) { return single ? kernel<float>(cell).kept_size(H) : kernel<double>(cell).kept_size(H); },
+      "kept_size",
+      [](const char* cell, int64_t H, bool single) {
+        return single ? kernel<float>(cell).kept_size(H) : kernel<double>(cell).kept_size(H);
+      },
       "cell"_a, "H"_a, "single"_a);
   m.def("instruction_set", carrousel::instruction_set);
   m.def("instruction_sets", instruction_sets, "those this machine can run, best first");

@@ -104,7 +104,12 @@ class Backward {
   void work(Member me) {
     prepare(me);
     me.meet();
-    Turn turn{me, split.share(me, q.rows), 0, quads, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each,
+    Turn turn{me,
+              split.share(me, q.rows),
+              0,
+              quads,
+              accumulators + me.rank * accumulators_each,
+              columns + me.rank * columns_each,
               pointers + me.rank * pointers_each};
     if (split.by_units) {
       turn.quad_first = me.first(quads);
@@ -150,6 +155,12 @@ class Backward {
   T* da_row(long s, long b) const { return da_ring[s / chunk % 2] + in_chunk(s, b) * ld_da; }
   T* dp_row(long s, long b) const { return dp_ring[s / chunk % 2] + in_chunk(s, b) * q.P; }
 
+  // How many vectors the p-th panel of `columns` columns really has.
+  int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
+  Factor<T> h_factor(const T* const* rows, long p) const {
+    return {rows, h_panels + p * N * Cell::h_rows * shape.padded, N, Cell::h_rows * shape.padded};
+  }
+
   // What reaches h at step s from outside and from the step after: a [count, N] for columns [p * N, ...) of P, and rows below `active`.
   void gather_dh(const Turn& turn, long s, long p, long count) {
     const long width = std::min(N, q.P - p * N);
@@ -173,9 +184,7 @@ class Backward {
       for (long c = dy_width; c < N; ++c) a[c] = 0;
       if (i < continuing) turn.rows[i] = da_ring[(s + 1) / chunk % 2] + (after + b) * ld_da + Cell::h_first * shape.padded;
     }
-    if (continuing)
-      product<V>(max_vectors, turn.a, N, turn.rows, continuing, h_panels + p * N * Cell::h_rows * shape.padded, N,
-                 Cell::h_rows * shape.padded);
+    if (continuing) product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p));
   }
 
   void step(const Turn& turn, long s) {
@@ -213,7 +222,7 @@ class Backward {
   void project_back(const Turn& turn, long s, long p, long count) {
     std::fill(turn.a, turn.a + count * N, T(0));
     for (long i = 0; i < count; ++i) turn.rows[i] = dp_row(s, turn.share.row(i));
-    product<V>(max_vectors, turn.a, N, turn.rows, count, projection_panels + p * N * q.P, N, q.P);
+    product<V>(vectors_of(q.H, p), turn.a, N, turn.a, N, count, {turn.rows, projection_panels + p * N * q.P, N, q.P});
   }
 
   // The pointwise step, backward, of row b on one block of units.
@@ -229,7 +238,8 @@ class Backward {
     for (int k = 0; k < Cell::states; ++k) {
       if (Cell::reads_old[k]) old[k] = load_some<V>(old_state(k, s, b, starts) + unit, n);
       if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, at) + unit, n);
-      if (k) d_now[k] = ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + b * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
+      if (k)
+        d_now[k] = ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + b * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
     }
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
     Cell::backward(keep, old, now, weights, d_now, d_rows, d_old, d_weights);
@@ -264,8 +274,7 @@ class Backward {
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
-      product<V>(max_vectors, turn.a, N, turn.rows, count, h_panels + p * N * Cell::h_rows * shape.padded, N,
-                 Cell::h_rows * shape.padded);
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p));
       for (long i = 0; i < count; ++i)
         std::memcpy(d.d_initial[0] + turn.share.row(from + i) * q.P + p * N, turn.a + i * N, width * sizeof(T));
     }
@@ -290,8 +299,8 @@ class Backward {
     if (std::max(mine, x_tiles) < end) {
       list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
       sum_products(turn, dR, R * shape.padded, da + Cell::h_first * shape.padded, ld_da, dW_offset(Cell::h_first),
-                   Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows,
-                   std::min((end - x_tiles) * max_rows, q.P), count);
+                   Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows, std::min((end - x_tiles) * max_rows, q.P),
+                   count);
     }
     if (d.d_projection) {
       list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.at(s, b) * q.H; });
@@ -326,7 +335,8 @@ class Backward {
     for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
     for (long c = 0; c < width; c += N) {
       const int vectors = int(std::min(N, width - c) / L);
-      product<V>(vectors, sums + i0 * ld_sums + offset + c, ld_sums, inputs, i1 - i0, da + c, ld, count);
+      T* to = sums + i0 * ld_sums + offset + c;
+      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, count});
     }
   }
 
@@ -342,7 +352,8 @@ class Backward {
         std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
         std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
       }
-      product<V>(max_vectors, dP + i0 * out_quads * N + p * N, out_quads * N, inputs, i1 - i0, turn.a, N, count);
+      T* to = dP + i0 * out_quads * N + p * N;
+      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, count});
     }
   }
 
@@ -371,9 +382,9 @@ class Backward {
     for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld_da + Cell::x_first * shape.padded;
     for (long p = 0; p < in_quads; ++p) {
       const long some = std::min(N, q.I - p * N);
-      const int vectors = int((some + L - 1) / L);
       std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
-      product<V>(vectors, turn.a, N, turn.rows, k1 - k0, x_panels + p * N * Cell::x_rows * shape.padded, N, Cell::x_rows * shape.padded);
+      product<V>(vectors_of(q.I, p), turn.a, N, turn.a, N, k1 - k0,
+                 {turn.rows, x_panels + p * N * Cell::x_rows * shape.padded, N, Cell::x_rows * shape.padded});
       long k = 0;
       for (long s = first; s < last; ++s) {
         const long n = steps.active(s);

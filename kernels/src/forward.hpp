@@ -107,8 +107,7 @@ class Forward {
   void work(Member me) {
     pack(me);
     me.meet();
-    Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each,
-              pointers + me.rank * pointers_each};
+    Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each, pointers + me.rank * pointers_each};
     if (split.by_units) {
       turn.group_first = me.first(shape.groups);
       turn.group_last = me.last(shape.groups);
@@ -148,12 +147,28 @@ class Forward {
     return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
   }
 
+  // Whether x and h feed the same rows, so that W x and R h are one sum.
+  static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
+
+  Factor<T> x_factor(const T* const* rows, long g) const { return {rows, x_panel(g), long(Cell::x_rows) * shape.blocks_of(g) * L, q.I}; }
+  Factor<T> h_factor(const T* const* rows, long g) const { return {rows, h_panel(g), long(Cell::h_rows) * shape.blocks_of(g) * L, q.P}; }
+
   // a [count, width] = b + W x for the inputs in turn.rows.
   void add_x(const Turn& turn, long g, T* a, long width, long count) const {
     const int blocks = shape.blocks_of(g);
-    for (long i = 0; i < count; ++i) std::memcpy(a + i * width, bias(g), width * sizeof(T));
-    product<V>(Cell::x_rows * blocks, a + long(Cell::x_first) * blocks * L, width, turn.rows, count, x_panel(g),
-               long(Cell::x_rows) * blocks * L, q.I);
+    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * width, bias(g), width * sizeof(T));
+    T* fed = a + long(Cell::x_first) * blocks * L;
+    product<V>(Cell::x_rows * blocks, fed, width, joint ? bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g));
+  }
+
+  // a [count, width] = b + W x + R h, or what is in a already + R h.
+  void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
+    const int blocks = shape.blocks_of(g);
+    if (joint && split.steps_at_once == 1)
+      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g));
+    if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
+    T* fed = a + long(Cell::h_first) * blocks * L;
+    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g));
   }
 
   // One step for this thread's rows and groups; returns how many rows took it.
@@ -166,13 +181,8 @@ class Forward {
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const int blocks = shape.blocks_of(g);
       const long width = long(R) * blocks * L;
-      T* a = turn.a;
-      if (split.steps_at_once > 1)
-        a = chunk_accumulators(turn, g) + before * width;
-      else
-        add_x(turn, g, a, width, count);
-      product<V>(Cell::h_rows * blocks, a + long(Cell::h_first) * blocks * L, width, h_rows, count, h_panel(g),
-                 long(Cell::h_rows) * blocks * L, q.P);
+      T* a = split.steps_at_once > 1 ? chunk_accumulators(turn, g) + before * width : turn.a;
+      add_h(turn, g, a, width, count, h_rows);
       for (long i = 0; i < count; ++i) cell(s, turn.share.row(i), g, a + i * width);
     }
     if (q.projection) project(turn, s, count);
@@ -192,8 +202,8 @@ class Forward {
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
-        const T* from = starts ? (q.initial[k] ? q.initial[k] + b * q.H : zeros)
-                               : (k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y);
+        const T* from =
+            starts ? (q.initial[k] ? q.initial[k] + b * q.H : zeros) : (k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y);
         old[k] = load_some<V>(from + unit, n);
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
@@ -223,7 +233,7 @@ class Forward {
     const long first = split.by_units ? turn.me.first(panels) : 0, last = split.by_units ? turn.me.last(panels) : panels;
     for (long p = first; p < last; ++p) {
       std::fill(turn.a, turn.a + count * width, T(0));
-      product<V>(projection_vectors, turn.a, width, turn.rows, count, projection_panels + p * q.H * width, width, q.H);
+      product<V>(projection_vectors, turn.a, width, turn.a, width, count, {turn.rows, projection_panels + p * q.H * width, width, q.H});
       const long some = std::min(width, q.P - p * width);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);

@@ -9,20 +9,34 @@ namespace carrousel::CARROUSEL_TARGET {
 // of additions is longer, which keeps sums over a whole sequence as exact as torch's.
 inline constexpr long k_block = 256;
 
-// acc[i] += rows[i] * panel for all i < count. 
-// acc [count, N * lanes] row stride ld_acc, rows[i] [K], panel [K, N * lanes] row stride ld_panel.
+// Rows [i, i + M) of a factor, terms [k, k + some), vectors from n on; `moved` holds the pointers.
 template <class V>
-inline void product(int N, element<V>* acc, long ld_acc, const element<V>* const* rows, long count, const element<V>* panel,
-                    long ld_panel, long K) {
+CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const element<V>** moved, long i, int M, long k, long some, int n) {
+  for (int m = 0; m < M; ++m) moved[m] = f.rows[i + m] + k;
+  return {moved, f.panel + k * f.ld_panel + n * lanes<V>, f.ld_panel, some};
+}
+
+// acc[i] = start[i] + lead_i + main_i for all i < count: what tile does, for any number of rows, vectors and terms.
+// lead is short (it is not cut into blocks) and has the rows and vectors of main.
+template <class V>
+inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
+                    const Factor<element<V>>& lead = {}) {
+  using T = element<V>;
   const long pieces = (count + max_rows - 1) / max_rows;
-  for (long k = 0; k < K; k += k_block) {
-    const long some = std::min(k_block, K - k);
+  const T *main_rows[max_rows], *lead_rows[max_rows];
+  for (long k = 0; k < main.K; k += k_block) {
+    const bool first = k == 0;
     for (long piece = 0; piece < pieces; ++piece) {  // even pieces: 8 rows are 4 + 4, not 6 + 2
       const long i = piece * count / pieces;
       const int M = int((piece + 1) * count / pieces - i);
-      const element<V>* from[max_rows];
-      for (int m = 0; m < M; ++m) from[m] = rows[i + m] + k;
-      multiply<V>(M, N, acc + i * ld_acc, ld_acc, from, panel + k * ld_panel, ld_panel, some);
+      for (int n = 0; n < N; n += max_vectors) {
+        const int vectors = std::min(N - n, max_vectors);
+        const long column = n * lanes<V>;
+        T* to = acc + i * ld_acc + column;
+        tiles<V>[M - 1][vectors - 1](to, ld_acc, first ? start + i* ld_start + column : to, first ? ld_start : ld_acc,
+                                     first&& lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},
+                                     part<V>(main, main_rows, i, M, k, std::min(k_block, main.K - k), n));
+      }
     }
   }
 }

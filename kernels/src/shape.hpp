@@ -16,8 +16,7 @@ struct Shape {
   long H;
   long blocks, groups, padded;  // padded: H rounded up to whole vectors
 
-  explicit Shape(long H)
-      : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
+  explicit Shape(long H) : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
 
   int blocks_of(long group) const { return int(std::min<long>(blocks_in_group, blocks - group * blocks_in_group)); }
   long first_block(long group) const { return group * blocks_in_group; }

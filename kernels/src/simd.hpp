@@ -20,6 +20,7 @@ namespace carrousel::CARROUSEL_TARGET {
 template <class T, int N>
 struct vector_of {
   typedef T type __attribute__((vector_size(N * sizeof(T))));
+  typedef T anywhere __attribute__((vector_size(N * sizeof(T)), aligned(alignof(T))));  // in memory: no alignment is assumed
 };
 template <class T, int N>
 using vec = typename vector_of<T, N>::type;
@@ -45,15 +46,17 @@ CARROUSEL_INLINE V splat(element<V> x) {
 }
 
 template <class V>
-CARROUSEL_INLINE V load(const element<V>* p) {  // no alignment is assumed
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+using anywhere = typename vector_of<element<V>, lanes<V>>::anywhere;
+
+// Not by memcpy: that may alias everything, and after each store the compiler would read every pointer of the kernel anew.
+template <class V>
+CARROUSEL_INLINE V load(const element<V>* p) {
+  return *reinterpret_cast<const anywhere<V>*>(p);
 }
 
 template <class V>
 CARROUSEL_INLINE void store(element<V>* p, V v) {
-  std::memcpy(p, &v, sizeof v);
+  *reinterpret_cast<anywhere<V>*>(p) = v;
 }
 
 // The first n lanes, 0 < n < lanes<V>; the others are zero and no byte past them is touched.

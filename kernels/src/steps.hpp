@@ -31,9 +31,7 @@ class Steps {
   bool starts(long s, long b) const { return b >= active(s - 1); }
   bool ends(long s, long b) const { return b >= active(s + 1); }
 
-  long at(long s, long b) const {
-    return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride;
-  }
+  long at(long s, long b) const { return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride; }
 
  private:
   Rows rows_;

@@ -1,10 +1,10 @@
-// The one inner loop of every matrix product here: acc[M][N vectors] += rows[M][K] * panel[K][N vectors].
+// The one inner loop of every matrix product here: rows[M][K] times panel[K][N vectors].
 //
 // 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 of the panel, 1 broadcast), so that a loaded vector is used six
 // times and a broadcast four times. Rows come by pointer, one each: they may lie anywhere (a padded batch, packed sequences, batch
 // first), which is what lets one loop serve all layouts. Each accumulator adds its products in the order of k, whatever M is: a
 // row's result does not depend on the rows beside it, nor on how rows are dealt to threads. The sum starts from zero and is added to
-// acc at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
+// what is there at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
 #pragma once
 #include "simd.hpp"
 
@@ -13,25 +13,25 @@ namespace carrousel::CARROUSEL_TARGET {
 inline constexpr int max_rows = 6;
 inline constexpr int max_vectors = 4;
 
-// acc       [M, N * lanes]  row stride ld_acc; read and written
-// rows[m]   [K]             contiguous
-// panel     [K, N * lanes]  row stride ld_panel
+template <class T>
+struct Factor {                  // what is summed: rows times panel
+  const T* const* rows = nullptr;  // each [K], contiguous
+  const T* panel = nullptr;        // [K, vectors * lanes], row stride ld_panel
+  long ld_panel = 0;
+  long K = 0;
+};
+
 template <class V, int M, int N>
-void tile(element<V>* acc, long ld_acc, const element<V>* const* rows, const element<V>* panel, long ld_panel, long K) {
-  using T = element<V>;
-  constexpr int L = lanes<V>;
-  V sum[M][N];
-  const T* row[M];
+CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
+  const element<V>* row[M];
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) {
-    row[m] = rows[m];
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) sum[m][n] = V{};
-  }
+  for (int m = 0; m < M; ++m) row[m] = f.rows[m];
+  const element<V>* panel = f.panel;
+  const long K = f.K, ld_panel = f.ld_panel;
   for (long k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * L);
+    for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       const V a = splat<V>(row[m][k]);
@@ -39,14 +39,24 @@ void tile(element<V>* acc, long ld_acc, const element<V>* const* rows, const ele
       for (int n = 0; n < N; ++n) sum[m][n] += a * p[n];
     }
   }
+}
+
+// acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one
+// row for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
+template <class V, int M, int N>
+void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+          const Factor<element<V>>& main) {
+  V sum[M][N] = {};
+  if (lead.K) accumulate(sum, lead);
+  accumulate(sum, main);
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * L, load<V>(acc + m * ld_acc + n * L) + sum[m][n]);
+    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
 }
 
 template <class V>
-using Tile = void (*)(element<V>*, long, const element<V>* const*, const element<V>*, long, long);
+using Tile = void (*)(element<V>*, long, const element<V>*, long, const Factor<element<V>>&, const Factor<element<V>>&);
 
 template <class V>
 inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
@@ -54,15 +64,5 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
     {tile<V, 3, 1>, tile<V, 3, 2>, tile<V, 3, 3>, tile<V, 3, 4>}, {tile<V, 4, 1>, tile<V, 4, 2>, tile<V, 4, 3>, tile<V, 4, 4>},
     {tile<V, 5, 1>, tile<V, 5, 2>, tile<V, 5, 3>, tile<V, 5, 4>}, {tile<V, 6, 1>, tile<V, 6, 2>, tile<V, 6, 3>, tile<V, 6, 4>},
 };
-
-// The same for any number of vectors: up to four at a time.
-template <class V>
-CARROUSEL_INLINE void multiply(int M, int N, element<V>* acc, long ld_acc, const element<V>* const* rows, const element<V>* panel,
-                               long ld_panel, long K) {
-  for (int n = 0; n < N; n += max_vectors) {
-    const int some = N - n < max_vectors ? N - n : max_vectors;
-    tiles<V>[M - 1][some - 1](acc + n * lanes<V>, ld_acc, rows, panel + n * lanes<V>, ld_panel, K);
-  }
-}
 
 }  // namespace carrousel::CARROUSEL_TARGET

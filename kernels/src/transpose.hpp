@@ -22,8 +22,8 @@ template <class V, int S>
 CARROUSEL_INLINE void swap_blocks(V (&v)[lanes<V>]) {
   constexpr int L = lanes<V>;
   using Lanes = std::make_integer_sequence<int, L>;
-  constexpr auto low = [](auto j) { return std::integral_constant<int, (j & S) ? L + j - S : j>::value; };
-  constexpr auto high = [](auto j) { return std::integral_constant<int, (j & S) ? L + j : j + S>::value; };
+  constexpr auto low = [](auto j) { return std::integral_constant < int, (j & S) ? L + j - S : j > ::value; };
+  constexpr auto high = [](auto j) { return std::integral_constant < int, (j & S) ? L + j : j + S > ::value; };
 #pragma GCC unroll 16
   for (int i = 0; i < L; ++i) {
     if (i & S) continue;
