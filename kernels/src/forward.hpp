@@ -43,7 +43,7 @@ class Forward {
   int64_t* offsets;
   T *zeros, *x_panels, *h_panels, *biases, *per_unit, *projection_panels, *accumulators, *unprojected;
   const T** pointers;
-  long accumulators_each, pointers_each;
+  long accumulators_each, projected_at, pointers_each;
 
   static constexpr int projection_vectors = max_vectors;
   long projection_width() const { return projection_vectors * L; }
@@ -62,7 +62,8 @@ class Forward {
     pointers_each = q.rows.B * (steps_at_once + 1);
     pointers = layout.take<const T*>(split.threads * pointers_each);
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : Shape<Cell, V>::blocks_in_group * L);
-    accumulators_each = std::max(accumulators_each, q.projection ? q.rows.B * projection_width() : 0);
+    projected_at = accumulators_each;  // beside the steps whose W x waits there
+    accumulators_each += q.projection ? q.rows.B * projection_width() : 0;
     accumulators = layout.take<T>(split.threads * accumulators_each);
   }
 
@@ -147,6 +148,7 @@ class Forward {
     return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
   }
 
+  bool lone() const { return q.rows.B == 1; }
   // Whether x and h feed the same rows, so that W x and R h are one sum.
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
@@ -165,10 +167,10 @@ class Forward {
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
     if (joint && split.steps_at_once == 1)
-      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g));
+      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;
-    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g));
+    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, lone());
   }
 
   // One step for this thread's rows and groups; returns how many rows took it.
@@ -231,15 +233,16 @@ class Forward {
     for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.at(s, turn.share.row(i)), turn.share.row(i));
     const long panels = projection_panel_count();
     const long first = split.by_units ? turn.me.first(panels) : 0, last = split.by_units ? turn.me.last(panels) : panels;
+    T* projected = turn.a + projected_at;
     for (long p = first; p < last; ++p) {
-      std::fill(turn.a, turn.a + count * width, T(0));
-      product<V>(projection_vectors, turn.a, width, turn.a, width, count, {turn.rows, projection_panels + p * q.H * width, width, q.H});
+      std::fill(projected, projected + count * width, T(0));
+      product<V>(projection_vectors, projected, width, projected, width, count, {turn.rows, projection_panels + p * q.H * width, width, q.H});
       const long some = std::min(width, q.P - p * width);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);
         const size_t bytes = some * sizeof(T);
-        std::memcpy(q.y + steps.at(s, b) * q.ld_y + p * width, turn.a + i * width, bytes);
-        if (steps.ends(s, b)) std::memcpy(q.final[0] + b * q.P + p * width, turn.a + i * width, bytes);
+        std::memcpy(q.y + steps.at(s, b) * q.ld_y + p * width, projected + i * width, bytes);
+        if (steps.ends(s, b)) std::memcpy(q.final[0] + b * q.P + p * width, projected + i * width, bytes);
       }
     }
   }
