@@ -44,11 +44,10 @@ struct Constants<double> {
   static constexpr int mantissa = 52, bias = 1023;
 };
 
+// The comparisons are written so that a NaN, of which every one is false, passes through.
 template <class V>
 CARROUSEL_INLINE V clamp(V x, element<V> low, element<V> high) {
-  const V l = splat<V>(low), h = splat<V>(high);
-  x = x < l ? l : x;  // written so that a NaN, of which every comparison is false, passes through
-  return x > h ? h : x;
+  return at_most(at_least(x, splat<V>(low)), splat<V>(high));
 }
 
 // Estrin's scheme, by halves: the step of a small network waits for this chain, and Horner's is twice as long.
@@ -88,19 +87,17 @@ CARROUSEL_INLINE Exponential<V> split_exp(V x) {
   return {scale, rest};
 }
 
-// n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for about ten cycles, and a step has five of them: where the
-// machine has an approximate reciprocal of 14 bits, one Newton step (28 bits) takes two.
+// n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for ten cycles and more, and a step has five of them: from an
+// approximate reciprocal of 14 bits, one Newton step and one correction of the quotient are as exact to half a unit, and take half as
+// long. Fewer lanes divide: what counts for a small network is how long one result takes, and there division is ahead.
 template <class V>
 CARROUSEL_INLINE V quotient(V n, V d) {
-#if defined(__AVX512F__) && defined(__AVX512VL__)
-  if constexpr (sizeof(element<V>) == 4 && sizeof(V) >= 32) {
-    V r;
-    if constexpr (sizeof(V) == 64)
-      r = (V)_mm512_rcp14_ps((__m512)d);
-    else
-      r = (V)_mm256_rcp14_ps((__m256)d);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4) {
+    V r = (V)_mm512_rcp14_ps((__m512)d);
     r = r + r * (splat<V>(1) - d * r);
-    return n * r;
+    const V q = n * r;
+    return q + r * (n - q * d);
   }
 #endif
   return n / d;

@@ -184,7 +184,7 @@ class Backward {
       for (long c = dy_width; c < N; ++c) a[c] = 0;
       if (i < continuing) turn.rows[i] = da_ring[(s + 1) / chunk % 2] + (after + b) * ld_da + Cell::h_first * shape.padded;
     }
-    if (continuing) product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p));
+    if (continuing) product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, q.rows.B == 1);
   }
 
   void step(const Turn& turn, long s) {
@@ -274,7 +274,7 @@ class Backward {
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p));
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, q.rows.B == 1);
       for (long i = 0; i < count; ++i)
         std::memcpy(d.d_initial[0] + turn.share.row(from + i) * q.P + p * N, turn.a + i * N, width * sizeof(T));
     }

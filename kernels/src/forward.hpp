@@ -148,6 +148,7 @@ class Forward {
     return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
   }
 
+  bool lone() const { return q.rows.B == 1; }
   // Whether x and h feed the same rows, so that W x and R h are one sum.
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
@@ -166,10 +167,10 @@ class Forward {
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
     if (joint && split.steps_at_once == 1)
-      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g));
+      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;
-    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g));
+    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, lone());
   }
 
   // One step for this thread's rows and groups; returns how many rows took it.

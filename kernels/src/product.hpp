@@ -17,10 +17,10 @@ CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const elem
 }
 
 // acc[i] = start[i] + lead_i + main_i for all i < count: what tile does, for any number of rows, vectors and terms.
-// lead is short (it is not cut into blocks) and has the rows and vectors of main.
+// lead is short (it is not cut into blocks) and has the rows and vectors of main. `lone`: the one row of a batch of one.
 template <class V>
 inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
-                    const Factor<element<V>>& lead = {}) {
+                    const Factor<element<V>>& lead = {}, bool lone = false) {
   using T = element<V>;
   const long pieces = (count + max_rows - 1) / max_rows;
   const T *main_rows[max_rows], *lead_rows[max_rows];
@@ -33,9 +33,10 @@ inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start
         const int vectors = std::min(N - n, max_vectors);
         const long column = n * lanes<V>;
         T* to = acc + i * ld_acc + column;
-        tiles<V>[M - 1][vectors - 1](to, ld_acc, first ? start + i* ld_start + column : to, first ? ld_start : ld_acc,
-                                     first&& lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},
-                                     part<V>(main, main_rows, i, M, k, std::min(k_block, main.K - k), n));
+        const Tile<V> tile = lone ? lone_tiles<V>[vectors - 1] : tiles<V>[M - 1][vectors - 1];
+        tile(to, ld_acc, first ? start + i * ld_start + column : to, first ? ld_start : ld_acc,
+             first && lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},
+             part<V>(main, main_rows, i, M, k, std::min(k_block, main.K - k), n));
       }
     }
   }

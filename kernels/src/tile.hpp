@@ -55,6 +55,36 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
     for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
 }
 
+// The same for the only row of a batch of one. Where one row keeps few sums, each addition waits for the one before, so the terms are
+// dealt to several chains in turn. The result differs in its last bits from the tile's: a batch of one is no part of a larger one.
+template <class V, int N>
+void lone_tile(element<V>* acc, long, const element<V>* start, long, const Factor<element<V>>& lead, const Factor<element<V>>& main) {
+  constexpr int chains = 8 / N;
+  V sum[chains][N] = {};
+  for (const Factor<element<V>>* f : {&lead, &main}) {
+    const element<V>* panel = f->panel;
+    const element<V>* row = f->K ? f->rows[0] : nullptr;
+    const long K = f->K, ld_panel = f->ld_panel;
+    long k = 0;
+    for (; k + chains <= K; k += chains)
+#pragma GCC unroll 8
+      for (int c = 0; c < chains; ++c, panel += ld_panel)
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) sum[c][n] += splat<V>(row[k + c]) * load<V>(panel + n * lanes<V>);
+    for (; k < K; ++k, panel += ld_panel)
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) sum[0][n] += splat<V>(row[k]) * load<V>(panel + n * lanes<V>);
+  }
+#pragma GCC unroll 8
+  for (int n = 0; n < N; ++n) {
+#pragma GCC unroll 8
+    for (int half = chains / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+      for (int c = 0; c < half; ++c) sum[c][n] += sum[c + half][n];
+    store<V>(acc + n * lanes<V>, load<V>(start + n * lanes<V>) + sum[0][n]);
+  }
+}
+
 template <class V>
 using Tile = void (*)(element<V>*, long, const element<V>*, long, const Factor<element<V>>&, const Factor<element<V>>&);
 
@@ -64,5 +94,8 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
     {tile<V, 3, 1>, tile<V, 3, 2>, tile<V, 3, 3>, tile<V, 3, 4>}, {tile<V, 4, 1>, tile<V, 4, 2>, tile<V, 4, 3>, tile<V, 4, 4>},
     {tile<V, 5, 1>, tile<V, 5, 2>, tile<V, 5, 3>, tile<V, 5, 4>}, {tile<V, 6, 1>, tile<V, 6, 2>, tile<V, 6, 3>, tile<V, 6, 4>},
 };
+
+template <class V>
+inline constexpr Tile<V> lone_tiles[max_vectors] = {lone_tile<V, 1>, lone_tile<V, 2>, lone_tile<V, 3>, lone_tile<V, 4>};
 
 }  // namespace carrousel::CARROUSEL_TARGET
