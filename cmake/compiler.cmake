@@ -23,7 +23,7 @@ if(NOT CMAKE_CXX_COMPILER)
   find_program(broken NAMES ${names} NO_CACHE)
   if(broken)
     message(NOTICE "${broken} is there but does not work; CMake says why. Mend it, choose another with CXX=..., or "
-                   "install without kernels: pip install . -C cmake.define.CARROUSEL_KERNELS=OFF")
+                   "install without kernels: pip install . --config-settings=cmake.define.CARROUSEL_KERNELS=OFF")
   else()
     set(CARROUSEL_COMPILER_FOUND OFF)
   endif()
@@ -37,6 +37,6 @@ function(carrousel_require_compiler)
   if("${oldest}" STREQUAL "" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS "${oldest}")
     message(FATAL_ERROR "the kernels need GCC 11 or Clang 12, or later; ${CMAKE_CXX_COMPILER} is ${CMAKE_CXX_COMPILER_ID} "
                         "${CMAKE_CXX_COMPILER_VERSION}. Choose another with CXX=..., or install without kernels: "
-                        "pip install . -C cmake.define.CARROUSEL_KERNELS=OFF")
+                        "pip install . --config-settings=cmake.define.CARROUSEL_KERNELS=OFF")
   endif()
 endfunction()
