@@ -1,0 +1,157 @@
+#include "run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "guarded.hpp"
+
+namespace carrousel::test {
+namespace {
+
+template <class F>
+class Call {
+ public:
+  Call(const Case& c, const Ask& ask) : c(c), ask(ask), kernel(find<F>(c.cell.name)), ld(c.P + ask.gap) {
+    REQUIRE(kernel);
+    const auto [T, B, I, H] = c.size;
+    q.rows = {T, B, c.way.batch_first ? 1 : B, c.way.batch_first ? T : 1, c.way.packed ? c.batch_sizes.data() : nullptr, c.way.reverse};
+    q.I = I, q.H = H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld;
+    give_inputs();
+    take_outputs();
+    if (ask.backward) keep();
+  }
+
+  Outcome<F> run() {
+    kernel->forward(q);
+    check_surroundings();
+    Outcome<F> outcome;
+    outcome.values[Y] = without_gaps(y.values());
+    for (int k = 0; k < max_states; ++k) outcome.values[FINAL + k] = final[k].values();
+    if (!ask.backward) return outcome;
+    ask_for_gradients();
+    kernel->backward(q, d);
+    check_surroundings();
+    for (int i = 0; i < inputs; ++i) outcome.gradients[i] = gradients[i].values();
+    return outcome;
+  }
+
+ private:
+  const Case& c;
+  const Ask& ask;
+  const Kernel<F>* kernel;
+  const int64_t ld;
+  Sequence<F> q;
+  Gradients<F> d;
+  std::array<Guarded<F>, inputs> values, gradients;
+  std::array<Guarded<F>, max_states> final, history, d_final;
+  Guarded<F> y, kept, unprojected, dy;
+
+  void give_inputs() {
+    for (int i = 0; i < inputs; ++i)
+      if (!c.absent(i)) values[i] = Guarded<F>(c.values[i]);
+    q.x = values[X].data(), q.W = values[W].data(), q.R = values[R].data();
+    q.b_x = values[B_X].data(), q.b_h = values[B_H].data();
+    q.per_unit = values[PER_UNIT].data(), q.projection = values[PROJECTION].data();
+    for (int k = 0; k < max_states; ++k) q.initial[k] = values[INITIAL + k].data();
+  }
+
+  void take_outputs() {
+    y = Guarded<F>(c.N() * ld);
+    q.y = y.data();
+    for (int k = 0; k < c.cell.states; ++k) {
+      final[k] = Guarded<F>(c.size_of_output(FINAL + k));
+      q.final[k] = final[k].data();
+    }
+  }
+
+  void keep() {
+    kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H));
+    q.kept = kept.data();
+    for (int k = 1; k < c.cell.states; ++k) {
+      if (!kernel->history[k]) continue;
+      history[k] = Guarded<F>(c.N() * c.size.H);
+      q.history[k] = history[k].data();
+    }
+    if (c.options.projected) unprojected = Guarded<F>(c.N() * c.size.H);
+    q.unprojected = unprojected.data();
+  }
+
+  void ask_for_gradients() {
+    for (int k = 0; k < max_states; ++k) q.final[k] = nullptr;  // backward does not read it
+    if (ask.dy) dy = Guarded<F>(with_gaps(c.d_outputs[Y]));
+    d.dy = dy.data(), d.ld_dy = ld;
+    for (int k = 0; k < c.cell.states && ask.d_final; ++k) {
+      d_final[k] = Guarded<F>(c.d_outputs[FINAL + k]);
+      d.d_final[k] = d_final[k].data();
+    }
+    for (int i = 0; i < inputs; ++i)
+      if (ask.wanted[i]) gradients[i] = Guarded<F>(c.size_of_input(i));
+    d.dx = gradients[X].data(), d.dW = gradients[W].data(), d.dR = gradients[R].data();
+    d.db_x = gradients[B_X].data(), d.db_h = gradients[B_H].data();
+    d.d_per_unit = gradients[PER_UNIT].data(), d.d_projection = gradients[PROJECTION].data();
+    for (int k = 0; k < max_states; ++k) d.d_initial[k] = gradients[INITIAL + k].data();
+  }
+
+  std::vector<double> with_gaps(const std::vector<double>& rows) const {
+    std::vector<double> all(c.N() * ld, std::numeric_limits<double>::quiet_NaN());
+    for (int64_t n = 0; n < c.N(); ++n) std::copy_n(&rows[n * c.P], c.P, &all[n * ld]);
+    return all;
+  }
+
+  std::vector<F> without_gaps(const std::vector<F>& all) const {
+    std::vector<F> rows(c.N() * c.P);
+    bool gaps_untouched = true;
+    for (int64_t n = 0; n < c.N(); ++n) {
+      std::copy_n(&all[n * ld], c.P, &rows[n * c.P]);
+      for (int64_t p = c.P; p < ld; ++p) gaps_untouched = gaps_untouched && untouched(all[n * ld + p]);
+    }
+    CHECK(gaps_untouched);
+    return rows;
+  }
+
+  void check_surroundings() const {
+    bool unharmed = y.unharmed() && kept.unharmed() && unprojected.unharmed() && dy.unharmed();
+    for (int i = 0; i < inputs; ++i) unharmed = unharmed && values[i].unharmed() && gradients[i].unharmed();
+    for (int k = 0; k < max_states; ++k) unharmed = unharmed && final[k].unharmed() && history[k].unharmed() && d_final[k].unharmed();
+    CHECK(unharmed);
+  }
+};
+
+}  // namespace
+
+template <class F>
+Outcome<F> run(const Case& c, const Ask& ask) {
+  return Call<F>(c, ask).run();
+}
+template Outcome<float> run(const Case&, const Ask&);
+template Outcome<double> run(const Case&, const Ask&);
+
+template <class F>
+bool same_bits(const std::vector<F>& a, const std::vector<F>& b) {
+  return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(F)));
+}
+template bool same_bits(const std::vector<float>&, const std::vector<float>&);
+template bool same_bits(const std::vector<double>&, const std::vector<double>&);
+
+template <class F>
+void check_same_bits(const Outcome<F>& a, const Outcome<F>& b) {
+  for (int o = 0; o < outputs; ++o) {
+    CAPTURE(name_of_output(o));
+    CHECK(same_bits(a.values[o], b.values[o]));
+  }
+  for (int i = 0; i < inputs; ++i) {
+    if (a.gradients[i].empty() || b.gradients[i].empty()) continue;
+    CAPTURE(name_of_input(i));
+    CHECK(same_bits(a.gradients[i], b.gradients[i]));
+  }
+}
+template void check_same_bits(const Outcome<float>&, const Outcome<float>&);
+template void check_same_bits(const Outcome<double>&, const Outcome<double>&);
+
+Using::Using(const char* name) : before_(instruction_set()) { REQUIRE(use_instruction_set(name)); }
+Using::~Using() { use_instruction_set(before_); }
+
+}  // namespace carrousel::test
