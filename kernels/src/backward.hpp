@@ -66,6 +66,7 @@ class Backward {
   // Long enough that the sums are not read and written often, short enough that da stays cached.
   long chunk_rows() const { return double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256; }
   bool projected() const { return q.projection != nullptr; }
+  bool lone() const { return q.rows.B == 1; }
   bool sums_weights() const { return d.dW || d.dR; }
 
   void lay_out(Layout& layout) {
@@ -115,14 +116,21 @@ class Backward {
       turn.quad_first = me.first(quads);
       turn.quad_last = me.last(quads);
     }
+    Place after{nullptr, nullptr};
     const long chunks = (steps.count() + chunk - 1) / chunk;
     for (long c = chunks - 1; c >= 0; --c) {
       const long first = c * chunk, last = std::min(first + chunk, steps.count());
-      for (long s = last - 1; s >= first; --s) step(turn, s);
+      Place here = place(first);
+      for (long s = first; s < last; ++s) here = moved(here, steps.active(s));
+      for (long s = last - 1; s >= first; --s) {
+        here = moved(here, -steps.active(s));
+        step(turn, s, here, after);
+        after = here;
+      }
       me.meet();
       sum_chunk(turn, first, last);  // reads this half of the ring; the next steps write the other, which all have left before meeting
     }
-    finish_rows(turn, 0, 0, steps.active(0));
+    finish_rows(turn, after, 0, steps.active(0));
     me.meet();
     write(me);
   }
@@ -145,15 +153,12 @@ class Backward {
 
   static void clear(Member me, T* p, long n) { std::fill(p + me.first(n), p + me.last(n), T(0)); }
 
-  // The place of (s, b) in the ring: chunk rows lie step after step, without gaps.
-  long in_chunk(long s, long b) const {
-    if (!steps.packed()) return (s % chunk) * q.rows.B + b;
-    long at = b;
-    for (long now = s - s % chunk; now < s; ++now) at += steps.active(now);
-    return at;
-  }
-  T* da_row(long s, long b) const { return da_ring[s / chunk % 2] + in_chunk(s, b) * ld_da; }
-  T* dp_row(long s, long b) const { return dp_ring[s / chunk % 2] + in_chunk(s, b) * q.P; }
+  // The rings at row 0 of a step. A chunk's rows lie step after step, without gaps.
+  struct Place {
+    T *da, *dp;
+  };
+  Place place(long first) const { return {da_ring[first / chunk % 2], dp_ring[first / chunk % 2]}; }
+  Place moved(Place at, long rows) const { return {at.da + rows * ld_da, at.dp + rows * q.P}; }
 
   // How many vectors the p-th panel of `columns` columns really has.
   int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
@@ -161,67 +166,60 @@ class Backward {
     return {rows, h_panels + p * N * Cell::h_rows * shape.padded, N, Cell::h_rows * shape.padded};
   }
 
-  // What reaches h at step s from outside and from the step after: a [count, N] for columns [p * N, ...) of P, and rows below `active`.
-  void gather_dh(const Turn& turn, long s, long p, long count) {
-    const long width = std::min(N, q.P - p * N);
+  // What reaches h at step s from outside and from the step after: turn.a [count, N] for the columns [p * N, ...) of P.
+  void gather_dh(const Turn& turn, long s, Place after, long p, long count) {
+    const int vectors = vectors_of(q.P, p);
     const long continuing = turn.share.below(std::min(steps.active(s), steps.active(s + 1)));
-    const long after = continuing ? in_chunk(s + 1, 0) : 0;
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
-      T* a = turn.a + i * N;
-      const T* dy = d.dy ? d.dy + steps.at(s, b) * d.ld_dy + p * N : zeros;
-      const T* more = zeros;
-      long more_width = width;
-      if (i >= continuing)
-        more = d.d_final[0] ? d.d_final[0] + b * q.P + p * N : zeros;
-      else if (!projected())
-        more = ds[0] + b * shape.padded + p * N;
-      if (more == zeros || dy == zeros) more_width = 0;
-      if (dy == zeros) std::swap(dy, more);
-      const long dy_width = dy == zeros ? 0 : width;
-      for (long c = 0; c < more_width; ++c) a[c] = dy[c] + more[c];
-      for (long c = more_width; c < dy_width; ++c) a[c] = dy[c];
-      for (long c = dy_width; c < N; ++c) a[c] = 0;
-      if (i < continuing) turn.rows[i] = da_ring[(s + 1) / chunk % 2] + (after + b) * ld_da + Cell::h_first * shape.padded;
+      const T* dy = d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
+      const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + b * q.P : nullptr;
+      for (int v = 0; v < vectors; ++v) {
+        const long column = p * N + v * L;
+        const int n = int(std::min<long>(L, q.P - column));
+        V sum = dy ? load_some<V>(dy + column, n) : V{};
+        if (d_final) sum += load_some<V>(d_final + column, n);
+        if (i < continuing && !projected()) sum += load<V>(ds[0] + b * shape.padded + column);
+        store<V>(turn.a + i * N + v * L, sum);
+      }
+      if (i < continuing) turn.rows[i] = after.da + b * ld_da + Cell::h_first * shape.padded;
     }
-    if (continuing) product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, q.rows.B == 1);
+    if (continuing) product<V>(vectors, turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, lone());
   }
 
-  void step(const Turn& turn, long s) {
-    if (s + 1 < steps.count() && steps.active(s + 1) > steps.active(s)) finish_rows(turn, s + 1, steps.active(s), steps.active(s + 1));
+  void step(const Turn& turn, long s, Place here, Place after) {
+    if (s + 1 < steps.count() && steps.active(s + 1) > steps.active(s)) finish_rows(turn, after, steps.active(s), steps.active(s + 1));
     const long count = turn.share.below(steps.active(s));
-    const long ring = in_chunk(s, 0);
-    if (projected()) unproject(turn, s, count);
+    if (projected()) unproject(turn, s, here, after, count);
     for (long p = turn.quad_first; p < turn.quad_last; ++p) {
       if (projected())
-        project_back(turn, s, p, count);
+        project_back(turn, here, p, count);
       else
-        gather_dh(turn, s, p, count);
-      const long last = std::min((p + 1) * max_vectors, shape.blocks);
+        gather_dh(turn, s, after, p, count);
+      const long first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);
-        T* da = da_ring[s / chunk % 2] + (ring + b) * ld_da;
-        for (long block = p * max_vectors; block < last; ++block)
-          cell(s, b, block, load<V>(turn.a + i * N + (block - p * max_vectors) * L), da);
+        for (long block = first; block < last; ++block)
+          cell(s, b, block, load<V>(turn.a + i * N + (block - first) * L), here.da + b * ld_da);
       }
     }
     if (split.by_units) turn.me.meet();
   }
 
   // Projected cells: dh [P] of every row first, since all of it reaches each unit.
-  void unproject(const Turn& turn, long s, long count) {
+  void unproject(const Turn& turn, long s, Place here, Place after, long count) {
     const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
-      gather_dh(turn, s, p, count);
+      gather_dh(turn, s, after, p, count);
       for (long i = 0; i < count; ++i)
-        std::memcpy(dp_row(s, turn.share.row(i)) + p * N, turn.a + i * N, std::min(N, q.P - p * N) * sizeof(T));
+        std::memcpy(here.dp + turn.share.row(i) * q.P + p * N, turn.a + i * N, std::min(N, q.P - p * N) * sizeof(T));
     }
     if (split.by_units) turn.me.meet();
   }
 
-  void project_back(const Turn& turn, long s, long p, long count) {
+  void project_back(const Turn& turn, Place here, long p, long count) {
     std::fill(turn.a, turn.a + count * N, T(0));
-    for (long i = 0; i < count; ++i) turn.rows[i] = dp_row(s, turn.share.row(i));
+    for (long i = 0; i < count; ++i) turn.rows[i] = here.dp + turn.share.row(i) * q.P;
     product<V>(vectors_of(q.H, p), turn.a, N, turn.a, N, count, {turn.rows, projection_panels + p * N * q.P, N, q.P});
   }
 
@@ -260,21 +258,20 @@ class Backward {
     return history(k, steps.at(s - 1, b));
   }
 
-  // dh before a row's first step s, for the rows [b0, b1) that all started there.
-  void finish_rows(const Turn& turn, long s, long b0, long b1) {
+  // dh before their first step, for the rows [b0, b1) that all started with the step at `here`.
+  void finish_rows(const Turn& turn, Place here, long b0, long b1) {
     if (!d.d_initial[0] || !steps.count()) return;
-    const long ring = in_chunk(s, 0);
     const long from = turn.share.below(b0), count = turn.share.below(b1) - from;
     const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
       const long width = std::min(N, q.P - p * N);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(from + i);
-        turn.rows[i] = da_ring[s / chunk % 2] + (ring + b) * ld_da + Cell::h_first * shape.padded;
+        turn.rows[i] = here.da + b * ld_da + Cell::h_first * shape.padded;
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, q.rows.B == 1);
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, lone());
       for (long i = 0; i < count; ++i)
         std::memcpy(d.d_initial[0] + turn.share.row(from + i) * q.P + p * N, turn.a + i * N, width * sizeof(T));
     }

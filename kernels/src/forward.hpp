@@ -236,7 +236,8 @@ class Forward {
     T* projected = turn.a + projected_at;
     for (long p = first; p < last; ++p) {
       std::fill(projected, projected + count * width, T(0));
-      product<V>(projection_vectors, projected, width, projected, width, count, {turn.rows, projection_panels + p * q.H * width, width, q.H});
+      product<V>(projection_vectors, projected, width, projected, width, count,
+                 {turn.rows, projection_panels + p * q.H * width, width, q.H});
       const long some = std::min(width, q.P - p * width);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);

@@ -5,6 +5,8 @@
 // first), which is what lets one loop serve all layouts. Each accumulator adds its products in the order of k, whatever M is: a
 // row's result does not depend on the rows beside it, nor on how rows are dealt to threads. The sum starts from zero and is added to
 // what is there at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
+//
+// Tried and lost: prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the machine's own prefetch is enough).
 #pragma once
 #include "simd.hpp"
 
