@@ -6,13 +6,13 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from carrousel.fused import fused
 from hypothesis import given
 from hypothesis import strategies as st
 from sequences import CELLS, SIZES, WAYS, Shape, assert_same_bits, make_sequence, reads_h, run, same_bits
 from twins import Size, assert_equal_to_1e10, scalar_of
 
 from carrousel.cells import ALL
+from carrousel.fused import fused
 
 needs_kernels = pytest.mark.skipif(
     find_spec("carrousel._kernels") is None,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from carrousel.fused import fused
 from sequences import CELLS, WAYS, make_sequence, run, same_bits
 from twins import Size, assert_equal_to_1e10
 
 from carrousel.cells import ALL
+from carrousel.fused import fused
 from carrousel.scan import scan
 
 SIZE = Size(T=5, B=4, I=6, H=18)
