@@ -187,3 +187,17 @@ def test_a_cell_with_no_h_in_its_rows():
         bias = layer.bias_ih_l0 if layer.bias else 0
         expected = 0.5 * expected + step @ layer.weight_ih_l0.T + bias
     assert_equal_to_1e10({"y": y[-1].detach(), "h": h[0].detach()}, {"y": expected.detach(), "h": expected.detach()})
+
+
+def test_a_projected_elman_cell_in_bfloat16_is_not_torchs():
+    """torch's own RNN knows no projection: scan computes what it would refuse."""
+    layer = carrousel.Recurrent(ALL["rnn_tanh"], 3, 6, proj_size=2).bfloat16()
+    y, h = layer(torch.ones(4, 2, 3, dtype=torch.bfloat16))
+    assert y.shape == (4, 2, 2)
+    assert h.shape == (1, 2, 2)
+
+
+def test_a_cell_that_uses_h_is_not_projected():
+    """With proj_size=1 its h would broadcast, and the numbers be wrong without a word."""
+    with pytest.raises(ValueError, match=r"proj_size=1 .* gru"):
+        carrousel.Recurrent(ALL["gru"], 3, 6, proj_size=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -15,10 +16,12 @@ from carrousel.scan import Weights
 
 try:
     from carrousel import _kernels  # type: ignore[attr-defined]
-except ImportError as reason:
+except ImportError as error:
     _kernels = None
+    # Of a module that was never built, Python says what misleads: that the import may be circular.
+    reason = f": {error}" if find_spec("carrousel._kernels") else ", which were not built"
     warnings.warn(
-        f"carrousel runs without its compiled kernels, in plain torch and many times slower ({reason}). "
+        f"carrousel runs without its compiled kernels{reason}. It computes in plain torch, many times slower. "
         "Install a C++20 compiler (on Debian: apt install g++), and install carrousel again.",
         RuntimeWarning,
         stacklevel=2,

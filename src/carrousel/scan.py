@@ -6,6 +6,8 @@ P the width of h (H, or the projection's), N = sum of batch_sizes.
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -90,6 +92,15 @@ def _step(cell, from_x, states, weights):
     return (h if weights.P is None else linear(h, weights.P), *others)
 
 
+@cache
+def reads_h(cell: Cell) -> bool:
+    """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
+    zero, nan = torch.zeros(()), torch.tensor(math.nan)  # whatever uses a NaN becomes one
+    per_unit = ((zero,) * len(cell.weights),) if cell.weights else ()
+    new = cell.step((zero,) * len(cell.rows), (nan, *[zero] * (len(cell.states) - 1)), *per_unit)
+    return any(bool(state.isnan()) for state in new)
+
+
 def check_shapes(
     cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, batch_sizes: Tensor | None
 ) -> None:
@@ -107,6 +118,8 @@ def check_shapes(
     _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
     _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
     _expect(cell, "weights.P", weights.P, P, H)
+    if weights.P is not None and reads_h(cell):
+        raise ValueError(f"{cell.name}: weights.P is given, but the equations use h, which a projection makes narrower")
     if (weights.c is None) == bool(cell.weights):
         raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")
     B = _check_time(cell, x, weights.W.shape[-1], batch_sizes)

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 FUNCTIONS = {"lstm": _VF.lstm, "gru": _VF.gru, "rnn_tanh": _VF.rnn_tanh, "rnn_relu": _VF.rnn_relu}
 
 
-def is_standard(cell: Cell) -> bool:
-    """Whether torch computes this very cell: one of somebody's own may bear the name of one of torch's."""
-    return cell.name in FUNCTIONS and cell == ALL[cell.name]
+def is_standard(cell: Cell, proj_size: int = 0) -> bool:
+    """Whether torch computes this very cell, with this projection, which of torch's functions only lstm knows.
+
+    A cell of somebody's own may bear the name of one of torch's.
+    """
+    return cell.name in FUNCTIONS and cell == ALL[cell.name] and (not proj_size or cell.name == "lstm")
 
 
 def belongs_to_torch(standard: bool, cell: Cell, x: Tensor) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from carrousel.cells import Cell
 from carrousel.layers.checks import check_options
 from carrousel.layers.native import flatten_for_cudnn, is_standard
-from carrousel.scan import Weights
+from carrousel.scan import Weights, reads_h
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
@@ -68,8 +68,12 @@ class Parameters(nn.Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
+        if proj_size and reads_h(cell):
+            raise ValueError(
+                f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
+            )
         check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
-        self._standard = is_standard(cell)
+        self._standard = is_standard(cell, proj_size)
         self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
         places = num_layers * (2 if bidirectional else 1)
         self._state_sizes = [(places, H) for H in (proj_size or hidden_size, *[hidden_size] * (len(cell.states) - 1))]
