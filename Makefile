@@ -5,9 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-# PyTorch's index of CPU builds: on Linux the usual index has the CUDA build. Where this one is not reached, pip goes on
-# without it.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Where the usual index has only torch's CUDA build (gigabytes), name the one with CPU builds, as PyTorch's installation page
+# does: make TORCH_INDEX=... test
+TORCH_INDEX ?=
 
 PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \( -type d -o -name '*.py' -o -name '*.pyi' \
              -o -name '*.[ch]pp' -o -name '*.cmake' -o -name CMakeLists.txt \)) CMakeLists.txt pyproject.toml
