@@ -4,13 +4,13 @@
 //                                  da, ds = cell's derivative (dh, ds)
 //   for each chunk of steps:       dx = da W;  dW += da' x;  dR += da' h;  db += sum of da
 //
-// da is never stored for the whole sequence: a chunk of it is turned into gradients of the weights while it is still in the cache,
-// which saves writing and twice reading the largest array of the pass. Weight gradients are dealt to threads by their rows, each
-// summed over all of the chunk by one thread in one order, so that no bit depends on the number of threads.
+// da is never stored for the whole sequence: a chunk of it is turned into gradients of the weights (sums.hpp) while it is still in the
+// cache, which saves writing and twice reading the largest array of the pass.
 #pragma once
 #include "pack.hpp"
 #include "split.hpp"
 #include "steps.hpp"
+#include "sums.hpp"
 #include "team.hpp"
 #include "workspace.hpp"
 
@@ -24,14 +24,7 @@ class Backward {
 
  public:
   Backward(const Sequence<T>& q, const Gradients<T>& d)
-      : q(q), d(d), shape(q.H), split(choose_split<Cell>(q)), steps(q.rows), N(max_vectors * L) {
-    ld_da = R * shape.padded + L;  // not a power of two: equal columns of many rows would fall into one set of the cache
-    quads = (shape.padded + N - 1) / N;
-    in_quads = (q.I + N - 1) / N;
-    out_quads = (q.P + N - 1) / N;
-    chunk = std::clamp<long>((chunk_rows() + q.rows.B - 1) / std::max<long>(q.rows.B, 1), 1, std::max<int64_t>(q.rows.T, 1));
-    ld_k = chunk * q.rows.B + L;
-  }
+      : q(q), d(d), shape(q.H), split(choose_split<Cell>(q)), steps(q.rows), sums(q, d, steps, ld_da, chunk * q.rows.B) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -46,28 +39,30 @@ class Backward {
   const Shape<Cell, V> shape;
   const Split split;
   Steps steps;
-  const long N;  // columns of a full panel
-  long ld_da, quads, in_quads, out_quads, chunk, ld_k;
+  static constexpr long N = max_vectors * L;  // columns of a full panel
+  const long ld_da = R * shape.padded + L;    // not a power of two: equal columns of many rows would fall into one set of the cache
+  const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;
+  const long chunk = steps_of_chunk();
+  Sums<Cell, V> sums;
 
   // Scratch.
   int64_t* offsets;
   T *zeros, *per_unit;
-  T *h_panels, *x_panels, *projection_panels;  // R, W and P by columns
-  T* da_ring[2];                               // [chunk rows, R * padded]  this chunk's da, and the chunk's before
-  T* dp_ring[2];                               // [chunk rows, P]           projected cells: what reached h
-  T* ds[max_states];                           // [B, padded]  what reached each state before the step
-  T* row_weights;                              // [B, weights, padded]  per-unit weight gradients, a row of the batch each
-  T *dW, *dR, *dP, *db;                        // sums: [I, R * padded], [P, R * padded], [H, P], [R * padded]
+  T *h_panels, *projection_panels;  // R and P by columns
+  T* da_ring[2];                    // [chunk rows, R * padded]  this chunk's da, and the chunk's before
+  T* dp_ring[2];                    // [chunk rows, P]           projected cells: what reached h
+  T* ds[max_states];                // [B, padded]  what reached each state before the step
+  T* row_weights;                   // [B, weights, padded]  per-unit weight gradients, a row of the batch each
   T* accumulators;
-  T* columns;                                  // transposed inputs of a chunk, one piece a thread
   const T** pointers;
-  long accumulators_each, pointers_each, columns_each;
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
-  long chunk_rows() const { return double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256; }
+  long steps_of_chunk() const {
+    const long rows = double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
+    return std::clamp<long>((rows + B - 1) / B, 1, std::max<int64_t>(q.rows.T, 1));
+  }
   bool projected() const { return q.projection != nullptr; }
   bool lone() const { return q.rows.B == 1; }
-  bool sums_weights() const { return d.dW || d.dR; }
 
   void lay_out(Layout& layout) {
     const long B = q.rows.B, rows = chunk * B;
@@ -75,43 +70,28 @@ class Backward {
     zeros = layout.take<T>(std::max(q.P, q.H));
     per_unit = layout.take<T>(Cell::weights * shape.padded);
     h_panels = layout.take<T>(out_quads * N * Cell::h_rows * shape.padded);
-    x_panels = layout.take<T>(d.dx ? in_quads * N * Cell::x_rows * shape.padded : 0);
     projection_panels = layout.take<T>(projected() ? quads * N * q.P : 0);
     for (T*& ring : da_ring) ring = layout.take<T>(rows * ld_da);
     for (T*& ring : dp_ring) ring = layout.take<T>(projected() ? rows * q.P : 0);
     for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(B * shape.padded);
     row_weights = layout.take<T>(B * Cell::weights * shape.padded);
-    dW = layout.take<T>(d.dW ? q.I * R * shape.padded : 0);
-    dR = layout.take<T>(d.dR ? q.P * R * shape.padded : 0);
-    dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
-    db = layout.take<T>(R * shape.padded);
-    accumulators_each = rows * N;
-    accumulators = layout.take<T>(split.threads * accumulators_each);
-    columns_each = (std::max({q.I, q.P, q.H}) + max_rows) * ld_k;
-    columns = layout.take<T>(sums_weights() || d.d_projection ? split.threads * columns_each : 0);
-    pointers_each = rows + std::max({q.I, q.P, q.H}) + max_rows;
-    pointers = layout.take<const T*>(split.threads * pointers_each);
+    accumulators = layout.take<T>(split.threads * B * N);
+    pointers = layout.take<const T*>(split.threads * B);
+    sums.lay_out(layout, split.threads);
   }
 
   struct Turn {
     Member me;
     Share share;
     long quad_first, quad_last;  // of the units
-    T* a;
-    T* columns;
-    const T** rows;
+    T* a;            // [B, N]
+    const T** rows;  // [B]
   };
 
   void work(Member me) {
     prepare(me);
     me.meet();
-    Turn turn{me,
-              split.share(me, q.rows),
-              0,
-              quads,
-              accumulators + me.rank * accumulators_each,
-              columns + me.rank * columns_each,
-              pointers + me.rank * pointers_each};
+    Turn turn{me, split.share(me, q.rows), 0, quads, accumulators + me.rank * q.rows.B * N, pointers + me.rank * q.rows.B};
     if (split.by_units) {
       turn.quad_first = me.first(quads);
       turn.quad_last = me.last(quads);
@@ -128,30 +108,25 @@ class Backward {
         after = here;
       }
       me.meet();
-      sum_chunk(turn, first, last);  // reads this half of the ring; the next steps write the other, which all have left before meeting
+      // This half of the ring is read; the next steps write the other, which all members have left before they met.
+      sums.add(me, place(first).da, place(first).dp, first, last);
     }
     finish_rows(turn, after, 0, steps.active(0));
     me.meet();
-    write(me);
+    sums.write(me);
+    write_states(me);
   }
 
   void prepare(Member me) {
     for (long p = me.first(out_quads); p < me.last(out_quads); ++p)
       pack_columns(h_panels + p * N * Cell::h_rows * shape.padded, N, q.R, q.P, Cell::h_order, Cell::h_rows, q.H, shape.padded, p * N);
-    for (long p = me.first(in_quads); d.dx && p < me.last(in_quads); ++p)
-      pack_columns(x_panels + p * N * Cell::x_rows * shape.padded, N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
     static constexpr int only[] = {0};
     for (long p = me.first(quads); projected() && p < me.last(quads); ++p)
       pack_columns(projection_panels + p * N * q.P, N, q.projection, q.H, only, 1, q.P, q.P, p * N);
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
-    clear(me, row_weights, q.rows.B * Cell::weights * shape.padded);
-    clear(me, db, R * shape.padded);
-    if (d.dW) clear(me, dW, q.I * R * shape.padded);
-    if (d.dR) clear(me, dR, q.P * R * shape.padded);
-    if (d.d_projection) clear(me, dP, q.H * out_quads * N);
+    me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
+    sums.prepare(me);
   }
-
-  static void clear(Member me, T* p, long n) { std::fill(p + me.first(n), p + me.last(n), T(0)); }
 
   // The rings at row 0 of a step. A chunk's rows lie step after step, without gaps.
   struct Place {
@@ -277,151 +252,11 @@ class Backward {
     }
   }
 
-  // ---- the gradients of the weights and of x, a chunk of steps at a time ----
-
-  void sum_chunk(const Turn& turn, long first, long last) {
-    const T* da = da_ring[first / chunk % 2];
-    long count = 0;
-    for (long s = first; s < last; ++s) count += steps.active(s);
-    if (d.dx) sum_x(turn, da, first, last, count);
-    if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
-    const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (q.P + max_rows - 1) / max_rows : 0;
-    const long tiles = x_tiles + h_tiles;
-    const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
-    if (mine < std::min(x_tiles, end)) {
-      list_inputs(turn, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
-      sum_products(turn, dW, R * shape.padded, da + Cell::x_first * shape.padded, ld_da, dW_offset(Cell::x_first),
-                   Cell::x_rows * shape.padded, mine * max_rows, std::min(std::min(x_tiles, end) * max_rows, q.I), count);
-    }
-    if (std::max(mine, x_tiles) < end) {
-      list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
-      sum_products(turn, dR, R * shape.padded, da + Cell::h_first * shape.padded, ld_da, dW_offset(Cell::h_first),
-                   Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows, std::min((end - x_tiles) * max_rows, q.P),
-                   count);
-    }
-    if (d.d_projection) {
-      list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.at(s, b) * q.H; });
-      sum_projection(turn, dp_ring[first / chunk % 2], count);
-    }
-  }
-  long dW_offset(int row) const { return row * shape.padded; }
-
-  const T* old_h(long s, long b) const {
-    if (steps.starts(s, b)) return q.initial[0] ? q.initial[0] + b * q.P : zeros;
-    return q.y + steps.at(s - 1, b) * q.ld_y;
-  }
-
-  template <class Input>
-  void list_inputs(const Turn& turn, long first, long last, Input input) {
-    long k = 0;
-    for (long s = first; s < last; ++s)
-      for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
-  }
-
-  // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.
-  void turn_columns(const Turn& turn, long count, long i0, long i1) const {
-    for (long k = 0; k < count; ++k) turn.rows[k] += i0;
-    transpose<V>(turn.columns, ld_k, turn.rows, count, i1 - i0);
-  }
-
-  // sums[i, columns] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
-  // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
-  void sum_products(const Turn& turn, T* sums, long ld_sums, const T* da, long ld, long offset, long width, long i0, long i1, long count) {
-    turn_columns(turn, count, i0, i1);
-    const T** inputs = turn.rows + chunk * q.rows.B;
-    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
-    for (long c = 0; c < width; c += N) {
-      const int vectors = int(std::min(N, width - c) / L);
-      T* to = sums + i0 * ld_sums + offset + c;
-      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, count});
-    }
-  }
-
-  // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
-  void sum_projection(const Turn& turn, const T* dp, long count) {
-    const long i0 = turn.me.first(q.H), i1 = turn.me.last(q.H);
-    turn_columns(turn, count, i0, i1);
-    const T** inputs = turn.rows + chunk * q.rows.B;
-    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
-    for (long p = 0; p < out_quads; ++p) {
-      const long some = std::min(N, q.P - p * N);
-      for (long k = 0; k < count; ++k) {
-        std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
-        std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
-      }
-      T* to = dP + i0 * out_quads * N + p * N;
-      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, count});
-    }
-  }
-
-  void sum_bias(Member me, const T* da, long count) {
-    const long vectors = R * shape.blocks, last = me.last(vectors);
-    long v = me.first(vectors);
-    for (; v + 4 <= last; v += 4) add_up<4>(db + v * L, da + v * L, count);  // four sums at once hide the latency of an addition
-    for (; v < last; ++v) add_up<1>(db + v * L, da + v * L, count);
-  }
-
-  template <int Vectors>
-  void add_up(T* sums, const T* da, long count) const {
-    V chunk_sum[Vectors] = {};
-    for (long k = 0; k < count; k += 32) {  // short sums of short sums lose little to rounding
-      V sum[Vectors] = {};
-      for (long row = k, end = std::min(k + 32, count); row < end; ++row)
-        for (int v = 0; v < Vectors; ++v) sum[v] += load<V>(da + row * ld_da + v * L);
-      for (int v = 0; v < Vectors; ++v) chunk_sum[v] += sum[v];
-    }
-    for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
-  }
-
-  // dx = da W, rows of the chunk dealt to the threads.
-  void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
-    const long k0 = turn.me.first(count), k1 = turn.me.last(count);
-    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld_da + Cell::x_first * shape.padded;
-    for (long p = 0; p < in_quads; ++p) {
-      const long some = std::min(N, q.I - p * N);
-      std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
-      product<V>(vectors_of(q.I, p), turn.a, N, turn.a, N, k1 - k0,
-                 {turn.rows, x_panels + p * N * Cell::x_rows * shape.padded, N, Cell::x_rows * shape.padded});
-      long k = 0;
-      for (long s = first; s < last; ++s) {
-        const long n = steps.active(s);
-        for (long b = std::max(0l, k0 - k); b < n && k + b < k1; ++b)
-          std::memcpy(d.dx + steps.at(s, b) * q.I + p * N, turn.a + (k + b - k0) * N, some * sizeof(T));
-        k += n;
-      }
-    }
-  }
-
-  // ---- from the sums to the caller's arrays ----
-
-  // out [rows * H, K] from sums [K, R * padded]: row r of the kernel is block order[r] of the caller.
-  void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows, int first_row) {
-    const long strips = (K + L - 1) / L;
-    for (long strip = me.first(strips); strip < me.last(strips); ++strip) {
-      const long k0 = strip * L;
-      const int n = int(std::min<long>(L, K - k0));
-      for (int r = 0; r < rows; ++r) {
-        const T* in[L];
-        for (int k = 0; k < n; ++k) in[k] = sums + (k0 + k) * R * shape.padded + (first_row + r) * shape.padded;
-        transpose_strip<V>(out + order[r] * q.H * K + k0, K, in, n, q.H, false);
-      }
-    }
-  }
-
-  void write(Member me) {
-    if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows, Cell::x_first);
-    if (d.dR) write_matrix(me, d.dR, dR, q.P, Cell::h_order, Cell::h_rows, Cell::h_first);
+  void write_states(Member me) const {
     for (int k = 1; k < Cell::states; ++k)
       for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b)
         std::memcpy(d.d_initial[k] + b * q.H, ds[k] + b * shape.padded, q.H * sizeof(T));
-    if (d.d_projection)
-      for (long p = me.first(q.P); p < me.last(q.P); ++p)
-        for (long u = 0; u < q.H; ++u) d.d_projection[p * q.H + u] = dP[u * out_quads * N + p];
     if (me.rank) return;
-    for (int r = 0; r < Cell::x_rows && d.db_x; ++r)
-      std::memcpy(d.db_x + Cell::x_order[r] * q.H, db + (Cell::x_first + r) * shape.padded, q.H * sizeof(T));
-    for (int r = 0; r < Cell::h_rows && d.db_h; ++r)
-      std::memcpy(d.db_h + Cell::h_order[r] * q.H, db + (Cell::h_first + r) * shape.padded, q.H * sizeof(T));
     for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
       for (long u = 0; u < q.H; ++u) {
         T sum = 0;

@@ -2,6 +2,7 @@
 // so the two never keep two sets of spinning threads on the same cores (with a pool of our own, the small shapes lost up to half).
 // Built without OpenMP, a team has one member.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #if defined(_OPENMP)
 #include <omp.h>
@@ -59,6 +60,10 @@ struct Member {
   // This member's share of 0 .. n - 1: a contiguous run.
   long first(long n) const { return n * rank / members; }
   long last(long n) const { return n * (rank + 1) / members; }
+  template <class T>
+  void clear(T* array, long n) const {
+    std::fill(array + first(n), array + last(n), T(0));
+  }
 };
 
 // body(Member) runs once on each member. OpenMP may give fewer than were asked for (inside another parallel region: one).

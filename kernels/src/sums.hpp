@@ -1,0 +1,216 @@
+// The gradients of the weights and of x, a chunk of steps at a time:
+//
+//   dx = da W        dW += da' x        dR += da' h        db += sum of da        dP += dp' h_full
+//
+// Weight gradients are dealt to threads by the columns of x and h, and each is summed over all of the chunk by one thread in one order,
+// so that no bit depends on the number of threads.
+#pragma once
+#include "pack.hpp"
+#include "steps.hpp"
+#include "team.hpp"
+#include "workspace.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Sums {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int R = Cell::rows;
+  static constexpr long N = max_vectors * L;  // columns of a full panel
+
+ public:
+  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps must outlive this.
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, long ld_da, long chunk_rows)
+      : q(q), d(d), shape(q.H), steps(steps), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
+
+  void lay_out(Layout& layout, int threads) {
+    const long widest = std::max({q.I, q.P, q.H}) + max_rows;
+    zeros = layout.take<T>(q.P);
+    x_panels = layout.take<T>(d.dx ? in_quads * N * Cell::x_rows * shape.padded : 0);
+    dW = layout.take<T>(d.dW ? q.I * R * shape.padded : 0);
+    dR = layout.take<T>(d.dR ? q.P * R * shape.padded : 0);
+    dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
+    db = layout.take<T>(R * shape.padded);
+    accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
+    accumulators = layout.take<T>(threads * accumulators_each);
+    columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
+    columns = layout.take<T>(threads * columns_each);
+    pointers_each = chunk_rows + widest;
+    pointers = layout.take<const T*>(threads * pointers_each);
+  }
+
+  void prepare(Member me) {
+    for (long p = me.first(in_quads); d.dx && p < me.last(in_quads); ++p)
+      pack_columns(x_panels + p * N * Cell::x_rows * shape.padded, N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+    me.clear(zeros, q.P);
+    me.clear(db, R * shape.padded);
+    if (d.dW) me.clear(dW, q.I * R * shape.padded);
+    if (d.dR) me.clear(dR, q.P * R * shape.padded);
+    if (d.d_projection) me.clear(dP, q.H * out_quads * N);
+  }
+
+  // Adds the steps [first, last), whose rows of da and dp begin there. All members have written them, and all call this.
+  void add(Member me, const T* da, const T* dp, long first, long last) {
+    const Turn turn{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each, pointers + me.rank * pointers_each};
+    long count = 0;
+    for (long s = first; s < last; ++s) count += steps.active(s);
+    if (d.dx) sum_x(turn, da, first, last, count);
+    if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
+    const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (q.P + max_rows - 1) / max_rows : 0;
+    const long tiles = x_tiles + h_tiles;
+    const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
+    if (mine < std::min(x_tiles, end)) {
+      list_inputs(turn, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
+      sum_products(turn, dW, R * shape.padded, da + Cell::x_first * shape.padded, ld_da, Cell::x_first * shape.padded,
+                   Cell::x_rows * shape.padded, mine * max_rows, std::min(std::min(x_tiles, end) * max_rows, q.I), count);
+    }
+    if (std::max(mine, x_tiles) < end) {
+      list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
+      sum_products(turn, dR, R * shape.padded, da + Cell::h_first * shape.padded, ld_da, Cell::h_first * shape.padded,
+                   Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows, std::min((end - x_tiles) * max_rows, q.P),
+                   count);
+    }
+    if (d.d_projection) {
+      list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.at(s, b) * q.H; });
+      sum_projection(turn, dp, count);
+    }
+  }
+
+  // From the sums to the caller's arrays.
+  void write(Member me) const {
+    if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows, Cell::x_first);
+    if (d.dR) write_matrix(me, d.dR, dR, q.P, Cell::h_order, Cell::h_rows, Cell::h_first);
+    for (long p = me.first(q.P); d.d_projection && p < me.last(q.P); ++p)
+      for (long u = 0; u < q.H; ++u) d.d_projection[p * q.H + u] = dP[u * out_quads * N + p];
+    if (me.rank) return;
+    for (int r = 0; r < Cell::x_rows && d.db_x; ++r)
+      std::memcpy(d.db_x + Cell::x_order[r] * q.H, db + (Cell::x_first + r) * shape.padded, q.H * sizeof(T));
+    for (int r = 0; r < Cell::h_rows && d.db_h; ++r)
+      std::memcpy(d.db_h + Cell::h_order[r] * q.H, db + (Cell::h_first + r) * shape.padded, q.H * sizeof(T));
+  }
+
+ private:
+  const Sequence<T>& q;
+  const Gradients<T>& d;
+  const Shape<Cell, V> shape;
+  const Steps& steps;
+  const long ld_da, chunk_rows, ld_k;
+  const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
+
+  // Scratch.
+  T *zeros, *x_panels;           // W by columns
+  T *dW, *dR, *dP, *db;          // sums: [I, R * padded], [P, R * padded], [H, P], [R * padded]
+  T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
+  const T** pointers;
+  long accumulators_each, columns_each, pointers_each;
+
+  struct Turn {
+    Member me;
+    T* a;
+    T* columns;
+    const T** rows;
+  };
+
+  const T* old_h(long s, long b) const {
+    if (steps.starts(s, b)) return q.initial[0] ? q.initial[0] + b * q.P : zeros;
+    return q.y + steps.at(s - 1, b) * q.ld_y;
+  }
+
+  template <class Input>
+  void list_inputs(const Turn& turn, long first, long last, Input input) {
+    long k = 0;
+    for (long s = first; s < last; ++s)
+      for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
+  }
+
+  // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.
+  void turn_columns(const Turn& turn, long count, long i0, long i1) const {
+    for (long k = 0; k < count; ++k) turn.rows[k] += i0;
+    transpose<V>(turn.columns, ld_k, turn.rows, count, i1 - i0);
+  }
+
+  // sums[i, columns] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
+  // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
+  void sum_products(const Turn& turn, T* sums, long ld_sums, const T* da, long ld, long offset, long width, long i0, long i1, long count) {
+    turn_columns(turn, count, i0, i1);
+    const T** inputs = turn.rows + chunk_rows;
+    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
+    for (long c = 0; c < width; c += N) {
+      const int vectors = int(std::min(N, width - c) / L);
+      T* to = sums + i0 * ld_sums + offset + c;
+      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, count});
+    }
+  }
+
+  // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
+  void sum_projection(const Turn& turn, const T* dp, long count) {
+    const long i0 = turn.me.first(q.H), i1 = turn.me.last(q.H);
+    turn_columns(turn, count, i0, i1);
+    const T** inputs = turn.rows + chunk_rows;
+    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
+    for (long p = 0; p < out_quads; ++p) {
+      const long some = std::min(N, q.P - p * N);
+      for (long k = 0; k < count; ++k) {
+        std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
+        std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
+      }
+      T* to = dP + i0 * out_quads * N + p * N;
+      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, count});
+    }
+  }
+
+  void sum_bias(Member me, const T* da, long count) {
+    const long vectors = R * shape.blocks, last = me.last(vectors);
+    long v = me.first(vectors);
+    for (; v + 4 <= last; v += 4) add_up<4>(db + v * L, da + v * L, count);  // four sums at once hide the latency of an addition
+    for (; v < last; ++v) add_up<1>(db + v * L, da + v * L, count);
+  }
+
+  template <int Vectors>
+  void add_up(T* sums, const T* da, long count) const {
+    V chunk_sum[Vectors] = {};
+    for (long k = 0; k < count; k += 32) {  // short sums of short sums lose little to rounding
+      V sum[Vectors] = {};
+      for (long row = k, end = std::min(k + 32, count); row < end; ++row)
+        for (int v = 0; v < Vectors; ++v) sum[v] += load<V>(da + row * ld_da + v * L);
+      for (int v = 0; v < Vectors; ++v) chunk_sum[v] += sum[v];
+    }
+    for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
+  }
+
+  // dx = da W, rows of the chunk dealt to the threads.
+  void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
+    const long k0 = turn.me.first(count), k1 = turn.me.last(count);
+    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld_da + Cell::x_first * shape.padded;
+    for (long p = 0; p < in_quads; ++p) {
+      const long some = std::min(N, q.I - p * N);
+      std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
+      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0,
+                 {turn.rows, x_panels + p * N * Cell::x_rows * shape.padded, N, Cell::x_rows * shape.padded});
+      long k = 0;
+      for (long s = first; s < last; ++s) {
+        const long n = steps.active(s);
+        for (long b = std::max(0l, k0 - k); b < n && k + b < k1; ++b)
+          std::memcpy(d.dx + steps.at(s, b) * q.I + p * N, turn.a + (k + b - k0) * N, some * sizeof(T));
+        k += n;
+      }
+    }
+  }
+
+  // out [rows * H, K] from sums [K, R * padded]: row r of the kernel is block order[r] of the caller.
+  void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows, int first_row) const {
+    const long strips = (K + L - 1) / L;
+    for (long strip = me.first(strips); strip < me.last(strips); ++strip) {
+      const long k0 = strip * L;
+      const int n = int(std::min<long>(L, K - k0));
+      for (int r = 0; r < rows; ++r) {
+        const T* in[L];
+        for (int k = 0; k < n; ++k) in[k] = sums + (k0 + k) * R * shape.padded + (first_row + r) * shape.padded;
+        transpose_strip<V>(out + order[r] * q.H * K + k0, K, in, n, q.H, false);
+      }
+    }
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
