@@ -22,6 +22,7 @@ help:
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
+	rm -rf runs/demo
 	$(BIN)/carrousel train text --stdlib --minutes 1.5 --out runs/demo
 	$(BIN)/carrousel sample runs/demo --prompt "def " --length 600 --temperature 0.7
 
