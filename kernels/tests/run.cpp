@@ -16,9 +16,8 @@ class Call {
  public:
   Call(const Case& c, const Ask& ask) : c(c), ask(ask), kernel(find<F>(c.cell.name)), ld(c.P + ask.gap) {
     REQUIRE(kernel);
-    const auto [T, B, I, H] = c.size;
-    q.rows = {T, B, c.way.batch_first ? 1 : B, c.way.batch_first ? T : 1, c.way.packed ? c.batch_sizes.data() : nullptr, c.way.reverse};
-    q.I = I, q.H = H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld;
+    q.rows = rows_of(c);
+    q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld;
     give_inputs();
     take_outputs();
     if (ask.backward) keep();
@@ -121,6 +120,11 @@ class Call {
 };
 
 }  // namespace
+
+Rows rows_of(const Case& c) {
+  const int64_t T = c.size.T, B = c.size.B;
+  return {T, B, c.way.batch_first ? 1 : B, c.way.batch_first ? T : 1, c.way.packed ? c.batch_sizes.data() : nullptr, c.way.reverse};
+}
 
 template <class F>
 Outcome<F> run(const Case& c, const Ask& ask) {

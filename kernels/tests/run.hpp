@@ -31,6 +31,8 @@ struct Outcome {
 template <class F>
 Outcome<F> run(const Case& c, const Ask& ask = {});
 
+Rows rows_of(const Case& c);  // points into c
+
 // Whether two arrays hold the same bits.
 template <class F>
 bool same_bits(const std::vector<F>& a, const std::vector<F>& b);

@@ -1,0 +1,69 @@
+// Which kernels are found, and for which instruction set.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <set>
+#include <string>
+
+#include "reference.hpp"
+#include "run.hpp"
+
+namespace carrousel::test {
+namespace {
+
+// Before any test asks for another.
+const std::string at_start = instruction_set();
+
+TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA names") {
+  const char* asked = std::getenv("CARROUSEL_ISA");
+  std::string expected = instruction_sets()[0];
+  for (const char* const* name = instruction_sets(); asked && *name; ++name)
+    if (std::string(*name) == asked) expected = asked;
+  CHECK(at_start == expected);
+}
+
+TEST_CASE("each instruction set has its own kernels of every cell") {
+  std::set<const void*> single, twice;
+  int sets = 0;
+  with_every_instruction_set([&](const char* name) {
+    ++sets;
+    CHECK(std::string(instruction_set()) == name);
+    for (const Cell& cell : all_cells()) {
+      const Kernel<float>* kernel = find<float>(cell.name);
+      REQUIRE(kernel);
+      CHECK(std::string(kernel->cell) == cell.name);
+      CHECK(kernel->states == cell.states);
+      CHECK(kernel->x_rows == cell.x_rows);
+      CHECK(kernel->h_rows == cell.h_rows);
+      CHECK(kernel->weights == cell.weights);
+      single.insert(kernel);
+      twice.insert(find<double>(cell.name));
+    }
+  });
+  CHECK(sets >= 1);
+  CHECK(single.size() == sets * all_cells().size());
+  CHECK(twice.size() == sets * all_cells().size());
+}
+
+TEST_CASE("the last instruction set is one that every machine has") {
+  std::string last;
+  for (const char* const* name = instruction_sets(); *name; ++name) last = *name;
+  CHECK((last == "baseline" || last == "neon"));
+}
+
+TEST_CASE("a name that is none changes nothing") {
+  const std::string before = instruction_set();
+  for (const char* name : {"", "AVX2", "avx", "avx5120", "sse9"}) CHECK_FALSE(use_instruction_set(name));
+  CHECK_FALSE(use_instruction_set(nullptr));
+  CHECK(instruction_set() == before);
+}
+
+TEST_CASE("a cell that has no kernel is not found") {
+  for (const char* name : {"", "LSTM", "lst", "lstm "}) {
+    CHECK_FALSE(find<float>(name));
+    CHECK_FALSE(find<double>(name));
+  }
+}
+
+}  // namespace
+}  // namespace carrousel::test

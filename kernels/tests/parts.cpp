@@ -1,0 +1,131 @@
+#include "parts.hpp"
+
+#include "activations.hpp"
+#include "carrousel/cells/all.hpp"
+#include "pack.hpp"
+#include "product.hpp"
+#include "shape.hpp"
+#include "transpose.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+namespace {
+
+using test::Packing;
+using test::Parts;
+using test::Product;
+
+template <class V, V (*f)(V)>
+void map(element<V>* out, const element<V>* in, long n) {
+  for (long i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<long>(n - i, lanes<V>));
+    store_some<V>(out + i, f(load_some<V>(in + i, some)), some);
+  }
+}
+
+// always_inline functions have no address of their own
+template <class V>
+V exp_of(V x) {
+  return exp(x);
+}
+template <class V>
+V sigmoid_of(V x) {
+  return sigmoid(x);
+}
+template <class V>
+V tanh_of(V x) {
+  return tanh(x);
+}
+template <class V>
+V relu_of(V x) {
+  return relu(x);
+}
+template <class V>
+V step_of_of(V x) {
+  return step_of(x);
+}
+
+template <class F>
+Factor<F> main_of(const Product<F>& p) {
+  return {p.rows, p.panel, p.ld_panel, p.K};
+}
+template <class F>
+Factor<F> lead_of(const Product<F>& p) {
+  return {p.lead_rows, p.lead_panel, p.ld_lead, p.lead_K};
+}
+
+template <class V>
+void run_tile(const Product<element<V>>& p) {
+  tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+}
+template <class V>
+void run_lone_tile(const Product<element<V>>& p) {
+  lone_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+}
+template <class V>
+void run_product(const Product<element<V>>& p, bool lone) {
+  product<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone);
+}
+
+template <class Cell, class V>
+struct Pack {
+  using F = element<V>;
+
+  static const int* order(bool by_x) { return by_x ? Cell::x_order : Cell::h_order; }
+  static int rows(bool by_x) { return by_x ? Cell::x_rows : Cell::h_rows; }
+
+  static void matrix(F* panels, const F* M, long K, bool by_x, long H) {
+    const Shape<Cell, V> shape(H);
+    for (long group = 0; group < shape.groups; ++group) {
+      pack_group<Cell, V>(panels, M, K, order(by_x), rows(by_x), shape, group);
+      panels += K * rows(by_x) * shape.blocks_of(group) * lanes<V>;
+    }
+  }
+  static void bias(F* out, const F* b_x, const F* b_h, long H) {
+    const Shape<Cell, V> shape(H);
+    for (long group = 0; group < shape.groups; ++group) {
+      pack_bias<Cell, V>(out, b_x, b_h, shape, group);
+      out += Cell::rows * shape.blocks_of(group) * lanes<V>;
+    }
+  }
+  static void columns(F* panel, long width, const F* M, long columns, bool by_x, long H, long padded, long first) {
+    pack_columns(panel, width, M, columns, order(by_x), rows(by_x), H, padded, first);
+  }
+  static long kept_size(long H) { return Shape<Cell, V>(H).kept_size(); }
+  static long kept_place(long H, long block, int k) {
+    const Shape<Cell, V> shape(H);
+    return shape.kept_at(block) + k * shape.kept_stride(block);
+  }
+};
+
+template <class Cell, class V>
+constexpr Packing<element<V>> packing() {
+  using P = Pack<Cell, V>;
+  return {
+      Cell::name,    Cell::rows,    Cell::x_first, Cell::x_rows, Cell::h_first, Cell::h_rows, Cell::kept,   Shape<Cell, V>::blocks_in_group,
+      Cell::x_order, Cell::h_order, P::matrix,     P::bias,      P::columns,    P::kept_size, P::kept_place};
+}
+
+template <class V>
+constexpr Parts<element<V>> parts() {
+  return {
+      lanes<V>,           map<V, exp_of<V>>,     map<V, sigmoid_of<V>>,
+      map<V, tanh_of<V>>, map<V, relu_of<V>>,    map<V, step_of_of<V>>,
+      run_tile<V>,        run_lone_tile<V>,      run_product<V>,
+      transpose<V>,       pack_rows<element<V>>, {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
+}
+
+template <class F>
+constexpr Parts<F> all_widths[] = {parts<vec<F, 16 / sizeof(F)>>(),
+#if defined(__AVX2__)
+                                   parts<vec<F, 32 / sizeof(F)>>(),
+#endif
+#if defined(__AVX512F__)
+                                   parts<vec<F, 64 / sizeof(F)>>(),
+#endif
+                                   {}};
+
+}  // namespace
+
+extern const test::AllParts all_parts = {all_widths<float>, all_widths<double>};
+
+}  // namespace carrousel::CARROUSEL_TARGET
