@@ -79,8 +79,8 @@ $(VENV)/build-tools: pyproject.toml
 	@touch $@
 
 $(VENV)/torch: constraints.txt $(VENV)/build-tools
-	@echo "installing torch: a download of some 200 MB, the first time"
-	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@echo "installing torch: the largest download, only the first time"
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@touch $@
 
 # Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
