@@ -149,8 +149,10 @@ class Forward {
   }
 
   bool lone() const { return q.rows.B == 1; }
-  // Whether x and h feed the same rows, so that W x and R h are one sum.
+  // Whether x and h feed the same rows, so that W x and R h can be one sum.
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
+  // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
+  bool joined() const { return joint && q.I <= wide_input; }
 
   Factor<T> x_factor(const T* const* rows, long g) const { return {rows, x_panel(g), long(Cell::x_rows) * shape.blocks_of(g) * L, q.I}; }
   Factor<T> h_factor(const T* const* rows, long g) const { return {rows, h_panel(g), long(Cell::h_rows) * shape.blocks_of(g) * L, q.P}; }
@@ -166,7 +168,7 @@ class Forward {
   // a [count, width] = b + W x + R h, or what is in a already + R h.
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
-    if (joint && split.steps_at_once == 1)
+    if (joined())
       return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;

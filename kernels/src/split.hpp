@@ -25,6 +25,8 @@ inline constexpr double worth_a_thread = 1.5e6;
 inline constexpr double worth_a_meeting = 2e5;
 // Weights up to this size stay in a core's own cache from step to step.
 inline constexpr double cached_bytes = 640e3;
+// Inputs wider than this are multiplied for several steps at once where the rows are few.
+inline constexpr long wide_input = 64;
 
 template <class Cell, class F>
 Split choose_split(const Sequence<F>& q) {
@@ -40,7 +42,7 @@ Split choose_split(const Sequence<F>& q) {
     if (!split.by_units) split.threads = int(std::min<long>(split.threads, q.rows.B));
   }
   const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
-  if (q.I > 64) split.steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(q.rows.T, 1));
+  if (q.I > wide_input) split.steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(q.rows.T, 1));
   return split;
 }
 
