@@ -168,8 +168,7 @@ class Forward {
   // a [count, width] = b + W x + R h, or what is in a already + R h.
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
-    if (joined())
-      return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
+    if (joined()) return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;
     product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, lone());
