@@ -33,7 +33,7 @@ SIZES = {
     "B1": Size(T=7, B=1, I=4, H=8),
     "I1": Size(T=6, B=5, I=1, H=12),
     "B7_one_row_beyond_a_tile": Size(T=5, B=7, I=3, H=20),
-    "I9_too_wide_for_the_step": Size(T=4, B=3, I=9, H=10),
+    "I65_too_wide_for_the_step": Size(T=4, B=3, I=65, H=10),
     "I28_and_T35": Size(T=35, B=2, I=28, H=9),
     "all_ones": Size(T=1, B=1, I=1, H=1),
 }
