@@ -43,6 +43,14 @@ class Sequences(NamedTuple):
         truth = None if self.truth is None else self.truth[outputs]
         return Sequences(self.lengths[first:last], self.x[steps], self.targets[outputs], truth)
 
+    def taken(self, chosen: NDArray) -> Sequences:
+        """The chosen sequences, in that order, copied; one may be chosen more than once."""
+        lengths = self.lengths[chosen]
+        steps = np.repeat(starts(self.lengths)[chosen], lengths) + positions(lengths)
+        outputs = chosen if self.at_end else steps
+        truth = None if self.truth is None else self.truth[outputs]
+        return Sequences(lengths, self.x[steps], self.targets[outputs], truth)
+
 
 def starts(lengths: Ints) -> NDArray[np.int64]:
     """The row of each sequence's first step [N]."""
@@ -52,3 +60,8 @@ def starts(lengths: Ints) -> NDArray[np.int64]:
 def positions(lengths: Ints) -> Ints:
     """Of each row, its step t in its own sequence, from 0 [sum(lengths)]."""
     return (np.arange(lengths.sum()) - np.repeat(starts(lengths), lengths)).astype(np.int32)
+
+
+def random_lengths(rng: np.random.Generator, n: int, T: int) -> Ints:
+    """Lengths uniform in [T, T + T/10], both included [n]."""
+    return rng.integers(T, T + T // 10 + 1, n, dtype=np.int32)
