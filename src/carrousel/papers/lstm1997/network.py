@@ -169,7 +169,7 @@ class Network:
         return sum(self.sizes)
 
     def initial_weights(self, rng: np.random.Generator | int) -> NDArray:
-        """Draw weights [weight_count], float64, uniform in [-r, r]; gate biases with an initial value have exactly that.
+        """Draw weights [weight_count], float64, uniform in [-r, r]; initial values of gate biases are exactly as given.
 
         Args:
             rng: a generator, from which always weight_count numbers are drawn, or a seed for one.
