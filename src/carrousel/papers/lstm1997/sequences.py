@@ -51,6 +51,11 @@ class Sequences(NamedTuple):
         truth = None if self.truth is None else self.truth[outputs]
         return Sequences(lengths, self.x[steps], self.targets[outputs], truth)
 
+    def joined(self, other: Sequences) -> Sequences:
+        """These sequences, then the others."""
+        parts = (None if a is None or b is None else np.concatenate((a, b)) for a, b in zip(self, other))
+        return Sequences(*parts)
+
 
 def starts(lengths: Ints) -> NDArray[np.int64]:
     """The row of each sequence's first step [N]."""

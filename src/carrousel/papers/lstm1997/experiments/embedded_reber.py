@@ -7,9 +7,12 @@ one is to be predicted. Mostly short time lags; the T or P before the last E nee
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from carrousel.papers.lstm1997.criteria import Predicted
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.row import Experiment, Row, Source
 from carrousel.papers.lstm1997.sequences import Sequences, starts
+from carrousel.papers.lstm1997.streams import Stream
 
 SYMBOLS = "BTPSXVE"
 
@@ -80,14 +83,42 @@ def training_and_test(rng: np.random.Generator, n: int = 256) -> tuple[Sequences
     return training, candidates.taken(np.flatnonzero(new)[:n])
 
 
-def predicted(outputs: NDArray, legal: NDArray) -> NDArray:
-    """Whether the possible next symbols are the most active outputs: the paper's measure.
+def pair_of_sets(stream: Stream, trial: int) -> Source:
+    """A trial's sequences: ten trials share a pair of sets; training strings are picked at random from the first."""
+    training, test = training_and_test(stream("sets", trial // 10))
+    examined = training.joined(test)
+    return Source(lambda rng, n: training.taken(rng.integers(0, len(training.lengths), n)), examined)
 
-    Args:
-        outputs: of the output units at each step [steps, 7].
-        legal: the symbols that may follow there [steps, 7].
 
-    Returns:
-        For each step, whether every legal output is above every other [steps].
-    """
-    return np.where(legal, outputs, np.inf).min(-1) > np.where(legal, -np.inf, outputs).max(-1)
+def row(number: str, blocks: int, size: int, rate: float) -> Row:
+    """A row of Table 1."""
+    network = Network(
+        inputs=7,
+        outputs=7,
+        blocks=blocks,
+        block_size=size,
+        biased="gates",
+        output_gate_bias=(-1.0, -2.0, -3.0, -4.0)[:blocks],
+        weight_range=0.2,
+    )
+    setting = f"{blocks} blocks of size {size}, rate {rate}"
+    return Row(number, setting, network, rate, pair_of_sets, Predicted(), wrong_from=None, steps=11)
+
+
+EXPERIMENT = Experiment(
+    "reber",
+    "Experiment 1: embedded Reber grammar",
+    rows=(
+        row("1-1", blocks=4, size=1, rate=0.1),
+        row("1-2", blocks=3, size=2, rate=0.1),
+        row("1-3", blocks=3, size=2, rate=0.2),
+        row("1-4", blocks=4, size=1, rate=0.5),
+        row("1-5", blocks=3, size=2, rate=0.5),
+    ),
+    silent=(
+        "weights change once, at the end of each string",
+        "both sets are examined every 100 strings",
+        "256 random strings a set, duplicates allowed, none of the test strings in the training set",
+        "input gate biases are drawn from [-0.2, 0.2] as all other weights",
+    ),
+)

@@ -7,8 +7,13 @@ e, after which the second symbol is to be told.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from carrousel.papers.lstm1997.criteria import Successive
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.row import Experiment, Row, drawn
 from carrousel.papers.lstm1997.sequences import Sequences, starts
 
 
@@ -28,3 +33,41 @@ def sequences(rng: np.random.Generator, n: int, q: int, p: int) -> Sequences:
     symbols[first + 1] = x + which
     symbols[first + lengths - 1] = e
     return Sequences(lengths, symbols, which)
+
+
+def row(number: str, q: int, p: int) -> Row:
+    """A row of Table 3."""
+    network = Network(inputs=p + 4, outputs=2, blocks=2, weight_range=0.2)
+    return Row(
+        number,
+        f"q = {q}, p = {p}",
+        network,
+        0.01,
+        drawn(partial(sequences, q=q, p=p)),
+        Successive(bound=0.2),
+        wrong_from=None,
+        steps=q + 12,
+        long=q > 200,
+    )
+
+
+EXPERIMENT = Experiment(
+    "very-long-lag",
+    "Experiment 2c: very long time lags, no local regularities",
+    rows=(
+        row("2c-1", q=50, p=50),
+        row("2c-2", q=100, p=100),
+        row("2c-3", q=200, p=200),
+        row("2c-4", q=500, p=500),
+        row("2c-5", q=1000, p=1000),
+        row("2c-6", q=1000, p=500),
+        row("2c-7", q=1000, p=200),
+        row("2c-8", q=1000, p=100),
+        row("2c-9", q=1000, p=50),
+    ),
+    silent=(
+        "the final symbol is not read: the last input is the trigger",
+        "the 10,000 sequences are tried, with frozen weights, whenever the 100 most recent training sequences were all "
+        "right; only the sequences trained on count",
+    ),
+)
