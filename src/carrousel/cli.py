@@ -17,6 +17,7 @@ import typer
 from carrousel.data.text import read
 from carrousel.errors import UserError
 from carrousel.evaluate import evaluate
+from carrousel.papers.lstm1997.reproduce.command import reproduce
 from carrousel.sample import sample
 from carrousel.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
 from carrousel.train.progress import clock
@@ -158,6 +159,7 @@ train.command("text", epilog=CODES)(text)
 app.add_typer(train, name="train")
 app.command("sample", epilog=CODES)(draw_text)
 app.command("eval", epilog=CODES)(evaluate_file)
+app.command("reproduce", epilog=CODES)(reproduce)
 
 
 def main() -> None:

@@ -102,8 +102,8 @@ EXPERIMENT = Experiment(
     ),
     explained=(
         "Read to the letter, the output unit is logistic. Its targets reach from 0 to 1, where a logistic unit "
-        "saturates: for long the sequences whose X1 + X2 is near -2 or 2 stay wrong by more than 0.04, and the criterion asks for "
-        "2000 in a row without a single one. "
+        "saturates: for long the sequences whose X1 + X2 is near -2 or 2 stay wrong by more than 0.04, and the "
+        "criterion asks for 2000 in a row without a single one. "
         'The reading "linear output" has a linear output unit and is the paper\'s letter otherwise. '
         "The others leave f' out of the output unit's error, learn at four times the rate, or take the criterion as a "
         "squared error below 0.01 and all within 0.2."
