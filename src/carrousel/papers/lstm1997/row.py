@@ -68,6 +68,11 @@ class Row:
         return 5 * self.paper.sequences
 
     @property
+    def group(self) -> str:
+        """The rows that share their random streams: "4" of "4-1", so that trial 0 starts from the same weights in all."""
+        return self.number.split("-")[0]
+
+    @property
     def key(self) -> str:
         """A name that no other row has."""
         return self.number if self.reading == "literal" else f"{self.number} {self.reading}"

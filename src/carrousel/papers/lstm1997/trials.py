@@ -115,9 +115,7 @@ def run(
         threads: for the trainer.
     """
     began = time.monotonic()
-    trials = {
-        place: Trial(number, row, streams(seed, row.number.split("-")[0])) for place, number in enumerate(numbers)
-    }
+    trials = {place: Trial(number, row, streams(seed, row.group)) for place, number in enumerate(numbers)}
     trainer = Trainer(row.network, started(row, trials), row.rate, error=row.error, threads=threads)
     every = row.criterion.every(row.steps)
     while trials and not halted():
@@ -145,13 +143,10 @@ def started(row: Row, trials: dict[int, Trial]) -> NDArray:
 
 def grow(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> None:
     """Give the memory cell block to the trials whose error has stopped falling."""
-    weights = np.array(trainer.weights)
-    new = [p for p, trial in trials.items() if trial.grown is None and stopped_falling(trial.since_new)]
-    for place in new:
-        weights[place] = with_blocks(row.network, weights[place], trials[place].weights_rng)
-        trials[place].grown = trials[place].presented
-    if new:
-        trainer.weights = weights
+    for place, trial in trials.items():
+        if trial.grown is None and stopped_falling(trial.since_new):
+            trainer.weights[place] = with_blocks(row.network, trainer.weights[place], trial.weights_rng)
+            trial.grown = trial.presented
 
 
 def judge(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Trial]:

@@ -12,9 +12,9 @@ from carrousel.papers.lstm1997.row import Experiment
 
 OPENING = """# The 1997 paper, run again
 
-Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8):1735-1780, 1997: the LSTM rows of its tables,
-ours | the paper's. Written by `carrousel reproduce --all --markdown docs/reproduction.md`; `carrousel reproduce --list`
-tells what can be run alone.
+Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8):1735-1780, 1997: the LSTM rows of its
+tables, ours / the paper's. Written by `carrousel reproduce --all --markdown docs/reproduction.md`;
+`carrousel reproduce --list` tells what can be run alone.
 
 No setting was tuned. Data, network, learning rate, criterion, test and number of trials are the paper's; where it is
 silent, what was done is said below each table. A trial that has not succeeded after five times the paper's mean number

@@ -12,7 +12,7 @@ from carrousel.errors import UserError
 from carrousel.papers.lstm1997.reference import Reference
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.sequences import Sequences, starts
-from carrousel.papers.lstm1997.streams import stream
+from carrousel.papers.lstm1997.streams import streams
 from carrousel.papers.lstm1997.trials import Outcome
 
 
@@ -30,9 +30,8 @@ def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: in
     curves(axes[0], row, outcomes)
     axes[0].set_title(f"{experiment.title}, row {row.key} ({row.setting})")
     if first:
-        sequence = row.source(lambda *name: stream(seed, row.number, *name), first.trial).training(
-            stream(seed, row.number, "picture", 0), 1
-        )
+        stream = streams(seed, row.group)
+        sequence = row.source(stream, first.trial).training(stream("picture", first.trial), 1)
         inputs_and_states(axes[1], axes[2], row, np.array(first.weights), sequence)
     try:
         figure.savefig(path, dpi=120)
@@ -76,7 +75,7 @@ def inputs_and_states(above, below, row: Row, weights: NDArray, sequence: Sequen
         f"states of the first trial's cells; told at the end {words(told)}, wanted {words(wanted)}", fontsize=9
     )
     below.set(xlabel="step", ylabel="internal state s")
-    below.legend(loc="upper left")
+    below.legend(loc="best")
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, len(x) + 1)
