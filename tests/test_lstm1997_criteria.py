@@ -65,7 +65,7 @@ def test_within_needs_every_sequence():
         (TestSet(), errors(0.1, 0.19, 0.0), 0, True),  # ST1
         (TestSet(), errors(0.1, 0.2, 0.0), 0, False),  # one misclassified
         (TestSet(), errors(0.1, 0.1, 0.1, absolute=0.009), 1, True),  # ST2
-        (TestSet(), errors(0.1, 0.1, 0.1, absolute=0.01), 1, False),
+        (TestSet(), errors(0.1, 0.1, 0.1, absolute=0.0101), 1, False),
         (TestSet(fewer_than=6, means=(None, 0.04)), errors(*[0.9] * 5, 0.1), 0, True),
         (TestSet(fewer_than=6, means=(None, 0.04)), errors(*[0.9] * 6, 0.1), 0, False),
         (TestSet(fewer_than=6, means=(None, 0.04)), errors(*[0.9] * 6, 0.1, absolute=0.01), 1, False),
@@ -88,9 +88,20 @@ def test_within_needs_every_sequence():
 )
 def test_test_set(criterion, made, stage, passes):
     waiting = trial()
-    waiting.stage = stage
+    waiting.stage, waiting.examined = stage, block(256)
     assert criterion.passed(Judge(made), {0: waiting}) == ({0} if passes else set())
     assert len(criterion.examined(waiting).lengths) == 256
+
+
+def test_a_test_set_is_looked_at_in_part_first():
+    """What fails on some of it fails on all of it; what passes there is judged on all of it."""
+    good, bad = errors(0.1, 0.1), errors(0.1, 0.3)
+    judge = Judge([good, bad], [bad, good], [good, good])
+    waiting = {place: trial() for place in range(3)}
+    for each in waiting.values():
+        each.examined = block(256)
+    assert TestSet().passed(judge, waiting) == {2}
+    assert judge.shown == [[32, 32, 32], [256, False, 256]]
 
 
 def test_successive_tries_ten_thousand_and_breaks_off_at_the_first_failure():
@@ -129,7 +140,9 @@ def test_predicted_needs_every_step_of_both_sets():
     right, wrong = np.array([[0.9, 0.1], [0.8, 0.3]]), np.array([[0.9, 0.1], [0.3, 0.8]])
     examined = block(2)._replace(truth=np.array([[1, 0], [1, 0]], bool))
     trials = {place: SimpleNamespace(examined=examined) for place in (0, 1)}
-    assert Predicted().passed(Judge(right, wrong), trials) == {0}
+    judge = Judge([right, right], [wrong], [right, wrong])
+    trials[2] = SimpleNamespace(examined=examined)
+    assert Predicted().passed(judge, trials) == {0}
 
 
 def test_only_leaves_the_other_trials_out():
@@ -187,6 +200,7 @@ def test_fisher_and_binomial_by_hand():
     assert verdicts.fisher(0, 3, 3, 3) == pytest.approx(2 / 20)  # C(6, 3) = 20 ways, the two most uneven ones
     assert verdicts.binomial(0, 3, 0.5) == pytest.approx(2 / 8)
     assert verdicts.binomial(1, 2, 0.5) == pytest.approx(1.0)
+    assert verdicts.binomial(20_000, 20_010, 0.5) < 1e-300  # no overflow
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class Row:
         grows: the memory cell block comes when the error stops decreasing (sequential network construction).
         reading: "literal", or what is different from the paper's letter.
         error: the output units' error signal, as the trainer's.
+        update: when the weights change, as the trainer's.
         long: takes minutes, so that it is run when asked for only.
     """
 
@@ -55,6 +56,7 @@ class Row:
     grows: bool = False
     reading: str = "literal"
     error: str = "squared"
+    update: str = "sequence"
     long: bool = False
 
     @property
@@ -69,7 +71,7 @@ class Row:
 
     @property
     def group(self) -> str:
-        """The rows that share their random streams: "4" of "4-1", so that trial 0 starts from the same weights in all."""
+        """The rows that share their random streams: "4" of "4-1"; trial 0 starts from the same weights in all."""
         return self.number.split("-")[0]
 
     @property

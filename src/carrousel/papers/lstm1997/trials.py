@@ -35,7 +35,7 @@ class Outcome:
         squared: mean squared error on those.
         grown: presented until the memory cell block came; None where it was there from the start.
         seconds: from the start of the row's trials to the end of this one.
-        curve: (sequences presented, mean absolute error since the point before).
+        curve: [sequences presented, mean absolute error since the point before].
         weights: at the end, of the first trial of small networks, for a picture.
     """
 
@@ -48,7 +48,7 @@ class Outcome:
     squared: float | None = None
     grown: int | None = None
     seconds: float = 0.0
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[list[float]] = field(default_factory=list)
     weights: list[float] | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def run(
     """
     began = time.monotonic()
     trials = {place: Trial(number, row, streams(seed, row.group)) for place, number in enumerate(numbers)}
-    trainer = Trainer(row.network, started(row, trials), row.rate, error=row.error, threads=threads)
+    trainer = Trainer(row.network, started(row, trials), row.rate, update=row.update, error=row.error, threads=threads)
     every = row.criterion.every(row.steps)
     while trials and not halted():
         blocks = {
@@ -190,8 +190,8 @@ def outcome(row: Row, trial: Trial, weights: NDArray, errors: Errors | None, sec
     )
 
 
-def thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def thinned(curve: list[tuple[int, float]]) -> list[list[float]]:
     """A curve of POINTS points at most: neighbours become their mean."""
     group = -(-len(curve) // POINTS)
     parts = [curve[first : first + group] for first in range(0, len(curve), max(1, group))]
-    return [(part[-1][0], round(float(np.mean([error for _, error in part])), 6)) for part in parts]
+    return [[part[-1][0], round(float(np.mean([error for _, error in part])), 6)] for part in parts]

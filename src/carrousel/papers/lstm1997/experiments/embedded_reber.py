@@ -6,6 +6,8 @@ one is to be predicted. Mostly short time lags; the T or P before the last E nee
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from carrousel.papers.lstm1997.criteria import Predicted
@@ -105,20 +107,28 @@ def row(number: str, blocks: int, size: int, rate: float) -> Row:
     return Row(number, setting, network, rate, pair_of_sets, Predicted(), wrong_from=None, steps=11)
 
 
+ROWS = (
+    row("1-1", blocks=4, size=1, rate=0.1),
+    row("1-2", blocks=3, size=2, rate=0.1),
+    row("1-3", blocks=3, size=2, rate=0.2),
+    row("1-4", blocks=4, size=1, rate=0.5),
+    row("1-5", blocks=3, size=2, rate=0.5),
+)
+
 EXPERIMENT = Experiment(
     "reber",
     "Experiment 1: embedded Reber grammar",
-    rows=(
-        row("1-1", blocks=4, size=1, rate=0.1),
-        row("1-2", blocks=3, size=2, rate=0.1),
-        row("1-3", blocks=3, size=2, rate=0.2),
-        row("1-4", blocks=4, size=1, rate=0.5),
-        row("1-5", blocks=3, size=2, rate=0.5),
-    ),
+    rows=ROWS,
+    variants=tuple(replace(row, update="step", reading="update at every step") for row in ROWS),
     silent=(
         "weights change once, at the end of each string",
         "both sets are examined every 100 strings",
         "256 random strings a set, duplicates allowed, none of the test strings in the training set",
         "input gate biases are drawn from [-0.2, 0.2] as all other weights",
+    ),
+    explained=(
+        "The paper sums the contributions of all time steps and calls that on-line learning; it does not say whether "
+        'the sum is taken to the end of a string. The reading "update at every step" changes the weights after each '
+        "symbol."
     ),
 )

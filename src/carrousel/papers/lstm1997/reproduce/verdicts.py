@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb
+from math import comb, exp, lgamma, log
 from typing import NamedTuple
 
 LEVEL = 0.05  # a difference less likely than this by chance alone is one
@@ -78,5 +78,5 @@ def fisher(a: int, n: int, b: int, m: int) -> float:
 
 def binomial(k: int, n: int, p: float) -> float:
     """The chance of k or something less likely in n draws of probability p."""
-    chances = [comb(n, j) * p**j * (1 - p) ** (n - j) for j in range(n + 1)]
-    return min(1.0, sum(chance for chance in chances if chance <= chances[k] * (1 + 1e-9)))
+    logs = [lgamma(n + 1) - lgamma(j + 1) - lgamma(n - j + 1) + j * log(p) + (n - j) * log(1 - p) for j in range(n + 1)]
+    return min(1.0, sum(exp(each) for each in logs if each <= logs[k] + 1e-9))
