@@ -36,7 +36,8 @@ class Sequences(NamedTuple):
         return len(self.targets) == len(self.lengths)
 
     def part(self, first: int, last: int) -> Sequences:
-        """Sequences first to last - 1, without a copy."""
+        """Sequences first to last - 1, or to the last one there is, without a copy."""
+        last = min(last, len(self.lengths))
         ends = np.concatenate(([0], np.cumsum(self.lengths)))
         steps = slice(ends[first], ends[last])
         outputs = slice(first, last) if self.at_end else steps
