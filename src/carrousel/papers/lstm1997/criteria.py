@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class Criterion(Protocol):
         """The set that is examined again and again, where there is one."""
         ...
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         """Which of these trials (by their place in the trainer) pass their next stage now."""
         ...
 
@@ -67,7 +68,7 @@ class Running:
     def examined(self, trial: Judged) -> Sequences | None:
         return None
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         return {place for place, trial in trials.items() if trial.stopped}
 
 
@@ -89,7 +90,7 @@ class Periodic:
     def examined(self, trial: Judged) -> Sequences | None:
         return trial.examined
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         errors = trainer.evaluate(only(trainer, {place: trial.examined for place, trial in trials.items()}))
         return {place for place, trial in trials.items() if self.reached(errors[place], trial.stage)}
 
@@ -133,7 +134,7 @@ class TestSet(Periodic):
     def examined(self, trial: Judged) -> Sequences | None:
         return trial.fresh(self.size)
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         some = {place: trial.examined.part(0, SOME) for place, trial in trials.items() if trial.examined}
         errors = trainer.evaluate(only(trainer, some))  # who fails on some of the set fails on all of it
         return super().passed(trainer, {p: t for p, t in trials.items() if not self.too_many(errors[p])})
@@ -163,7 +164,7 @@ class Successive(Periodic):
     def examined(self, trial: Judged) -> Sequences | None:
         return None
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         left = {place: trial for place, trial in trials.items() if (trial.recent.at_end < self.bound).all()}
         for _ in range(0, self.count, self.part):
             if not left:
@@ -180,15 +181,15 @@ class Successive(Periodic):
 class Predicted(Periodic):
     """Every symbol of every string predicted: the possible next symbols are the most active outputs (Experiment 1)."""
 
-    def passed(self, trainer: Trainer, trials: dict[int, Judged]) -> set[int]:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
         sets = {place: trial.examined for place, trial in trials.items() if trial.examined}
         some = {place: strings.part(0, SOME) for place, strings in sets.items()}
         left = self.right(trainer, some)  # who fails on some of them fails on all of them
         return self.right(trainer, {place: sets[place] for place in left}) if left else set()
 
-    def right(self, trainer: Trainer, sets: dict[int, Sequences]) -> set[int]:
+    def right(self, trainer: Trainer, sets: Mapping[int, Sequences]) -> set[int]:
         """The trials that predict all of these strings."""
-        outputs = trainer.outputs(only(trainer, dict(sets)))
+        outputs = trainer.outputs(only(trainer, sets))
         return {place for place, strings in sets.items() if legal_lead(outputs[place], strings.truth)}
 
 
@@ -205,6 +206,6 @@ def legal_lead(outputs: NDArray | None, legal: NDArray | None) -> bool:
     return bool((lowest > np.where(legal, -np.inf, outputs).max(-1)).all())
 
 
-def only(trainer: Trainer, blocks: dict[int, Sequences | None]) -> list[Sequences | None]:
+def only(trainer: Trainer, blocks: Mapping[int, Sequences | None]) -> list[Sequences | None]:
     """A block for each of these trials, nothing for the others."""
     return [blocks.get(place) for place in range(len(trainer.weights))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,8 @@ class Sequences(NamedTuple):
 
     def joined(self, other: Sequences) -> Sequences:
         """These sequences, then the others."""
-        parts = (None if a is None or b is None else np.concatenate((a, b)) for a, b in zip(self, other))
-        return Sequences(*parts)
+        both: Any = [None if a is None or b is None else np.concatenate((a, b)) for a, b in zip(self, other)]
+        return Sequences(*both)
 
 
 def starts(lengths: Ints) -> NDArray[np.int64]:

@@ -71,9 +71,9 @@ def strings(rng: np.random.Generator, n: int) -> Sequences:
 def spelled(sequences: Sequences) -> list[str]:
     """The strings in letters."""
     letters = np.array(list(SYMBOLS))
-    given, following = letters[sequences.x], letters[sequences.targets]
+    given, following = letters[np.asarray(sequences.x, int)], letters[np.asarray(sequences.targets, int)]
     ends = np.cumsum(sequences.lengths)
-    return ["".join(given[first:end]) + following[end - 1] for first, end in zip(starts(sequences.lengths), ends)]
+    return ["".join(given[first:end]) + str(following[end - 1]) for first, end in zip(starts(sequences.lengths), ends)]
 
 
 def training_and_test(rng: np.random.Generator, n: int = 256) -> tuple[Sequences, Sequences]:

@@ -94,13 +94,13 @@ def one_hot(sequences: Sequences, inputs: int) -> NDArray:
     """The first sequence's inputs [T, I]."""
     begin = starts(sequences.lengths)[0]
     x = sequences.x[begin : begin + sequences.lengths[0]]
-    return np.eye(inputs)[x] if x.ndim == 1 else x
+    return np.eye(inputs)[np.asarray(x, int)] if x.ndim == 1 else x
 
 
 def target_of(sequences: Sequences, outputs: int) -> NDArray:
     """What is wanted at the end of the first sequence [K]."""
     target = sequences.targets[0] if sequences.at_end else sequences.targets[sequences.lengths[0] - 1]
-    return np.eye(outputs)[target] if np.ndim(target) == 0 else target
+    return np.eye(outputs)[np.asarray(target, int)] if np.ndim(target) == 0 else target
 
 
 def words(numbers: NDArray) -> str:
