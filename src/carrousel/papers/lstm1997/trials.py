@@ -90,7 +90,8 @@ class Trial:
             return
         self.recent, self.stopped = presented.errors, presented.stopped
         self.presented += len(self.recent.absolute)
-        self.curve.append((self.presented, float(self.recent.absolute.mean())))
+        if not self.curve or len(self.recent.absolute) >= 20:  # the mean of a few is no point of a curve
+            self.curve.append((self.presented, float(self.recent.absolute.mean())))
         if self.grown is None:
             self.since_new.extend(self.recent.squared.tolist())
             del self.since_new[:-400]

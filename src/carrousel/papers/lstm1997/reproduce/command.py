@@ -49,7 +49,8 @@ def reproduce(
         Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown (docs/reproduction.md is one).")
     ] = None,
     plot: Annotated[
-        bool | None, typer.Option("--plot/--no-plot", help="Draw each row into --out (default: the first row).")
+        bool | None,
+        typer.Option("--plot/--no-plot", help="Draw each row into --out (default: the first that succeeded)."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures and for trials that have ended.")] = Path(
         "runs/reproduce"
@@ -74,7 +75,8 @@ def reproduce(
         return 128 + interrupt.number
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
     tell(chosen, rows, time.monotonic() - began, quiet=str(json_file) == "-")
-    for of, each in chosen if plot else chosen[:1] if plot is None else []:
+    solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
+    for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
         path = out / f"{each.key.replace(' ', '-')}.png"
         plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
         print(path, file=sys.stderr)
