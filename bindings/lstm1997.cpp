@@ -32,7 +32,7 @@ Network network(nb::tuple from) {
 
 // rate, learn, each_step, entropy
 Rule rule(nb::tuple from) {
-  return {nb::cast<float>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])};
+  return {nb::cast<double>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])};
 }
 
 // window, bound, allowed, mean, squared, at_end

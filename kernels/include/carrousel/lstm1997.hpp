@@ -44,7 +44,7 @@ struct Block {
 };
 
 struct Rule {
-  float rate = 0;
+  double rate = 0;         // alpha
   bool learn = true;
   bool each_step = false;  // weights change at each step with a target, not once at the sequence's end
   bool entropy = false;    // f' is left out of the output units' error (19)

@@ -27,7 +27,7 @@ class Lanes {
   static constexpr int steps_staged = 32;
 
  public:
-  Lanes(const Network& network, const Rule& rule, const lstm1997::Stop& stop) : n(network), rule(rule), stop(stop), I(n.I), K(n.K) {}
+  Lanes(const Network& network, const Rule& rule, const lstm1997::Stop& stop) : n(network), rule(rule), stop(stop), I(n.I), K(n.K), alpha(float(rule.rate)) {}
 
   // Up to W trials, all with dense inputs or all with symbols.
   void run(Trial* const* trials, int count) {
@@ -212,13 +212,21 @@ class Lanes {
     if (sparse) {
       for (int r = 0; r < R; ++r) a[r] += fed[First + r];
     } else {
-      for (int m = 0; m < I; ++m) {
-        const V x = input(t, m);
-        for (int r = 0; r < R; ++r) a[r] += w_in[size_t(m) * U + First + r] * x;
+      const V* w = w_in.data() + First;
+      for (int m = 0; m < I; ++m, w += U) {
+        if (symbolic) {
+          const Mask on = symbol == m;
+          for (int r = 0; r < R; ++r) a[r] = on ? a[r] + w[r] : a[r];
+        } else {
+          const V x = staged[size_t(t % steps_staged) * I + m];
+          for (int r = 0; r < R; ++r) a[r] += w[r] * x;
+        }
       }
     }
-    for (int j = 0; j < U; ++j)
-      for (int r = 0; r < R; ++r) (j % 2 ? odd : even)[r] += w_rec[j][First + r] * y[j];
+    for (int j = 0; j < U; j += 2)
+      for (int r = 0; r < R; ++r) even[r] += w_rec[j][First + r] * y[j];
+    for (int j = 1; j < U; j += 2)
+      for (int r = 0; r < R; ++r) odd[r] += w_rec[j][First + r] * y[j];
     for (int r = 0; r < R; ++r) net[First + r] = sigmoid(a[r] + (even[r] + odd[r]));
     if constexpr (First + R < U) rows<First + R>(t);
   }
@@ -232,9 +240,15 @@ class Lanes {
         for (int k = 0; k < D; ++k) d[k] += change[k][lane];
       }
     } else {
-      for (int m = 0; m < I; ++m) {
-        const V x = input(t, m);
-        for (int k = 0; k < D; ++k) d_in[size_t(m) * D + k] += change[k] * x;
+      V* d = d_in.data();
+      for (int m = 0; m < I; ++m, d += D) {
+        if (symbolic) {
+          const Mask on = symbol == m;
+          for (int k = 0; k < D; ++k) d[k] = on ? d[k] + change[k] : d[k];
+        } else {
+          const V x = staged[size_t(t % steps_staged) * I + m];
+          for (int k = 0; k < D; ++k) d[k] += change[k] * x;
+        }
       }
     }
     for (int j = 0; j < U; ++j)
@@ -292,7 +306,7 @@ class Lanes {
 
   // (22), (26), (28), for every trial at once.
   void apply() {
-    const V rate = splat<V>(rule.rate);
+    const V rate = splat<V>(alpha);
     const auto column = [&](V* w, const V* d, V z, bool bias) {
       for (int c = 0; c < CS; ++c)
         if (!bias || n.cells_biased) w[c] += rate * (e_s[c] * d[c]);
@@ -321,23 +335,24 @@ class Lanes {
     float* w = &w_symbol[size_t(lane) * I * U];
     const float* d = &d_symbol[size_t(lane) * I * D];
     for (int m = 0; m < I; ++m, w += U, d += D) {
-      for (int c = 0; c < CS; ++c) w[c] += rule.rate * (e[c] * d[c]);
+      for (int c = 0; c < CS; ++c) w[c] += alpha * (e[c] * d[c]);
       for (int j = 0; j < C; ++j) {
         float sum = e[j * S] * d[CS + j * S];
         for (int v = 1; v < S; ++v) sum += e[j * S + v] * d[CS + j * S + v];
-        w[CS + j] += rule.rate * sum;
+        w[CS + j] += alpha * sum;
       }
     }
     const int on = reinterpret_cast<const int32_t*>(&last_symbol)[lane];
     if (on < 0) return;
     w = &w_symbol[(size_t(lane) * I + on) * U + CS + C];
-    for (int j = 0; j < C; ++j) w[j] += rule.rate * e_out[j][lane];
+    for (int j = 0; j < C; ++j) w[j] += alpha * e_out[j][lane];
   }
 
   const Network n;
   const Rule rule;
   const lstm1997::Stop stop;
   const int I, K;
+  const float alpha;
   Trial* const* trial = nullptr;
   int taken = 0;
   bool symbolic = false, sparse = false;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,11 +24,25 @@ def checked(block: Sequences, network: Network, name: str = "block") -> Sequence
     x = rows(f"{name}.x", block.x, steps, network.inputs)
     at_end = len(block.targets) == len(lengths)
     targets = rows(f"{name}.targets", block.targets, len(lengths) if at_end else steps, network.outputs, not at_end)
+    if at_end and targets.ndim == 1 and (targets < 0).any():
+        raise ValueError(f"{name}.targets holds -1; where the error comes at the end, each sequence has its target")
     return Sequences(lengths, x, targets, block.truth)
 
 
-def rows(name: str, array: NDArray, count: int, width: int, may_lack: bool = False) -> NDArray:
-    """An array [count, width] as float32, or of indices [count] below width as int32; rows may be NaN if `may_lack`."""
+def rows(name: str, array: NDArray, count: int, width: int, may_lack: bool = False, dtype: Any = np.float32) -> NDArray:
+    """An array of numbers [count, width], or of indices [count] below width as int32.
+
+    Args:
+        name: what it is called in an error.
+        array: the array.
+        count: rows.
+        width: numbers in a row.
+        may_lack: a whole row may be NaN.
+        dtype: what numbers become.
+
+    Raises:
+        ValueError: another shape, an index that is none, NaN or infinity.
+    """
     array = np.asarray(array)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return indices(name, array, count, width)
@@ -35,7 +51,8 @@ def rows(name: str, array: NDArray, count: int, width: int, may_lack: bool = Fal
             f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{count}, {width}] of numbers, "
             f"or [{count}] of whole numbers"
         )
-    array = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told
+        array = np.ascontiguousarray(array, dtype=dtype)
     finite = np.isfinite(array)
     if not finite.all():
         lacking = np.isnan(array).all(axis=1, keepdims=True) & may_lack
