@@ -185,9 +185,9 @@ class Learner:
         """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
         array = np.asarray(value)
         if array.ndim == 0 and array.dtype.kind in "iu":
-            if not -1 <= value < len(buffer):
+            if not -1 <= int(array) < len(buffer):
                 raise ValueError(f"{name}={value} is no index: they run from 0 to {len(buffer) - 1}, and -1 is none")
-            self._index[0] = value
+            self._index[0] = int(array)
             return 0, self._index_at
         if array.shape != buffer.shape or array.dtype.kind not in "fiub":
             raise ValueError(

@@ -199,6 +199,7 @@ class Trainer:
             for i in active
         ]
         rule = (self.rate, learn, self.update == "step", self.error == "entropy")
+        assert LSTM1997 is not None  # __init__ has seen to it
         done = LSTM1997.present(native(self.network), rule, criterion(stop), trials, self.threads)
         return [(i, errors[i], *outcome) for i, outcome in zip(active, done)]
 
