@@ -14,7 +14,7 @@ PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \
 CPP := $(shell find kernels bindings -name '*.[ch]pp')
 
 help:
-	@echo "make demo     train a language model on Python's standard library for a minute and a half, and let it write"
+	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
 	@echo "make test     the tests, C++ and Python"
 	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
@@ -25,6 +25,7 @@ demo: $(VENV)/installed
 	rm -rf runs/demo
 	$(BIN)/carrousel train text --stdlib --minutes 1.5 --out runs/demo
 	$(BIN)/carrousel sample runs/demo --prompt "def " --length 600 --temperature 0.7
+	$(BIN)/carrousel reproduce adding --out runs/demo
 
 test: test-kernels test-python
 

@@ -17,6 +17,8 @@ using carrousel::Kernel;
 using carrousel::Sequence;
 using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
 
+void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
+
 namespace {
 
 template <class F>
@@ -116,4 +118,5 @@ NB_MODULE(_kernels, m) {
   m.def("instruction_set", carrousel::instruction_set);
   m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
+  add_lstm1997(m);
 }

@@ -20,6 +20,7 @@ from carrousel.bench.command import app as bench
 from carrousel.data.text import read
 from carrousel.errors import UserError
 from carrousel.evaluate import evaluate
+from carrousel.papers.lstm1997.reproduce.command import reproduce
 from carrousel.sample import sample
 from carrousel.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
 from carrousel.train.progress import clock
@@ -165,6 +166,7 @@ app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
 app.command("sample", epilog=CODES)(draw_text)
 app.command("eval", epilog=CODES)(evaluate_file)
+app.command("reproduce", epilog=CODES)(reproduce)
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ except ImportError as error:
         stacklevel=2,
     )
 
+LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.papers.lstm1997; None without kernels
+
 
 class Kernel(NamedTuple):
     """A cell's kernel in one dtype."""

@@ -1,0 +1,1 @@
+"""Papers that are re-run: their networks, their tasks, and their tables beside ours."""

@@ -1,0 +1,134 @@
+"""Experiment 1: embedded Reber grammar (section 5.1, figures 3 and 4).
+
+A string is B, then T or P, then a string of the Reber grammar, then the same T or P, then E. At each symbol the next
+one is to be predicted. Mostly short time lags; the T or P before the last E needs nine steps or more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from carrousel.papers.lstm1997.criteria import Predicted
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.row import Experiment, Row, Source
+from carrousel.papers.lstm1997.sequences import Sequences, starts
+from carrousel.papers.lstm1997.streams import Stream
+
+SYMBOLS = "BTPSXVE"
+
+# node: its one or two outgoing edges, each a symbol and the node it leads to; an edge is taken with probability 0.5
+REBER = {
+    "start": (("B", "0"),),
+    "0": (("T", "1"), ("P", "2")),
+    "1": (("S", "1"), ("X", "3")),
+    "2": (("T", "2"), ("V", "4")),
+    "3": (("X", "2"), ("S", "5")),
+    "4": (("P", "3"), ("V", "5")),
+    "5": (("E", "end"),),
+}
+
+
+def embedded() -> dict[str, tuple[tuple[str, str], ...]]:
+    """The graph of figure 4: two copies of the Reber graph, one behind T and one behind P."""
+    graph = {"begin": (("B", "fork"),), "fork": (("T", "T start"), ("P", "P start"))}
+    for symbol in "TP":
+        for node, edges in REBER.items():
+            graph[f"{symbol} {node}"] = tuple((edge, f"{symbol} {target}") for edge, target in edges)
+        graph[f"{symbol} end"] = ((symbol, "last"),)
+    return graph | {"last": (("E", "done"),), "done": (("E", "done"),)}
+
+
+GRAPH = embedded()
+NODES = list(GRAPH)
+EDGES = [(edges[0], edges[-1]) for edges in GRAPH.values()]  # both choices; the same where there is one
+SYMBOL = np.array([[SYMBOLS.index(symbol) for symbol, _ in pair] for pair in EDGES], np.int32)  # [nodes, 2]
+NEXT = np.array([[NODES.index(node) for _, node in pair] for pair in EDGES], np.int32)  # [nodes, 2]
+LEGAL = np.array([[symbol in dict(edges) for symbol in SYMBOLS] for edges in GRAPH.values()])  # [nodes, 7]
+DONE = NODES.index("done")
+
+
+def strings(rng: np.random.Generator, n: int) -> Sequences:
+    """n strings of the grammar, all walking through the graph at once.
+
+    Returns:
+        At each symbol but the last: the symbol, as target the next one, as truth all that may be next [steps, 7].
+    """
+    node = np.full(n, NODES.index("begin"))
+    nodes, read = [], []
+    while (node != DONE).any():
+        choice = rng.integers(0, 2, n)
+        read.append(np.where(node == DONE, -1, SYMBOL[node, choice]))
+        node = NEXT[node, choice]
+        nodes.append(node)
+    symbols, after = np.stack(read, 1), np.stack(nodes, 1)  # [n, T]
+    known = symbols[:, 1:] >= 0  # steps that have a next symbol
+    given, following = symbols[:, :-1][known], symbols[:, 1:][known]
+    return Sequences(known.sum(1, dtype=np.int32), given, following, LEGAL[after[:, :-1][known]])
+
+
+def spelled(sequences: Sequences) -> list[str]:
+    """The strings in letters."""
+    letters = np.array(list(SYMBOLS))
+    given, following = letters[np.asarray(sequences.x, int)], letters[np.asarray(sequences.targets, int)]
+    ends = np.cumsum(sequences.lengths)
+    return ["".join(given[first:end]) + str(following[end - 1]) for first, end in zip(starts(sequences.lengths), ends)]
+
+
+def training_and_test(rng: np.random.Generator, n: int = 256) -> tuple[Sequences, Sequences]:
+    """A pair of sets: n random strings each, none of the second in the first."""
+    training = strings(rng, n)
+    seen = set(spelled(training))
+    candidates = strings(rng, 8 * n)
+    new = np.array([string not in seen for string in spelled(candidates)])
+    return training, candidates.taken(np.flatnonzero(new)[:n])
+
+
+def pair_of_sets(stream: Stream, trial: int) -> Source:
+    """A trial's sequences: ten trials share a pair of sets; training strings are picked at random from the first."""
+    training, test = training_and_test(stream("sets", trial // 10))
+    examined = training.joined(test)
+    return Source(lambda rng, n: training.taken(rng.integers(0, len(training.lengths), n)), examined)
+
+
+def row(number: str, blocks: int, size: int, rate: float) -> Row:
+    """A row of Table 1."""
+    network = Network(
+        inputs=7,
+        outputs=7,
+        blocks=blocks,
+        block_size=size,
+        biased="gates",
+        output_gate_bias=(-1.0, -2.0, -3.0, -4.0)[:blocks],
+        weight_range=0.2,
+    )
+    setting = f"{blocks} blocks of size {size}, rate {rate}"
+    return Row(number, setting, network, rate, pair_of_sets, Predicted(), wrong_from=None, steps=11)
+
+
+ROWS = (
+    row("1-1", blocks=4, size=1, rate=0.1),
+    row("1-2", blocks=3, size=2, rate=0.1),
+    row("1-3", blocks=3, size=2, rate=0.2),
+    row("1-4", blocks=4, size=1, rate=0.5),
+    row("1-5", blocks=3, size=2, rate=0.5),
+)
+
+EXPERIMENT = Experiment(
+    "reber",
+    "Experiment 1: embedded Reber grammar",
+    rows=ROWS,
+    variants=tuple(replace(row, update="step", reading="update at every step") for row in ROWS),
+    silent=(
+        "weights change once, at the end of each string",
+        "both sets are examined every 100 strings",
+        "256 random strings a set, duplicates allowed, none of the test strings in the training set",
+        "input gate biases are drawn from [-0.2, 0.2] as all other weights",
+    ),
+    explained=(
+        "The paper sums the contributions of all time steps and calls that on-line learning; it does not say whether "
+        'the sum is taken to the end of a string. The reading "update at every step" changes the weights after each '
+        "symbol."
+    ),
+)

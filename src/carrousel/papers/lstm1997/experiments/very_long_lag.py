@@ -1,0 +1,73 @@
+"""Experiment 2c: very long time lags, no local regularities (section 5.2).
+
+p + 4 symbols: distractors a_1 ... a_p, a_(p+1) = e, a_(p+2) = b, a_(p+3) = x, a_(p+4) = y. A sequence is b, x or y, q
+random distractors; then with probability 9/10 one distractor more, again and again; with probability 1/10 the trigger
+e, after which the second symbol is to be told.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from carrousel.papers.lstm1997.criteria import Successive
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.row import Experiment, Row, drawn
+from carrousel.papers.lstm1997.sequences import Sequences, starts
+
+
+def sequences(rng: np.random.Generator, n: int, q: int, p: int) -> Sequences:
+    """n sequences; symbol a_k has number k - 1; output 0 is x, output 1 is y, and e is the last that is read.
+
+    With the symbol to be told, a sequence has q + k + 4 symbols, k geometric with mean 9: q + 13 on average (the paper
+    says q + 14, its sum is q + 13).
+    """
+    e, b, x = p, p + 1, p + 2
+    more = rng.geometric(0.1, n) - 1
+    lengths = (q + more + 3).astype(np.int32)
+    first = starts(lengths)
+    which = rng.integers(0, 2, n, dtype=np.int32)
+    symbols = rng.integers(0, p, lengths.sum(), dtype=np.int32)
+    symbols[first] = b
+    symbols[first + 1] = x + which
+    symbols[first + lengths - 1] = e
+    return Sequences(lengths, symbols, which)
+
+
+def row(number: str, q: int, p: int) -> Row:
+    """A row of Table 3."""
+    network = Network(inputs=p + 4, outputs=2, blocks=2, weight_range=0.2)
+    return Row(
+        number,
+        f"q = {q}, p = {p}",
+        network,
+        0.01,
+        drawn(partial(sequences, q=q, p=p)),
+        Successive(bound=0.2),
+        wrong_from=None,
+        steps=q + 12,
+        long=q > 200,
+    )
+
+
+EXPERIMENT = Experiment(
+    "very-long-lag",
+    "Experiment 2c: very long time lags, no local regularities",
+    rows=(
+        row("2c-1", q=50, p=50),
+        row("2c-2", q=100, p=100),
+        row("2c-3", q=200, p=200),
+        row("2c-4", q=500, p=500),
+        row("2c-5", q=1000, p=1000),
+        row("2c-6", q=1000, p=500),
+        row("2c-7", q=1000, p=200),
+        row("2c-8", q=1000, p=100),
+        row("2c-9", q=1000, p=50),
+    ),
+    silent=(
+        "the final symbol is not read: the last input is the trigger",
+        "the 10,000 sequences are tried, with frozen weights, whenever the 100 most recent training sequences were all "
+        "right; only the sequences trained on count",
+    ),
+)

@@ -1,0 +1,255 @@
+"""A network that learns from a stream by the truncated rule, a step at a time, in memory that does not grow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from carrousel import checkpoint
+from carrousel.errors import UserError
+from carrousel.kernel import LSTM1997
+from carrousel.papers.lstm1997.checks import rows
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.trainer import checked_rule, native
+
+KIND = "lstm1997 learner"
+
+
+class Learner:
+    """One network on one stream.
+
+    Nothing of the past is kept but the states, the activations and 2 C S (Z + 1) derivatives, so a stream may be
+    endless; an error reaches back as far as the states remember. Hochreiter & Schmidhuber 1997, appendix A.1.
+
+    Args:
+        network: the description.
+        rate: alpha.
+        seed: of the initial weights, an integer or a numpy Generator.
+        weights: initial weights [network.weight_count], instead of those that `seed` gives.
+        update: "step": the weights change at every step with a target; "sequence": once, at `reset`.
+        error: "squared", or "entropy", which leaves f' out of the output units' error.
+        dtype: "float32" or "float64", of all that is computed.
+
+    Attributes:
+        steps: how many steps have been learned, with a target or without.
+
+    Raises:
+        ValueError: an argument that is none of those; names it and its value.
+        UserError: the compiled kernels are missing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        rate: float,
+        *,
+        seed: int | np.random.Generator = 0,
+        weights: ArrayLike | None = None,
+        update: str = "step",
+        error: str = "squared",
+        dtype: str = "float32",
+    ) -> None:
+        if LSTM1997 is None:
+            raise UserError("a Learner needs the compiled kernels: install a C++20 compiler and carrousel again")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
+        self.network = network
+        self.rate, self.update, self.error = checked_rule(rate, update, error)
+        self.dtype = np.dtype(dtype)
+        self.steps = 0
+        self._online = (LSTM1997.Online32 if dtype == "float32" else LSTM1997.Online64)(native(network))
+        self._rule = (self.rate, True, update == "step", error == "entropy")
+        self._x, self._x_at = self._buffer(network.inputs)
+        self._target, self._target_at = self._buffer(network.outputs)
+        self._y, self._y_at = self._buffer(network.outputs)
+        self._index, self._index_at = self._buffer(1, np.int32)
+        self.weights = network.initial_weights(seed) if weights is None else weights
+
+    def _buffer(self, size: int, dtype: Any = None) -> tuple[NDArray, int]:
+        """An array that a call needs, and its address, which is slow to ask for."""
+        array = np.zeros(size, dtype or self.dtype)
+        return array, array.ctypes.data
+
+    @property
+    def weights(self) -> NDArray:
+        """A copy of the weights [weight_count], in the order of Network.split; set them by assignment."""
+        weights = np.empty(self.network.weight_count, self.dtype)
+        self._online.save(weights.ctypes.data)
+        return weights
+
+    @weights.setter
+    def weights(self, weights: ArrayLike) -> None:
+        if np.ndim(weights) != 1:
+            raise ValueError(f"weights has shape {list(np.shape(weights))}, expected [{self.network.weight_count}]")
+        self.network.split(weights)  # raises where they do not fit
+        flat = np.ascontiguousarray(weights, self.dtype)
+        self._online.load(flat.ctypes.data)
+
+    @property
+    def states(self) -> NDArray:
+        """s, the cells' internal states [C*S]."""
+        return self._alive()[0]
+
+    @property
+    def activations(self) -> NDArray:
+        """y of the hidden units at the last step [U]: cells, input gates, output gates, conventional units."""
+        return self._alive()[1]
+
+    def _alive(self) -> tuple[NDArray, NDArray]:
+        s, y = np.zeros(self.network.cells, self.dtype), np.zeros(self.network.units, self.dtype)
+        self._online.state(s.ctypes.data, y.ctypes.data)
+        return s, y
+
+    def predict_one(self, x: ArrayLike | int) -> NDArray:
+        """The output at x, were it the next step; commits nothing.
+
+        Args:
+            x: inputs [I], or the index of the one that is 1 (-1: none is).
+
+        Returns:
+            y [K].
+
+        Raises:
+            ValueError: another shape, NaN, infinity, or no such index.
+        """
+        x_at, index_at = self._fill("x", x, self._x, self._x_at)
+        self._online.predict(x_at, int(self._index[0]) if index_at else -1, self._y_at)
+        return self._y.copy()
+
+    def learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None = None) -> NDArray:
+        """Take a step, and learn from its target if there is one.
+
+        Args:
+            x: inputs [I], or the index of the one that is 1 (-1: none is).
+            y: the target [K], the index of the one that is 1, or None.
+
+        Returns:
+            what the network said before it learned [K].
+
+        Raises:
+            ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
+        """
+        target_at = 0
+        if y is not None:
+            target_at, index = self._fill("y", y, self._target, self._target_at)
+            if index:
+                if self._index[0] < 0:
+                    raise ValueError("y=-1 is no output; give None where there is no target")
+                self._target[:] = 0
+                self._target[self._index[0]] = 1
+                target_at = self._target_at
+        x_at, index_at = self._fill("x", x, self._x, self._x_at)
+        n = self.network
+        self._online.learn(self._rule, 1, x_at, index_at, target_at, 0, self._y_at, n.inputs, n.outputs)
+        self.steps += 1
+        return self._y.copy()
+
+    def learn_many(self, x: ArrayLike, y: ArrayLike | None = None) -> NDArray:
+        """Take steps one after another, as `learn_one` would, without Python between them.
+
+        Args:
+            x: inputs [T, I], or indices [T].
+            y: targets [T, K], a row of NaN being none, or indices [T], -1 being none; or None.
+
+        Returns:
+            what the network said at each step [T, K].
+
+        Raises:
+            ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
+        """
+        n, T = self.network, len(np.atleast_1d(np.asarray(x)))
+        x = rows("x", np.asarray(x), T, n.inputs, dtype=self.dtype)
+        targets, has = self._targets(y, T)
+        said = np.zeros((T, n.outputs), self.dtype)
+        dense, index = (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
+        addresses = (0, 0) if targets is None else (targets.ctypes.data, has.ctypes.data)
+        self._online.learn(self._rule, T, dense, index, *addresses, said.ctypes.data, n.inputs, n.outputs)
+        self.steps += T
+        return said
+
+    def _targets(self, y: ArrayLike | None, T: int) -> tuple[NDArray | None, NDArray]:
+        """Targets [T, K] and at which steps there are any [T]."""
+        if y is None:
+            return None, np.zeros(T, np.uint8)
+        targets = rows("y", np.asarray(y), T, self.network.outputs, may_lack=True, dtype=self.dtype)
+        if targets.ndim == 1:
+            return np.eye(self.network.outputs, dtype=self.dtype)[targets], (targets >= 0).astype(np.uint8)
+        return targets, (~np.isnan(targets[:, 0])).astype(np.uint8)
+
+    def _fill(self, name: str, value: ArrayLike | int, buffer: NDArray, at: int) -> tuple[int, int]:
+        """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
+        array = np.asarray(value)
+        if array.ndim == 0 and array.dtype.kind in "iu":
+            if not -1 <= int(array) < len(buffer):
+                raise ValueError(f"{name}={value} is no index: they run from 0 to {len(buffer) - 1}, and -1 is none")
+            self._index[0] = int(array)
+            return 0, self._index_at
+        if array.shape != buffer.shape or array.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{len(buffer)}] numbers, or an index"
+            )
+        with np.errstate(over="ignore"):
+            buffer[:] = array
+        if not np.isfinite(buffer).all():
+            raise ValueError(f"{name} holds {array[~np.isfinite(buffer)][0]}; every number must be finite")
+        return at, 0
+
+    def reset(self) -> None:
+        """Activations, states and derivatives to zero. With update="sequence" the weights change now."""
+        self._online.reset()
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to a safetensors file with JSON in its header, at any step, also within a sequence.
+
+        Raises:
+            UserError: it cannot be written; what was there before stays.
+        """
+        memory = np.zeros(self._online.memory_size(), self.dtype)
+        self._online.read_memory(memory.ctypes.data)
+        facts = {
+            "kind": KIND,
+            "network": asdict(self.network),
+            "rate": self.rate,
+            "update": self.update,
+            "error": self.error,
+            "dtype": str(self.dtype),
+            "steps": self.steps,
+        }
+        arrays = {"weights": self.weights, "memory": memory}
+        if self.network.cells:  # for readers of the file; memory holds them too
+            arrays |= {"states": self.states, "activations": self.activations}
+        checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+    @classmethod
+    def load(cls, path: str | Path, network: Network | None = None) -> Learner:
+        """A learner that goes on where `save` was called, bit for bit.
+
+        Args:
+            path: the file.
+            network: the description that it must have; None: any.
+
+        Raises:
+            UserError: no such file, an edited one, or one of something else.
+            ValueError: it is of another network than `network`.
+        """
+        if not Path(path).is_file():
+            raise UserError(f"{path} does not exist: name a file that Learner.save has written")
+        facts, tensors = checkpoint.read(Path(path))
+        if facts.get("kind") != KIND:
+            raise UserError(f"{path} is a checkpoint, but of no Learner: name a file that Learner.save has written")
+        found = Network(**facts["network"])
+        if network is not None and found != network:
+            raise ValueError(f"network={network} is not that of {path}, which is {found}")
+        weights, memory = tensors["weights"].numpy(), tensors["memory"].numpy()
+        settings = {name: facts[name] for name in ("update", "error", "dtype")}
+        learner = cls(found, facts["rate"], weights=weights, **settings)
+        if len(memory) != learner._online.memory_size():
+            raise UserError(f"{path} holds {len(memory)} numbers of memory, this one another number: train again")
+        learner._online.write_memory(memory.ctypes.data)
+        learner.steps = facts["steps"]
+        return learner

@@ -1,0 +1,181 @@
+"""`carrousel reproduce`: its arguments, and what it tells."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from carrousel.errors import UserError
+from carrousel.papers.lstm1997.experiments import ALL
+from carrousel.papers.lstm1997.reproduce import document, plots
+from carrousel.papers.lstm1997.reproduce.report import report, table
+from carrousel.papers.lstm1997.reproduce.verdicts import RULES
+from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
+from carrousel.papers.lstm1997.row import Experiment, Row
+from carrousel.papers.lstm1997.trials import Outcome
+from carrousel.train.interrupt import Interrupt
+
+KEPT = "trials.jsonl"
+
+
+def reproduce(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="Names, as --list tells them.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Tell the experiments and their rows.")] = False,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c: all of it."),
+    ] = None,
+    reading: Annotated[
+        str | None, typer.Option(help="literal, all, or another reading's name (default: all; with --row: literal).")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All rows, those that take minutes too.")] = False,
+    trials: Annotated[int | None, typer.Option(min=1, help="Of each row (default: the paper's number).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all random streams.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON; - is stdout.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown (docs/reproduction.md is one).")
+    ] = None,
+    plot: Annotated[
+        bool | None,
+        typer.Option("--plot/--no-plot", help="Draw each row into --out (default: the first that succeeded)."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for pictures and for trials that have ended.")] = Path(
+        "runs/reproduce"
+    ),
+) -> int:
+    """Run the experiments of the 1997 LSTM paper again, and tell our figures beside the paper's.
+
+    `carrousel reproduce adding` takes half a minute. Ctrl-C keeps the trials that have ended; the same command goes on
+    from them.
+    """
+    if listed or not (experiments or row or everything):
+        Console(width=None if sys.stdout.isatty() else 140).print(listing())
+        return 0
+    chosen = choose(experiments or [], row or [], reading, everything)
+    kept = Kept(out / KEPT, seed)
+    counts = {each.key: trials or each.paper.trials for _, each in chosen}
+    began = time.monotonic()
+    with Interrupt() as interrupt:
+        seconds = shown(chosen, counts, kept, lambda: bool(interrupt.number))
+    if interrupt.number:
+        print(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on", file=sys.stderr)
+        return 128 + interrupt.number
+    rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
+    tell(chosen, rows, time.monotonic() - began, quiet=str(json_file) == "-")
+    solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
+    for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
+        path = out / f"{each.key.replace(' ', '-')}.png"
+        plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
+        print(path, file=sys.stderr)
+    write(json_file, json.dumps(rows, indent=1) + "\n", "--json")
+    write(markdown, document.markdown(rows, seed), "--markdown")
+    kept.forget()
+    return 0
+
+
+def choose(
+    names: Sequence[str], numbers: Sequence[str], reading: str | None, everything: bool
+) -> list[tuple[Experiment, Row]]:
+    """The rows that are asked for, in the paper's order.
+
+    Raises:
+        UserError: a name that is none.
+    """
+    for name in names:
+        if name not in ALL:
+            raise UserError(f"there is no experiment {name!r}; there are {', '.join(ALL)}")
+    asked = [experiment for name, experiment in ALL.items() if name in names or not names]
+    rows = [(experiment, row) for experiment in asked for row in (*experiment.rows, *experiment.variants)]
+    for number in numbers:
+        if not any(is_called(row, number) for _, row in rows):
+            known = ", ".join(dict.fromkeys(row.number for _, row in rows))
+            raise UserError(f"--row {number} is not among {known}")
+    if numbers:
+        rows = [(e, row) for e, row in rows if any(is_called(row, number) for number in numbers)]
+    elif not everything:
+        rows = [(e, row) for e, row in rows if not row.long]
+    wanted = reading or ("literal" if numbers else "all")
+    found = [(e, row) for e, row in rows if wanted in ("all", row.reading)]
+    if not found:
+        known = ", ".join(dict.fromkeys(row.reading for _, row in rows))
+        raise UserError(f"--reading {wanted!r} is none of these rows'; there are all, {known}")
+    return found
+
+
+def is_called(row: Row, number: str) -> bool:
+    """Whether a number is a row's, or that of the group it is in: 2c, 3a, 4."""
+    return row.number == number or row.number.startswith(f"{number}-")
+
+
+def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
+    """Run the rows, with a bar on stderr while it is a terminal; the seconds of each."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        rows = [row for _, row in chosen]
+        task = bar.add_task("trials", total=sum(counts.values()))
+        bar.advance(task, sum(len(kept.of(row, counts[row.key])) for row in rows))
+
+        def progress(row: Row, outcome: Outcome) -> None:
+            came = f"solved at {outcome.sequences:,}" if outcome.solved else f"failed at {outcome.sequences:,}"
+            bar.update(task, advance=1, description=f"{row.key}, trial {outcome.trial}: {came}")
+
+        return run_all(rows, counts, kept, progress, halted)
+
+
+def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float, quiet: bool) -> None:
+    """A table for each experiment, what the paper does not tell, and the rules of the verdicts."""
+    if quiet:
+        return
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for experiment in dict.fromkeys(experiment.name for experiment, _ in chosen):
+        of = ALL[experiment]
+        console.print(table(of, [row for row in rows if row["experiment"] == experiment]))
+        lines = [f"- {line}" for line in of.silent]
+        console.print("where the paper is silent:", *lines, sep="\n", markup=False)
+        if of.explained and any(row["reading"] != "literal" for row in rows):
+            console.print(f"readings: {of.explained}", markup=False)
+        console.print()
+    console.print(
+        "a row is reproduced when all of these hold:", *(f"- {rule}" for rule in RULES), sep="\n", markup=False
+    )
+    console.print(f"{seconds:.1f} s", markup=False)
+
+
+def listing() -> Table:
+    """All experiments and their rows."""
+    shown = Table(title="carrousel reproduce EXPERIMENT", title_justify="left")
+    for name in ("name", "experiment", "rows (* takes minutes: --row or --all)", "other readings"):
+        shown.add_column(name, overflow="fold")
+    for name, experiment in ALL.items():
+        numbers = ", ".join(row.number + "*" * row.long for row in experiment.rows)
+        readings = "; ".join(dict.fromkeys(row.reading for row in experiment.variants))
+        shown.add_row(name, experiment.title, numbers, readings)
+    return shown
+
+
+def write(path: Path | None, text: str, option: str) -> None:
+    """Text into a file, or for - to stdout.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        print(end=text) if str(path) == "-" else path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{option} {path} cannot be written: {error.strerror}; name another file") from None

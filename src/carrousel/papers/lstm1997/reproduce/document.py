@@ -1,0 +1,73 @@
+"""The report as Markdown: docs/reproduction.md is `carrousel reproduce --all --markdown docs/reproduction.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from carrousel.papers.lstm1997.experiments import ALL
+from carrousel.papers.lstm1997.reproduce.report import cells
+from carrousel.papers.lstm1997.reproduce.verdicts import RULES
+from carrousel.papers.lstm1997.row import Experiment
+
+OPENING = """# The 1997 paper, run again
+
+Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8):1735-1780, 1997: the LSTM rows of its
+tables, ours / the paper's. Written by `carrousel reproduce --all --markdown docs/reproduction.md`;
+`carrousel reproduce --list` tells what can be run alone.
+
+No setting was tuned. Data, network, learning rate, criterion, test and number of trials are the paper's; where it is
+silent, what was done is said below each table. A trial that has not succeeded after five times the paper's mean number
+of sequences has failed. Every row stands here, and the literal reading stands first.
+"""
+
+
+def markdown(rows: Sequence[dict[str, Any]], seed: int) -> str:
+    """All tables.
+
+    Args:
+        rows: as `report` gives them.
+        seed: they were run with.
+    """
+    parts = [OPENING, "A row is reproduced when all of these hold:\n", *(f"* {rule}" for rule in RULES), ""]
+    for name, experiment in ALL.items():
+        of = [row for row in rows if row["experiment"] == name]
+        if of:
+            parts += section(experiment, of)
+    reproduced = sum(row["verdict"] == "reproduced" for row in rows if row["reading"] == "literal")
+    literal = sum(row["reading"] == "literal" for row in rows)
+    total = sum(row["seconds"] for row in rows)
+    parts += [f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}; {total:.0f} s of one core."]
+    return "\n".join(parts) + "\n"
+
+
+def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of one experiment, and what belongs to it."""
+    lines = [
+        f"## {experiment.title}\n",
+        "| row | setting | reading | success | sequences until success | wrong of 2560 | ratio | verdict | s |",
+        "|---|---|---|--:|--:|--:|--:|---|--:|",
+        *(f"| {' | '.join(cell.replace(' | ', ' / ') for cell in cells(row))} |" for row in rows),
+        "",
+        *(line for row in rows for line in more(row)),
+        "Where the paper is silent:\n",
+        *(f"* {line}" for line in experiment.silent),
+        "",
+    ]
+    return [*lines, f"Readings. {experiment.explained}\n"] if experiment.explained else lines
+
+
+def more(row: dict[str, Any]) -> list[str]:
+    """Figures that few rows have: the first stage, the errors on the test set, the range."""
+    paper, facts = row["paper"], []
+    if row["mean_first_stage"] is not None and paper["mean_first_stage"] is not None:
+        facts.append(f"ST1 after {row['mean_first_stage']:,.0f} (paper {paper['mean_first_stage']:,})")
+    if row["mean_absolute_error"] is not None:
+        theirs = f" (paper {paper['error']:g})" if paper["error"] is not None else ""
+        facts.append(f"on the test set mean absolute error {row['mean_absolute_error']:.4f}{theirs}")
+        facts.append(f"mean squared error {row['mean_squared_error']:.5f}")
+    if row["range_sequences"] is not None and paper["range_sequences"] is not None:
+        ours, theirs = row["range_sequences"], paper["range_sequences"]
+        facts.append(f"range {ours[0]:,} to {ours[1]:,} (paper {theirs[0]:,} to {theirs[1]:,})")
+    reading = "" if row["reading"] == "literal" else f", {row['reading']}"
+    return [f"Row {row['row']}{reading}: {'; '.join(facts)}.\n"] if facts else []

@@ -1,0 +1,106 @@
+"""A row of the paper's tables: all that is needed to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from carrousel.papers.lstm1997.criteria import Criterion
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.sequences import Sequences
+from carrousel.papers.lstm1997.streams import Stream
+from carrousel.papers.lstm1997.tables import PAPER, Figures
+
+Draw = Callable[[np.random.Generator, int], Sequences]
+
+
+class Source(NamedTuple):
+    """Where a trial's sequences come from."""
+
+    training: Draw
+    examined: Sequences | None = None  # what the criterion judges, where it is a set that never changes
+
+
+@dataclass(frozen=True)
+class Row:
+    """Data, network, learning rate, criterion, test.
+
+    Args:
+        number: the paper's name of it, as in Table 10.
+        setting: what it is, in a few words.
+        network: the description.
+        rate: alpha.
+        source: the sequences of a trial, from the row's random streams and the trial's number.
+        criterion: when a trial has succeeded.
+        wrong_from: on 2560 fresh sequences after success, an output's absolute error of this or more is wrong;
+            None: no such test.
+        steps: of a sequence, on average.
+        grows: the memory cell block comes when the error stops decreasing (sequential network construction).
+        reading: "literal", or what is different from the paper's letter.
+        error: the output units' error signal, as the trainer's.
+        update: when the weights change, as the trainer's.
+        long: takes minutes, so that it is run when asked for only.
+    """
+
+    number: str
+    setting: str
+    network: Network
+    rate: float
+    source: Callable[[Stream, int], Source]
+    criterion: Criterion
+    wrong_from: float | None
+    steps: int
+    grows: bool = False
+    reading: str = "literal"
+    error: str = "squared"
+    update: str = "sequence"
+    long: bool = False
+
+    @property
+    def paper(self) -> Figures:
+        """What the paper tells of it."""
+        return PAPER[self.number]
+
+    @property
+    def cap(self) -> int:
+        """Sequences after which a trial has failed: five times the paper's mean."""
+        return 5 * self.paper.sequences
+
+    @property
+    def group(self) -> str:
+        """The rows that share their random streams: "4" of "4-1"; trial 0 starts from the same weights in all."""
+        return self.number.split("-")[0]
+
+    @property
+    def key(self) -> str:
+        """A name that no other row has."""
+        return self.number if self.reading == "literal" else f"{self.number} {self.reading}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Rows that belong together.
+
+    Args:
+        name: what a person types.
+        title: the paper's number and name of it.
+        rows: literal readings, in the paper's order.
+        variants: rows that read the paper otherwise.
+        silent: what the paper does not tell, and what is done here.
+        explained: what the variants are and why they are there.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    variants: tuple[Row, ...] = ()
+    silent: tuple[str, ...] = ()
+    explained: str = ""
+
+
+def drawn(training: Draw) -> Callable[[Stream, int], Source]:
+    """Sequences that are generated on line, the same way for every trial."""
+    return lambda stream, trial: Source(training)

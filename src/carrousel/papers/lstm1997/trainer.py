@@ -1,0 +1,260 @@
+"""Many independent trials of one network, trained natively: each trial in a lane of a vector, on its own sequences.
+
+A trial's weights, errors and the sequence at which it stops depend on its own weights and sequences alone: not on its
+neighbours, their number, the instruction set or the threads (float32, every sum in one order).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from carrousel.errors import UserError
+from carrousel.kernel import LSTM1997
+from carrousel.papers.lstm1997.checks import checked
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.sequences import Sequences
+
+UPDATES = ("sequence", "step")
+ERRORS = ("squared", "entropy")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When a trial is done, judged after each sequence on the `window` most recent training sequences of the trial.
+
+    All must hold: `window` sequences have been presented; at most `allowed` of them have an error above `bound`; and
+    their mean error is below `mean`.
+
+    Args:
+        bound: of the largest absolute error of an output unit, as in ABS(bound).
+        window: sequences that count.
+        allowed: sequences in the window that may exceed the bound.
+        mean: of the error averaged over the window; None: no bound.
+        measure: what `mean` bounds: "absolute" or "squared" error, averaged over outputs and steps with a target.
+        at_end: `bound` judges the last step of each sequence only, not every step with a target.
+
+    Raises:
+        ValueError: a criterion that nothing could meet; names the argument and its value.
+    """
+
+    bound: float
+    window: int = 2000
+    allowed: int = 0
+    mean: float | None = None
+    measure: str = "absolute"
+    at_end: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"window={self.window} must be 1 or more")
+        if not self.bound >= 0:
+            raise ValueError(f"bound={self.bound} must be 0 or more")
+        if self.allowed < 0:
+            raise ValueError(f"allowed={self.allowed} must be 0 or more")
+        if self.mean is not None and not self.mean > 0:
+            raise ValueError(f"mean={self.mean} must be above 0, or None")
+        if self.measure not in ("absolute", "squared"):
+            raise ValueError(f'measure={self.measure!r} must be "absolute" or "squared"')
+
+
+class Errors(NamedTuple):
+    """The errors of each sequence of one trial, before its update; [N], float32."""
+
+    largest: NDArray  # largest absolute error of an output, over the steps with a target
+    at_end: NDArray  # the same, of the last step with a target
+    absolute: NDArray  # absolute error, averaged over outputs and steps with a target
+    squared: NDArray  # squared error, averaged over outputs and steps with a target
+
+
+class Presented(NamedTuple):
+    """What became of one trial's block."""
+
+    errors: Errors  # of the sequences that were presented: fewer than the block's when the trial stopped
+    stopped: bool  # the criterion is met: the last of them was the last that changed the weights
+
+
+class Trainer:
+    """Trials of one network.
+
+    Where targets stand at every step, an index of -1 or a row of NaN is no target; in x an index of -1 is no input.
+
+    Args:
+        network: the description.
+        weights: the initial weights of each trial [trials, network.weight_count].
+        rate: alpha.
+        update: "sequence": the weights change once, at the end of each sequence; "step": at every step with a target.
+        error: "squared", equation (19): e_k = f'(net_k)(t - y); "entropy": e_k = t - y, f' left out (a variant).
+        threads: how many threads the trials are spread over; a group of lanes never shares a thread.
+        window: the longest window that a Stop may ask for.
+
+    Attributes:
+        weights: [trials, network.weight_count], float32; may be set and written to.
+        presented: sequences presented to each trial so far [trials], int64.
+        stopped: which trials have met a criterion [trials], bool; may be written to, to go on after a first criterion.
+
+    Raises:
+        ValueError: an argument that is none of those; names it and its value.
+        UserError: the compiled kernels are missing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: ArrayLike,
+        rate: float,
+        *,
+        update: str = "sequence",
+        error: str = "squared",
+        threads: int = 1,
+        window: int = 2000,
+    ) -> None:
+        if LSTM1997 is None:
+            raise UserError(
+                "the trials of 1997 need the compiled kernels: install a C++20 compiler and carrousel again"
+            )
+        for name, value, least in (("threads", threads, 1), ("window", window, 0)):
+            if value < least:
+                raise ValueError(f"{name}={value} must be {least} or more")
+        self.network = network
+        self.rate, self.update, self.error = checked_rule(rate, update, error)
+        self.threads = threads
+        self.window = window
+        self.weights = weights
+        self.presented = np.zeros(len(self.weights), np.int64)
+        self.stopped = np.zeros(len(self.weights), bool)
+        self._recent = np.zeros((len(self.weights), window, len(Errors._fields)), np.float32)
+
+    @property
+    def weights(self) -> NDArray:
+        """Of each trial [trials, network.weight_count], float32."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: ArrayLike) -> None:
+        shape = np.shape(weights)
+        if len(shape) != 2 or (hasattr(self, "_weights") and shape != self._weights.shape):
+            trials = len(self._weights) if hasattr(self, "_weights") else "trials"
+            raise ValueError(f"weights has shape {list(shape)}, expected [{trials}, {self.network.weight_count}]")
+        self.network.split(weights)  # raises where they do not fit
+        self._weights = np.array(weights, dtype=np.float32, order="C")  # a copy
+
+    def train(self, blocks: Sequence[Sequences | None], stop: Stop | None = None) -> list[Presented | None]:
+        """Present each trial's block, sequence by sequence; activations start at zero in each.
+
+        Args:
+            blocks: one a trial; None where a trial has nothing to do. Trials that have stopped take nothing either.
+            stop: the criterion; None: all sequences are presented.
+
+        Returns:
+            one a trial; None for those that took nothing.
+
+        Raises:
+            ValueError: blocks that do not fit the network, NaN, infinity; no trial has changed.
+        """
+        if stop is not None and stop.window > self.window:
+            raise ValueError(f"stop.window={stop.window} is longer than window={self.window} of this trainer")
+        results: list[Presented | None] = [None] * len(self.weights)
+        for i, errors, done, stopped in self._present(blocks, self.stopped, stop, learn=True):
+            seen = done - self.presented[i]
+            self.presented[i], self.stopped[i] = done, stopped
+            results[i] = Presented(Errors(*errors[:seen].T), stopped)
+        return results
+
+    def evaluate(self, blocks: Sequence[Sequences | None]) -> list[Errors | None]:
+        """The errors on each trial's block with frozen weights; blocks are as `train` takes them.
+
+        Errors are taken from `truth` where a block has one in numbers, and from `targets` otherwise.
+        """
+        return [None if found is None else found[0] for found in self._frozen(blocks, outputs=False)]
+
+    def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray | None]:
+        """The outputs at every row of targets [N or steps, K], float32, with frozen weights; 0 where no target is."""
+        return [None if found is None else found[1] for found in self._frozen(blocks, outputs=True)]
+
+    def _frozen(self, blocks: Sequence[Sequences | None], outputs: bool) -> list[tuple[Errors, NDArray | None] | None]:
+        judged = [with_truth(block) if block is not None else None for block in blocks]
+        said = [np.zeros((len(b.targets), self.network.outputs), np.float32) if b and outputs else None for b in judged]
+        none_stopped = np.zeros_like(self.stopped)
+        found: list[tuple[Errors, NDArray | None] | None] = [None] * len(self.weights)
+        for i, errors, _, _ in self._present(judged, none_stopped, None, learn=False, said=said):
+            found[i] = Errors(*errors.T), said[i]
+        return found
+
+    def _present(self, blocks, stopped, stop, learn, said=None):
+        """Run the trials that have a block: yields trial, errors [N, 4], sequences presented in all, and stopped."""
+        if len(blocks) != len(self.weights):
+            raise ValueError(f"blocks has {len(blocks)} entries, expected {len(self.weights)}: one a trial")
+        active = [i for i, block in enumerate(blocks) if block is not None and not stopped[i]]
+        kept = {i: checked(blocks[i], self.network, f"blocks[{i}]") for i in active}
+        errors = {i: np.zeros((len(kept[i].lengths), len(Errors._fields)), np.float32) for i in active}
+        trials = [
+            trial(kept[i], self.weights[i], errors[i], said[i] if said else None)
+            + ((self._recent[i].ctypes.data, self.window, int(self.presented[i])) if learn else (0, 0, 0))
+            for i in active
+        ]
+        rule = (self.rate, learn, self.update == "step", self.error == "entropy")
+        assert LSTM1997 is not None  # __init__ has seen to it
+        done = LSTM1997.present(native(self.network), rule, criterion(stop), trials, self.threads)
+        return [(i, errors[i], *outcome) for i, outcome in zip(active, done)]
+
+
+def checked_rule(rate: float, update: str, error: str) -> tuple[float, str, str]:
+    """The arguments of the rule, as they are.
+
+    Raises:
+        ValueError: one that is none; names it and its value.
+    """
+    if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < math.inf):
+        raise ValueError(f"rate={rate!r} must be a number of 0 or more")
+    if update not in UPDATES:
+        raise ValueError(f'update={update!r} must be "sequence" or "step"')
+    if error not in ERRORS:
+        raise ValueError(f'error={error!r} must be "squared" or "entropy"')
+    return float(rate), update, error
+
+
+def with_truth(block: Sequences) -> Sequences:
+    """The block with what it tells in truth for its targets, where that is known in numbers."""
+    return block if block.truth is None or block.truth.dtype.kind != "f" else block._replace(targets=block.truth)
+
+
+def native(network: Network) -> tuple[int, ...]:
+    """The description as bindings/lstm1997.cpp takes it."""
+    n, biased = network, network.biased
+    return tuple(
+        int(number)
+        for number in (
+            *(n.inputs, n.outputs, n.blocks, n.block_size, n.hidden, n.output_gates, n.connectivity == "F"),
+            *(biased in ("hidden", "all"), biased != "none", biased in ("hidden", "all"), biased == "all"),
+            *(n.g == "g2", n.h == "h1", n.output == "logistic"),
+        )
+    )
+
+
+def criterion(stop: Stop | None) -> tuple:
+    """The criterion as bindings/lstm1997.cpp takes it."""
+    if stop is None:
+        return 0, 0.0, 0, math.inf, False, False
+    mean = math.inf if stop.mean is None else stop.mean
+    return stop.window, stop.bound, stop.allowed, mean, stop.measure == "squared", stop.at_end
+
+
+def trial(block: Sequences, weights: NDArray, errors: NDArray, outputs: NDArray | None) -> tuple[int, ...]:
+    """A trial's block and arrays as bindings/lstm1997.cpp takes them."""
+    return (
+        *(len(block.lengths), block.lengths.ctypes.data),
+        *dense_or_index(block.x),
+        *dense_or_index(block.targets),
+        *(block.at_end, weights.ctypes.data, errors.ctypes.data, 0 if outputs is None else outputs.ctypes.data),
+    )
+
+
+def dense_or_index(array: NDArray) -> tuple[int, int]:
+    """Addresses of an array of numbers and of one of indices; the one that it is not is 0."""
+    return (array.ctypes.data, 0) if array.dtype == np.float32 else (0, array.ctypes.data)
