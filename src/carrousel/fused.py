@@ -132,7 +132,7 @@ class _Sequence(torch.autograd.Function):
 
 
 # Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.
-_apply = super(torch.autograd.Function, _Sequence).apply
+_apply = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
 
 
 def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights]:

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.scan import Weights
 
+_kernels: Any
 try:
     from carrousel import _kernels  # type: ignore[attr-defined]
 except ImportError as error:
