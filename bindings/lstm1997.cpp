@@ -31,9 +31,7 @@ Network network(nb::tuple from) {
 }
 
 // rate, learn, each_step, entropy
-Rule rule(nb::tuple from) {
-  return {nb::cast<double>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])};
-}
+Rule rule(nb::tuple from) { return {nb::cast<double>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])}; }
 
 // window, bound, allowed, mean, squared, at_end
 Stop stop(nb::tuple from) {
@@ -88,7 +86,8 @@ class Living {
     F* y = reinterpret_cast<F*>(y_at);
     nb::gil_scoped_release released;
     for (int64_t t = 0; t < steps; ++t)
-      online->learn(learned, x ? x + t * I : nullptr, symbols ? symbols[t] : -1, targets && (!has || has[t]) ? targets + t * K : nullptr, y + t * K);
+      online->learn(learned, x ? x + t * I : nullptr, symbols ? symbols[t] : -1, targets && (!has || has[t]) ? targets + t * K : nullptr,
+                    y + t * K);
   }
 
  private:

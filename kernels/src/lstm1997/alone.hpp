@@ -94,9 +94,7 @@ class Alone final : public lstm1997::Online<F> {
     std::copy(s_kept.begin(), s_kept.end(), s.begin());
   }
 
-  int64_t memory_size() const override {
-    return 2 + s.size() + y.size() + derivatives.size() + change.size() + output_change.size();
-  }
+  int64_t memory_size() const override { return 2 + s.size() + y.size() + derivatives.size() + change.size() + output_change.size(); }
   void read_memory(F* to) const override {
     *to++ = waiting, *to++ = rate;
     for (const auto* part : {&s, &y, &derivatives, &change, &output_change}) to = std::copy(part->begin(), part->end(), to);

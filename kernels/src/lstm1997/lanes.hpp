@@ -27,7 +27,8 @@ class Lanes {
   static constexpr int steps_staged = 32;
 
  public:
-  Lanes(const Network& network, const Rule& rule, const lstm1997::Stop& stop) : n(network), rule(rule), stop(stop), I(n.I), K(n.K), alpha(float(rule.rate)) {}
+  Lanes(const Network& network, const Rule& rule, const lstm1997::Stop& stop)
+      : n(network), rule(rule), stop(stop), I(n.I), K(n.K), alpha(float(rule.rate)) {}
 
   // Up to W trials, all with dense inputs or all with symbols.
   void run(Trial* const* trials, int count) {
@@ -136,8 +137,7 @@ class Lanes {
     for (int lane = 0; lane < taken; ++lane) {
       if (!lengths[lane]) continue;
       const Block& block = trial[lane]->block;
-      for (int k = 0; k < K; ++k)
-        lane_of(target[k], lane) = block.targets ? block.targets[i * K + k] : float(block.classes[i] == k);
+      for (int k = 0; k < K; ++k) lane_of(target[k], lane) = block.targets ? block.targets[i * K + k] : float(block.classes[i] == k);
     }
   }
 

@@ -46,8 +46,8 @@ void present_alone(const Network& n, const Rule& rule, const Stop& stop, Trial& 
     };
     const auto target = [&](int t, int k) { return block.targets ? block.targets[at(t) * n.K + k] : float(block.classes[at(t)] == k); };
     const auto said = [&](int t) { return trial.outputs ? trial.outputs + at(t) * n.K : nullptr; };
-    trial.errors[i] = network.sequence(rule, T, block.x ? block.x + begin * n.I : nullptr,
-                                       block.symbols ? block.symbols + begin : nullptr, target, wanted, said);
+    trial.errors[i] = network.sequence(rule, T, block.x ? block.x + begin * n.I : nullptr, block.symbols ? block.symbols + begin : nullptr,
+                                       target, wanted, said);
     begin += T;
     judge(stop, trial, i);
   }

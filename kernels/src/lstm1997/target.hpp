@@ -14,9 +14,9 @@ struct Target {
 }  // namespace carrousel::lstm1997
 
 namespace carrousel {
-#define CARROUSEL_DECLARE(name)            \
-  namespace name {                         \
-  extern const lstm1997::Target target;    \
+#define CARROUSEL_DECLARE(name)         \
+  namespace name {                      \
+  extern const lstm1997::Target target; \
   }
 CARROUSEL_DECLARE(lstm1997_baseline)
 CARROUSEL_DECLARE(lstm1997_avx2)
