@@ -2,9 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
 
-#include "guarded.hpp"
 #include "reference.hpp"
 #include "run.hpp"
 
@@ -80,7 +78,6 @@ Size awkward(int n) {
 void check_awkward_sizes(const Cell& cell, bool projected) {
   for (int n = 0; n < 40; ++n)
     for (int way = 0; way < int(std::size(ways)); ++way) {
-      if (sanitized && (n + way) % 6) continue;  // each size in one layout, each layout in some sizes
       const Options options{projected, (n + way) % 3 != 0, (n + way) % 4 != 0};
       check(Case(cell, awkward(n), ways[way], options), {.gap = (n + way) % 2 * 3});
     }
@@ -110,7 +107,6 @@ constexpr Large large[] = {
 TEST_CASE("every cell equals the plain loops at large sizes") {
   for (const Large& wide : large)
     for (const Cell& cell : all_cells()) {
-      if (sanitized && wide.size.H > 200 && std::string(cell.name) != "gru" && std::string(cell.name) != "rnn_tanh") continue;
       INFO("at a size where ", std::string(wide.why));
       check(Case(cell, wide.size, ways[5]), {.threads = 2});
       check(Case(cell, wide.size, ways[0], {.projected = !cell.reads_h}), {.threads = 2});
