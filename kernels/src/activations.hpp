@@ -89,10 +89,11 @@ CARROUSEL_INLINE Exponential<V> split_exp(V x) {
 
 // n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for ten cycles and more, and a step has five of them: from an
 // approximate reciprocal of 14 bits, one Newton step and one correction of the quotient are as exact to half a unit, and take half as
-// long. Fewer lanes divide: what counts for a small network is how long one result takes, and there division is ahead.
+// long. Fewer lanes divide: what counts for a small network is how long one result takes, and there division is ahead. Whoever wants the
+// same bits from every instruction set defines CARROUSEL_SAME_BITS.
 template <class V>
 CARROUSEL_INLINE V quotient(V n, V d) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(CARROUSEL_SAME_BITS)
   if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4) {
     V r = (V)_mm512_rcp14_ps((__m512)d);
     r = r + r * (splat<V>(1) - d * r);
