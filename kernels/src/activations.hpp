@@ -95,7 +95,7 @@ template <class V>
 CARROUSEL_INLINE V quotient(V n, V d) {
 #if defined(__AVX512F__) && !defined(CARROUSEL_SAME_BITS)
   if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4) {
-    V r = (V)_mm512_rcp14_ps((__m512)d);
+    V r = (V)_mm512_maskz_rcp14_ps(0xffff, (__m512)d);  // masked for GCC 12, as in simd.hpp
     r = r + r * (splat<V>(1) - d * r);
     const V q = n * r;
     return q + r * (n - q * d);
