@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from carrousel.errors import UserError
@@ -46,10 +46,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         UserError: there is none; it is truncated, edited, of another format, or no checkpoint at all.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("carrousel")
-            # Cloned: some products round by where a tensor lies, and in a mapped file it lies elsewhere.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        content = path.read_bytes()  # in one go: a run that is training may put another file in this one's place
+        # Cloned: some products round by where a tensor lies, and among these bytes it lies elsewhere.
+        tensors = {name: tensor.clone() for name, tensor in load(content).items()}
+        header = header_of(content)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name a folder that `carrousel train text --out` has written") from None
     except SafetensorError as error:
@@ -57,6 +57,12 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     return verified(path, header, tensors), tensors
+
+
+def header_of(content: bytes) -> str | None:
+    """Our entry in the header of a safetensors file: eight bytes of length, then JSON."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]).get("__metadata__", {}).get("carrousel")
 
 
 def verified(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict[str, Any]:
