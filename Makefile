@@ -18,7 +18,7 @@ help:
 	@echo "make test     the tests, C++ and Python"
 	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
-	@echo "make bench    speed and memory beside torch.nn (minutes; leave the machine alone meanwhile)"
+	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
@@ -31,9 +31,10 @@ test: test-kernels test-python
 
 check: lint types sanitize test
 
-bench: $(VENV)/installed
+bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers
 	$(BIN)/carrousel bench memory
+	$(BIN)/carrousel bench lstm1997
 
 test-python: $(VENV)/installed
 	$(BIN)/python -m pytest
@@ -91,6 +92,10 @@ $(VENV)/installed: $(PACKAGE) $(VENV)/torch
 
 $(VENV)/dev-tools: pyproject.toml | $(VENV)/installed
 	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[dev]'
+	@touch $@
+
+$(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[bench]'
 	@touch $@
 
 clean:

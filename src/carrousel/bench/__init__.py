@@ -5,6 +5,7 @@ clock.py     alternating samples, medians
 layers.py    the layers, forward and with gradients
 memory.py    peak memory, each side in a process of its own
 text.py      tokens a second of a character model
+lstm1997.py  a network step of the 1997 rule; lstm1997_torch.py, lstm1997_jax.py: the same rule there
 table.py     the results for people; the JSON is for machines
 command.py   the command line
 """

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import layers, memory, text
+from carrousel.bench import layers, lstm1997, memory, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
-from carrousel.bench.table import layers_markdown, layers_table
+from carrousel.bench.table import layers_markdown, layers_table, lstm1997_markdown, lstm1997_table
 from carrousel.data.text import read
 from carrousel.errors import UserError
 
@@ -23,6 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Speed and memory beside torch.nn's
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is stdout.")]
 Seconds = Annotated[float, typer.Option(min=0, help="How long each measurement takes, about.")]
+Repeat = Annotated[int, typer.Option(min=1, help="At least so many turns of each side.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the README's table.")]
 
 
 @app.command("layers")
@@ -40,8 +42,8 @@ def bench_layers(
     ] = "",
     threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
     seconds: Seconds = 0.6,
-    repeat: Annotated[int, typer.Option(min=1, help="At least so many turns of each side.")] = 3,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table.")] = False,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
     json_file: Json = None,
 ) -> None:
     """Our layers beside torch.nn's: medians of alternating turns, forward and forward+backward."""
@@ -53,7 +55,7 @@ def bench_layers(
     if markdown:
         print(layers_markdown(rows))
     elif str(json_file) != "-":
-        Console(width=None if sys.stdout.isatty() else 160).print(layers_table(rows))
+        console().print(layers_table(rows))
     write([row.json() for row in rows], json_file)
 
 
@@ -102,6 +104,25 @@ def bench_text(
     write(rows, json_file)
 
 
+@app.command("lstm1997")
+def bench_lstm1997(
+    seconds: Seconds = 10,
+    repeat: Repeat = 5,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """A network step of the 1997 rule on one thread: ours alone and in lanes, beside torch operations and JAX."""
+    jax = lstm1997.with_jax()
+    rows: list[lstm1997.Row] = []
+    for experiment in progress(lstm1997.TARGETS, "measuring"):
+        rows.extend(lstm1997.in_order(lstm1997.measure(experiment, seconds, repeat, jax)))
+    if markdown:
+        print(lstm1997_markdown(rows))
+    elif str(json_file) != "-":
+        console().print(lstm1997_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
 def chosen_shapes(names: str, grid: bool, everything: bool) -> list[Shape]:
     """What --shapes, --grid and --all ask for; the ten shapes when none of them is there."""
     if names:
@@ -123,6 +144,11 @@ def chosen_threads(counts: str) -> list[int]:
 def split(names: str) -> list[str]:
     """The parts between commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def console() -> Console:
+    """Where tables go; wide enough for them, also in a file."""
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def progress(items: Any, words: str, total: int | None = None) -> Any:

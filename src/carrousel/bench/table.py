@@ -7,9 +7,12 @@ import platform
 from collections.abc import Sequence
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 
+from carrousel.bench import lstm1997
 from carrousel.bench.layers import OF_LSTM, Row
+from carrousel.kernel import instruction_set
 
 
 def machine() -> str:
@@ -70,3 +73,46 @@ def layers_markdown(rows: Sequence[Row]) -> str:
 def times(row: Row) -> str:
     """Two cells of Markdown: both times, and the ratio."""
     return f"{milliseconds(row.ours_ms)} / {milliseconds(row.torch_ms)} | **{row.ratio:.1f}**"
+
+
+def lstm1997_table(rows: Sequence[lstm1997.Row]) -> Table:
+    """Every measurement, and beside it what it should reach."""
+    table = Table(
+        title="the 1997 rule, one thread: ratio = rival / ours, higher is better", caption=with_instructions()
+    )
+    for name in ("experiment", "networks", "who"):
+        table.add_column(name)
+    for name in ("ns a network step", "ratio", "target"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        sense = "at most {:g} ns" if row.ratio is None else "at least {:g} times"
+        told = "" if row.reached is None else verdict(row.reached, sense.format(row.target))
+        table.add_row(row.experiment, networks(row), row.who, *figures(row), escape(row.note or "") or told)
+    return table
+
+
+def lstm1997_markdown(rows: Sequence[lstm1997.Row]) -> str:
+    """A line for each measurement."""
+    lines = ["| experiment | networks | who | ns a network step | rival / ours |", "|---|---|---|--:|--:|"]
+    for row in rows:
+        time, ratio = figures(row)
+        lines.append(f"| {row.experiment} | {networks(row)} | {row.who} | {time or row.note} | {ratio} |")
+    return "\n".join([*lines, "", f"{with_instructions()}."])
+
+
+def networks(row: lstm1997.Row) -> str:
+    """How many there are, and whether their data counts."""
+    return f"{row.trials}{' with their data' * row.data}"
+
+
+def figures(row: lstm1997.Row) -> tuple[str, str]:
+    """Nanoseconds, and the ratio; empty where there is none."""
+    return (
+        "" if row.ns is None else f"{row.ns:.3g}" if row.ns < 1000 else f"{row.ns:,.0f}",
+        "" if row.ratio is None else f"{row.ratio:,.1f}" if row.ratio < 100 else f"{row.ratio:,.0f}",
+    )
+
+
+def with_instructions() -> str:
+    """What was measured on, and our instruction set."""
+    return f"{machine()}, {instruction_set()}"
