@@ -1,4 +1,4 @@
-"""The native trainer and the Learner equal the reference, trials do not see each other, bad input does nothing."""
+"""The native trainer equals the reference, trials do not see each other, bad input does nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from carrousel import kernel
-from carrousel.errors import UserError
 from carrousel.papers.lstm1997.network import Network
 from carrousel.papers.lstm1997.reference import Reference
 from carrousel.papers.lstm1997.sequences import Sequences
@@ -16,7 +15,6 @@ from carrousel.papers.lstm1997.sequences import Sequences
 if kernel.LSTM1997 is None:
     pytest.skip("the compiled kernels are not built", allow_module_level=True)
 
-from carrousel.papers.lstm1997.learner import Learner
 from carrousel.papers.lstm1997.trainer import Stop, Trainer
 
 NETWORKS = {
@@ -196,140 +194,3 @@ def test_bad_blocks_are_refused_and_no_trial_has_changed(change, says):
         trainer.train([good, good._replace(**change)])
     assert (trainer.weights == before).all()
     assert trainer.presented.tolist() == [0, 0]
-
-
-# ---- Learner ---------------------------------------------------------------------------------------------------------
-
-
-def stream(network, T, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.random((T, network.outputs))
-    y[rng.random(T) < 0.4] = np.nan
-    return rng.standard_normal((T, network.inputs)), y
-
-
-def wanted(row):
-    return None if np.isnan(row[0]) else row
-
-
-@pytest.mark.parametrize("update", ["step", "sequence"])
-@every_network
-def test_learner_equals_the_reference_to_rounding(network, update):
-    x, y = stream(network, 40)
-    learner = Learner(network, 0.3, seed=2, update=update, dtype="float64")
-    reference = Reference(network, network.initial_weights(2))
-    for t in range(40):
-        assert np.abs(learner.predict_one(x[t]) - learner.learn_one(x[t], wanted(y[t]))).max() == 0
-        said = reference.step(x[t])
-        assert np.abs(learner._y - said).max() < 1e-12
-        if wanted(y[t]) is not None:
-            reference.learn(y[t])
-        if update == "step":
-            reference.apply(0.3)
-        if t == 20:
-            learner.reset()
-            reference.apply(0.3)
-            reference.reset()
-    assert np.abs(learner.states - reference.s).max(initial=0) < 1e-12
-    assert np.abs(learner.activations - reference.y).max(initial=0) < 1e-12
-    learner.reset()
-    reference.apply(0.3)
-    assert np.abs(learner.weights - network.join(reference.weights)).max() < 1e-12
-
-
-@every_network
-def test_many_steps_are_single_steps(network):
-    x, y = stream(network, 30)
-    one, many = Learner(network, 0.3), Learner(network, 0.3)
-    single = [one.learn_one(a, wanted(b)) for a, b in zip(x, y)]
-    assert (many.learn_many(x, y) == np.array(single)).all()
-    assert (one.weights == many.weights).all()
-    assert one.steps == many.steps == 30
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("update", ["step", "sequence"])
-@every_network
-def test_saved_within_a_sequence_it_goes_on_bit_for_bit(network, update, dtype, tmp_path):
-    x, y = stream(network, 60)
-    learner = Learner(network, 0.3, update=update, dtype=dtype)
-    learner.learn_many(x[:37], y[:37])
-    learner.save(tmp_path / "learner.safetensors")
-    again = Learner.load(tmp_path / "learner.safetensors", network)
-    assert again.steps == 37
-    assert (again.learn_many(x[37:], y[37:]) == learner.learn_many(x[37:], y[37:])).all()
-    again.reset()
-    learner.reset()
-    assert (again.weights == learner.weights).all()
-
-
-def test_a_checkpoint_of_another_network_or_of_none_is_refused(tmp_path):
-    path = tmp_path / "learner.safetensors"
-    Learner(NETWORKS["experiment_4"], 0.3).save(path)
-    with pytest.raises(ValueError, match="is not that of"):
-        Learner.load(path, NETWORKS["experiment_6b"])
-    with pytest.raises(UserError, match="does not exist"):
-        Learner.load(tmp_path / "nothing")
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(UserError, match="truncated"):
-        Learner.load(path)
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "says"),
-    [
-        ([1.0], [0.5], "x has shape"),
-        ([1.0, np.nan], [0.5], "x holds nan"),
-        ([1.0, 1e39], [0.5], "x holds 1e"),
-        (2, [0.5], "x=2"),
-        ([1.0, 2.0], [np.inf], "y holds inf"),
-        ([1.0, 2.0], [0.5, 0.5], "y has shape"),
-        ([1.0, 2.0], 1, "y=1"),
-        ([1.0, 2.0], -1, "y=-1"),
-        (["a", "b"], [0.5], "x has shape"),
-    ],
-    ids=str,
-)
-def test_a_call_that_fails_changes_nothing(x, y, says):
-    network = NETWORKS["experiment_4"]
-    learner, twin = Learner(network, 0.3), Learner(network, 0.3)
-    for one in (learner, twin):
-        one.learn_one([0.3, -0.2], [0.7])
-    with pytest.raises(ValueError, match=says):
-        learner.learn_one(x, y)
-    assert learner.steps == 1
-    assert (learner.learn_one([0.1, 0.2], [0.1]) == twin.learn_one([0.1, 0.2], [0.1])).all()
-    assert (learner.weights == twin.weights).all()
-
-
-@pytest.mark.parametrize(
-    ("argument", "says"),
-    [
-        ({"rate": -1.0}, "rate=-1"),
-        ({"rate": float("nan")}, "rate=nan"),
-        ({"update": "epoch"}, "update='epoch'"),
-        ({"error": "cubic"}, "error='cubic'"),
-        ({"dtype": "float16"}, "dtype='float16'"),
-        ({"weights": np.zeros(3)}, "weights has shape"),
-    ],
-    ids=str,
-)
-def test_bad_arguments_are_named(argument, says):
-    with pytest.raises(ValueError, match=says):
-        Learner(NETWORKS["experiment_4"], **{"rate": 0.1, **argument})
-
-
-def test_ten_million_steps_in_constant_memory():
-    """What lives on between steps has one size, and the process does not grow."""
-    resource = pytest.importorskip("resource", reason="only POSIX tells a process's memory")
-    network = Network(1, 1, 1, 1)
-    learner = Learner(network, 0.01)
-    x = np.random.default_rng(0).uniform(-1, 1, (100_000, 1)).astype(np.float32)
-    learner.learn_many(x, x)
-    size, peak = learner._online.memory_size(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(99):
-        learner.learn_many(x, x)
-    assert learner.steps == 10_000_000
-    assert learner._online.memory_size() == size
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 2_000  # KiB
-    assert np.isfinite(learner.weights).all()

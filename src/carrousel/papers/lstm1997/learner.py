@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from carrousel import checkpoint
 from carrousel.errors import UserError
 from carrousel.kernel import LSTM1997
+from carrousel.papers.lstm1997 import plain
 from carrousel.papers.lstm1997.checks import rows
 from carrousel.papers.lstm1997.network import Network
 from carrousel.papers.lstm1997.trainer import checked_rule, native
@@ -33,14 +34,14 @@ class Learner:
         weights: initial weights [network.weight_count], instead of those that `seed` gives.
         update: "step": the weights change at every step with a target; "sequence": once, at `reset`.
         error: "squared", or "entropy", which leaves f' out of the output units' error.
-        dtype: "float32" or "float64", of all that is computed.
+        dtype: "float32" or "float64", of all that is computed. Without the compiled kernels the reference computes,
+            hundreds of times slower and always in float64.
 
     Attributes:
         steps: how many steps have been learned, with a target or without.
 
     Raises:
         ValueError: an argument that is none of those; names it and its value.
-        UserError: the compiled kernels are missing.
     """
 
     def __init__(
@@ -54,15 +55,13 @@ class Learner:
         error: str = "squared",
         dtype: str = "float32",
     ) -> None:
-        if LSTM1997 is None:
-            raise UserError("a Learner needs the compiled kernels: install a C++20 compiler and carrousel again")
         if dtype not in ("float32", "float64"):
             raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
         self.network = network
         self.rate, self.update, self.error = checked_rule(rate, update, error)
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(dtype if LSTM1997 else "float64")
         self.steps = 0
-        self._online = (LSTM1997.Online32 if dtype == "float32" else LSTM1997.Online64)(native(network))
+        self._online = online(network, self.dtype)
         self._rule = (self.rate, True, update == "step", error == "entropy")
         self._x, self._x_at = self._buffer(network.inputs)
         self._target, self._target_at = self._buffer(network.outputs)
@@ -219,6 +218,7 @@ class Learner:
             "error": self.error,
             "dtype": str(self.dtype),
             "steps": self.steps,
+            "compiled": LSTM1997 is not None,
         }
         arrays = {"weights": self.weights, "memory": memory}
         if self.network.cells:  # for readers of the file; memory holds them too
@@ -234,7 +234,8 @@ class Learner:
             network: the description that it must have; None: any.
 
         Raises:
-            UserError: no such file, an edited one, or one of something else.
+            UserError: no such file, an edited one, one of something else, or one that was saved with the compiled
+                kernels and is read without, or the other way round: each keeps its memory in an order of its own.
             ValueError: it is of another network than `network`.
         """
         if not Path(path).is_file():
@@ -248,8 +249,19 @@ class Learner:
         weights, memory = tensors["weights"].numpy(), tensors["memory"].numpy()
         settings = {name: facts[name] for name in ("update", "error", "dtype")}
         learner = cls(found, facts["rate"], weights=weights, **settings)
-        if len(memory) != learner._online.memory_size():
-            raise UserError(f"{path} holds {len(memory)} numbers of memory, this one another number: train again")
+        compiled = facts.get("compiled", True)
+        if compiled != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
+            raise UserError(
+                f"{path} was saved {'with' if compiled else 'without'} the compiled kernels, and its memory does not "
+                "fit this Learner: load it where it was saved, or start a new one from its weights"
+            )
         learner._online.write_memory(memory.ctypes.data)
         learner.steps = facts["steps"]
         return learner
+
+
+def online(network: Network, dtype: np.dtype) -> Any:
+    """The compiled network, or the reference where nothing is compiled."""
+    if LSTM1997 is None:
+        return plain.Online(network)
+    return (LSTM1997.Online32 if dtype == np.float32 else LSTM1997.Online64)(native(network))
