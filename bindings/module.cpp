@@ -40,40 +40,51 @@ const Kernel<F>& kernel(const char* cell) {
 }
 
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads
-// inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection
+// inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y, kept, unprojected
 template <class F>
-Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple final, nb::tuple history) {
+Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
+                     nb::tuple history) {
   Sequence<F> q;
   const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
   const auto input = [&](int k) { return nb::cast<Address>(inputs[k]); };
   const auto output = [&](int k) { return at<F>(nb::cast<Address>(outputs[k])); };
-  q.rows = {size(0), size(1), size(2), size(3), at<int64_t>(input(0)), size(4) != 0};
+  q.rows = {size(0),
+            size(1),
+            size(2),
+            size(3),
+            at<int64_t>(input(0)),
+            size(4) != 0,
+            at<int64_t>(input(8)),
+            at<int64_t>(input(9)),
+            at<uint8_t>(input(10))};
   q.I = size(5), q.H = size(6), q.P = size(7), q.ld_y = size(8), q.threads = int(size(9));
   q.x = at<F>(input(1)), q.W = at<F>(input(2)), q.R = at<F>(input(3)), q.b_x = at<F>(input(4)), q.b_h = at<F>(input(5));
   q.per_unit = at<F>(input(6)), q.projection = at<F>(input(7));
   q.y = output(0), q.kept = output(1), q.unprojected = output(2);
   fill(q.initial, initial);
+  fill(q.restored, restored);
   fill(q.final, final);
   fill(q.history, history);
   return q;
 }
 
 template <class F>
-void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple final,
-             nb::tuple history) {
+void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
+             nb::tuple history, double padding) {
   const Kernel<F>& k = kernel<F>(cell);
-  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, final, history);
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, final, history);
+  q.padding = F(padding);
   nb::gil_scoped_release released;
   k.forward(q);
 }
 
 // d_outputs: dy, ld_dy; gradients: dx, dW, dR, db_x, db_h, d_per_unit, d_projection
 template <class F>
-void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple history,
-              nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial) {
+void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
+              nb::tuple history, nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial, nb::tuple d_restored) {
   const Kernel<F>& k = kernel<F>(cell);
-  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, nb::tuple(), history);
+  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, nb::tuple(), history);
   const auto gradient = [&](int i) { return at<F>(nb::cast<Address>(gradients[i])); };
   Gradients<F> d;
   d.dy = at<F>(nb::cast<Address>(d_outputs[0])), d.ld_dy = nb::cast<int64_t>(d_outputs[1]);
@@ -81,6 +92,7 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
   d.d_per_unit = gradient(5), d.d_projection = gradient(6);
   fill(d.d_final, d_final);
   fill(d.d_initial, d_initial);
+  fill(d.d_restored, d_restored);
   nb::gil_scoped_release released;
   k.backward(q, d);
 }

@@ -51,7 +51,7 @@ WAYS = {
 
 @dataclass
 class Sequence:
-    """The arguments of `scan` and `fused`, tensors by name: x, each state by its name, and each weight by its name."""
+    """The arguments of `scan` and `fused`, tensors by name: x, each state, each weight, and each restored state."""
 
     cell: Cell
     tensors: dict[str, Tensor]
@@ -71,7 +71,10 @@ class Sequence:
         tensors = self.tensors | changed
         states = tuple(tensors[name] for name in self.cell.states)
         weights = Weights(*(tensors.get(weight_name(name)) for name in Weights._fields))
-        return function(self.cell, tensors["x"], states, weights, **self.options)
+        options = dict(self.options)
+        if restored_name(self.cell.states[0]) in tensors:
+            options["restored"] = tuple(tensors[restored_name(name)] for name in self.cell.states)
+        return function(self.cell, tensors["x"], states, weights, **options)
 
 
 class Shape(NamedTuple):
@@ -84,6 +87,50 @@ class Shape(NamedTuple):
 def weight_name(name: str) -> str:
     """A weight's name among the tensors: no cell's state is called so."""
     return f"weights.{name}"
+
+
+def restored_name(state: str) -> str:
+    """The name among the tensors of a state that resets restore."""
+    return f"restored {state}"
+
+
+def with_resets(sequence: Sequence, often: float = 0.3, restored: bool = True) -> Sequence:
+    """The sequence with random resets, and with random states that they restore or with none."""
+    tensors, x = dict(sequence.tensors), sequence.tensors["x"]
+    if restored:
+        tensors |= {restored_name(name): random(tensors[name].shape) for name in sequence.cell.states}
+    resets = torch.rand(x.shape[:-1]) < often
+    return Sequence(sequence.cell, tensors, sequence.options | {"resets": resets})
+
+
+# Ways through a ragged batch.
+RAGGED = {
+    "lengths": {},
+    "lengths_reverse": {"reverse": True},
+    "lengths_batch_first": {"batch_first": True},
+    "lengths_batch_first_reverse": {"batch_first": True, "reverse": True},
+    "offsets": {"offsets": True},
+    "offsets_reverse": {"offsets": True, "reverse": True},
+}
+
+
+def make_ragged(
+    cell: str, size: Size, way: str = "lengths", shape: Shape | None = None, lengths: list[int] | None = None
+) -> Sequence:
+    """As make_sequence, of rows with random lengths from 0 to T, or with those given; beyond them x is NaN."""
+    options = dict(RAGGED[way])
+    batch_first, flat = options.get("batch_first", False), options.pop("offsets", False)
+    sequence = make_sequence(cell, size, "batch_first" if batch_first else "plain", shape)
+    given = torch.randint(0, size.T + 1, (size.B,)) if lengths is None else torch.tensor(lengths, dtype=torch.int64)
+    there = torch.arange(size.T) < given[:, None]  # [B, T]
+    x = sequence.tensors["x"]
+    if flat:
+        options["offsets"] = torch.cat([given.new_zeros(1), given.cumsum(0)])
+        x = x.transpose(0, 1)[there]
+    else:
+        options["lengths"] = given
+        x = x.where((there if batch_first else there.T)[..., None], float("nan"))
+    return Sequence(sequence.cell, sequence.tensors | {"x": x}, options)
 
 
 def make_sequence(cell: str, size: Size, way: str = "plain", shape: Shape | None = None) -> Sequence:
@@ -126,7 +173,12 @@ def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Itera
     outputs = {"y": y} | {f"final {name}": s for name, s in zip(sequence.cell.states, states, strict=True)}
     scalar_of(outputs.values()).backward()
     result = {name: t.detach() for name, t in outputs.items()}
-    return result | {f"grad of {name}": t.grad for name, t in ready.tensors.items() if t.requires_grad}
+    grads = {name: t.grad for name, t in ready.tensors.items() if t.requires_grad}
+    if {"resets", "lengths", "offsets"} & set(
+        sequence.options
+    ):  # there may be no reset and no step: zeros are None alike
+        grads = {name: torch.zeros_like(ready.tensors[name]) if g is None else g for name, g in grads.items()}
+    return result | {f"grad of {name}": g for name, g in grads.items()}
 
 
 def draws_of(make: Callable[[], Sequence]):

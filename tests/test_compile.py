@@ -126,7 +126,7 @@ class Recorder(torch.fx.Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-def calls_of(cell, way):
+def calls_of(sequence):
     """Every call of our ops in the compiled forward and backward pass: (op, arguments, keyword arguments)."""
     calls = []
 
@@ -136,7 +136,7 @@ def calls_of(cell, way):
         return make_boxed_func(recorder.run)
 
     backend = aot_autograd(fw_compiler=record, bw_compiler=record)
-    run(compiled(backend), make_sequence(cell, SIZE, way), torch.float32)
+    run(compiled(backend), sequence, torch.float32)
     return calls
 
 
@@ -151,7 +151,12 @@ def detached(arguments, wants_grad):
 @pytest.mark.parametrize(("cell", "way"), CASES)
 def test_opcheck(cell, way):
     """Schema, fake tensors, autograd registration and ahead-of-time tracing of each op as it is really called."""
-    calls = calls_of(cell, way)
+    check_ops(make_sequence(cell, SIZE, way))
+
+
+def check_ops(sequence):
+    """opcheck on every call that a run of the sequence makes."""
+    calls = calls_of(sequence)
     assert calls, "the compiled graph has no op of ours"
     for position, (op, args, kwargs) in enumerate(calls):
         first = position == 0  # the forward op: the one that autograd knows
@@ -161,5 +166,5 @@ def test_opcheck(cell, way):
 @needs_ops
 def test_every_op_is_called():
     """So that the check above has seen them all."""
-    seen = {op.name().removeprefix("carrousel::").split(".")[0] for op, _, _ in calls_of("lstm", "plain")}
+    seen = {op.name().removeprefix("carrousel::").split(".")[0] for op, _, _ in calls_of(make_sequence("lstm", SIZE))}
     assert seen == set(OPS)

@@ -8,6 +8,7 @@
 // cache, which saves writing and twice reading the largest array of the pass.
 #pragma once
 #include "pack.hpp"
+#include "padding.hpp"
 #include "split.hpp"
 #include "steps.hpp"
 #include "sums.hpp"
@@ -24,12 +25,13 @@ class Backward {
 
  public:
   Backward(const Sequence<T>& q, const Gradients<T>& d)
-      : q(q), d(d), shape(q.H), split(choose_split<Cell>(q)), steps(q.rows), sums(q, d, steps, ld_da, chunk * q.rows.B) {}
+      : q(q), d(d), shape(q.H), steps(q.rows), split(choose_split<Cell>(q)), sums(q, d, steps, ld_da, chunk_steps * q.rows.B) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
-    steps.locate(offsets);
-    std::fill(zeros, zeros + std::max(q.P, q.H), T(0));
+    steps.locate(places);
+    cut_into_chunks();
+    std::fill(zeros, zeros + zero_count(), T(0));
     team(split.threads, [this](Member me) { work(me); });
   }
 
@@ -37,16 +39,17 @@ class Backward {
   const Sequence<T>& q;
   const Gradients<T>& d;
   const Shape<Cell, V> shape;
-  const Split split;
   Steps steps;
+  const Split split;
   static constexpr long N = max_vectors * L;  // columns of a full panel
   const long ld_da = R * shape.padded + L;    // not a power of two: equal columns of many rows would fall into one set of the cache
   const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;
-  const long chunk = steps_of_chunk();
+  const long chunk_steps = steps_of_chunk();
   Sums<Cell, V> sums;
 
   // Scratch.
-  int64_t* offsets;
+  int64_t *places, *chunks;         // chunks: the first step of each, and at last count()
+  long chunk_count;
   T *zeros, *per_unit;
   T *h_panels, *projection_panels;  // R and P by columns
   T* da_ring[2];                    // [chunk rows, R * padded]  this chunk's da, and the chunk's before
@@ -55,19 +58,36 @@ class Backward {
   T* row_weights;                   // [B, weights, padded]  per-unit weight gradients, a row of the batch each
   T* accumulators;
   const T** pointers;
+  int64_t* restored;
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
   long steps_of_chunk() const {
     const long rows = double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
-    return std::clamp<long>((rows + B - 1) / B, 1, std::max<int64_t>(q.rows.T, 1));
+    return std::clamp<long>((rows + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));
+  }
+  // A chunk has chunk_steps steps. Where the rows of a ragged batch get fewer it has more, and as many rows: else most of the time
+  // would go into reading and writing the sums.
+  void cut_into_chunks() {
+    const long most = chunk_steps * q.rows.B;
+    chunk_count = 0;
+    for (long s = 0, rows = 0; s < steps.count(); ++s) {
+      rows += steps.active(s);
+      const bool full = q.rows.ragged() ? rows > most : s % chunk_steps == 0;
+      if (s && !full) continue;
+      chunks[chunk_count++] = s;
+      rows = steps.active(s);
+    }
+    chunks[chunk_count] = steps.count();
   }
   bool projected() const { return q.projection != nullptr; }
   bool lone() const { return q.rows.B == 1; }
+  long zero_count() const { return std::max<long>({q.P, q.H, Cell::h_rows * shape.padded}); }  // a state, or a row of da
 
   void lay_out(Layout& layout) {
-    const long B = q.rows.B, rows = chunk * B;
-    offsets = layout.take<int64_t>(q.rows.batch_sizes ? q.rows.T : 0);
-    zeros = layout.take<T>(std::max(q.P, q.H));
+    const long B = q.rows.B, rows = chunk_steps * B;
+    places = layout.take<int64_t>(steps.scratch());
+    chunks = layout.take<int64_t>(steps.count() + 1);
+    zeros = layout.take<T>(zero_count());
     per_unit = layout.take<T>(Cell::weights * shape.padded);
     h_panels = layout.take<T>(out_quads * N * Cell::h_rows * shape.padded);
     projection_panels = layout.take<T>(projected() ? quads * N * q.P : 0);
@@ -77,6 +97,7 @@ class Backward {
     row_weights = layout.take<T>(B * Cell::weights * shape.padded);
     accumulators = layout.take<T>(split.threads * B * N);
     pointers = layout.take<const T*>(split.threads * B);
+    restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
     sums.lay_out(layout, split.threads);
   }
 
@@ -86,21 +107,27 @@ class Backward {
     long quad_first, quad_last;  // of the units
     T* a;            // [B, N]
     const T** rows;  // [B]
+    int64_t* restored;  // [B]
   };
 
   void work(Member me) {
     prepare(me);
     me.meet();
-    Turn turn{me, split.share(me, q.rows), 0, quads, accumulators + me.rank * q.rows.B * N, pointers + me.rank * q.rows.B};
+    Turn turn{me,
+              split.share(me, q.rows),
+              0,
+              quads,
+              accumulators + me.rank * q.rows.B * N,
+              pointers + me.rank * q.rows.B,
+              restored + me.rank * q.rows.B};
     if (split.by_units) {
       turn.quad_first = me.first(quads);
       turn.quad_last = me.last(quads);
     }
     Place after{nullptr, nullptr};
-    const long chunks = (steps.count() + chunk - 1) / chunk;
-    for (long c = chunks - 1; c >= 0; --c) {
-      const long first = c * chunk, last = std::min(first + chunk, steps.count());
-      Place here = place(first);
+    for (long c = chunk_count - 1; c >= 0; --c) {
+      const long first = chunks[c], last = chunks[c + 1];
+      Place here = place(c);
       for (long s = first; s < last; ++s) here = moved(here, steps.active(s));
       for (long s = last - 1; s >= first; --s) {
         here = moved(here, -steps.active(s));
@@ -109,12 +136,14 @@ class Backward {
       }
       me.meet();
       // This half of the ring is read; the next steps write the other, which all members have left before they met.
-      sums.add(me, place(first).da, place(first).dp, first, last);
+      sums.add(me, place(c).da, place(c).dp, first, last);
     }
-    finish_rows(turn, after, 0, steps.active(0));
+    restore(turn, 0, after);
+    finish_rows(turn, 0, after, 0, steps.active(0));
     me.meet();
     sums.write(me);
     write_states(me);
+    put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
   void prepare(Member me) {
@@ -125,6 +154,8 @@ class Backward {
       pack_columns(projection_panels + p * N * q.P, N, q.projection, q.H, only, 1, q.P, q.P, p * N);
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
     me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k)
+      if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * (k ? q.H : q.P));
     sums.prepare(me);
   }
 
@@ -132,13 +163,18 @@ class Backward {
   struct Place {
     T *da, *dp;
   };
-  Place place(long first) const { return {da_ring[first / chunk % 2], dp_ring[first / chunk % 2]}; }
+  Place place(long chunk) const { return {da_ring[chunk % 2], dp_ring[chunk % 2]}; }
   Place moved(Place at, long rows) const { return {at.da + rows * ld_da, at.dp + rows * q.P}; }
 
   // How many vectors the p-th panel of `columns` columns really has.
   int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
   Factor<T> h_factor(const T* const* rows, long p) const {
     return {rows, h_panels + p * N * Cell::h_rows * shape.padded, N, Cell::h_rows * shape.padded};
+  }
+
+  // The row of da at step s that reaches the step before: none where the states were restored in between.
+  const T* reaching(long s, long b, Place here) const {
+    return steps.restarts(s, b) ? zeros : here.da + b * ld_da + Cell::h_first * shape.padded;
   }
 
   // What reaches h at step s from outside and from the step after: turn.a [count, N] for the columns [p * N, ...) of P.
@@ -148,7 +184,7 @@ class Backward {
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
       const T* dy = d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
-      const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + b * q.P : nullptr;
+      const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
       for (int v = 0; v < vectors; ++v) {
         const long column = p * N + v * L;
         const int n = int(std::min<long>(L, q.P - column));
@@ -157,13 +193,14 @@ class Backward {
         if (i < continuing && !projected()) sum += load<V>(ds[0] + b * shape.padded + column);
         store<V>(turn.a + i * N + v * L, sum);
       }
-      if (i < continuing) turn.rows[i] = after.da + b * ld_da + Cell::h_first * shape.padded;
+      if (i < continuing) turn.rows[i] = reaching(s + 1, b, after);
     }
     if (continuing) product<V>(vectors, turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, lone());
   }
 
   void step(const Turn& turn, long s, Place here, Place after) {
-    if (s + 1 < steps.count() && steps.active(s + 1) > steps.active(s)) finish_rows(turn, after, steps.active(s), steps.active(s + 1));
+    restore(turn, s + 1, after);
+    if (steps.active(s + 1) > steps.active(s)) finish_rows(turn, s + 1, after, steps.active(s), steps.active(s + 1));
     const long count = turn.share.below(steps.active(s));
     if (projected()) unproject(turn, s, here, after, count);
     for (long p = turn.quad_first; p < turn.quad_last; ++p) {
@@ -200,23 +237,26 @@ class Backward {
 
   // The pointwise step, backward, of row b on one block of units.
   CARROUSEL_INLINE void cell(long s, long b, long block, V dh, T* da) {
-    const long unit = block * L, at = steps.at(s, b);
+    const long unit = block * L, at = steps.kept_at(s, b), row = steps.row(b);
     const int n = shape.lanes_of(block);
-    const bool starts = steps.starts(s, b), ends = steps.ends(s, b);
+    const Origin origin = steps.origin(s, b);
+    const bool ends = steps.ends(s, b);
     V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
     V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
     const T* kept = q.kept + at * shape.kept_size() + shape.kept_at(block);
     for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(kept + k * shape.kept_stride(block));
     d_now[0] = dh;
     for (int k = 0; k < Cell::states; ++k) {
-      if (Cell::reads_old[k]) old[k] = load_some<V>(old_state(k, s, b, starts) + unit, n);
-      if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, at) + unit, n);
+      if (Cell::reads_old[k]) old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
+      if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, s, b) + unit, n);
       if (k)
-        d_now[k] = ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + b * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
+        d_now[k] =
+            ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + row * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
     }
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
     Cell::backward(keep, old, now, weights, d_now, d_rows, d_old, d_weights);
     for (int r = 0; r < R; ++r) store<V>(da + r * shape.padded + unit, d_rows[r]);
+    if (origin == Origin::restored) add_restored(row, unit, n, d_old);
     for (int k = 0; k < Cell::states; ++k) store<V>(ds[k] + b * shape.padded + unit, d_old[k]);
     for (int w = 0; w < Cell::weights; ++w) {
       T* sum = row_weights + (b * Cell::weights + w) * shape.padded + unit;
@@ -224,17 +264,27 @@ class Backward {
     }
   }
 
-  const T* history(int k, long at) const {
-    if (k) return q.history[k] + at * q.H;
-    return projected() ? q.unprojected + at * q.H : q.y + at * q.ld_y;
-  }
-  const T* old_state(int k, long s, long b, bool starts) const {
-    if (starts) return q.initial[k] ? q.initial[k] + b * q.H : zeros;
-    return history(k, steps.at(s - 1, b));
+  // Restored states: their gradients go there, and none to the step before.
+  void add_restored(long row, long unit, int n, V* d_old) const {
+    for (int k = 0; k < Cell::states; ++k) {
+      T* sum = d.d_restored[k] + row * q.H + unit;
+      if (d.d_restored[k] && !(k == 0 && projected())) store_some<V>(sum, load_some<V>(sum, n) + d_old[k], n);
+      d_old[k] = V{};
+    }
   }
 
-  // dh before their first step, for the rows [b0, b1) that all started with the step at `here`.
-  void finish_rows(const Turn& turn, Place here, long b0, long b1) {
+  const T* history(int k, long s, long b) const {
+    if (k) return q.history[k] + steps.kept_at(s, b) * q.H;
+    return projected() ? q.unprojected + steps.kept_at(s, b) * q.H : q.y + steps.at(s, b) * q.ld_y;
+  }
+  const T* old_state(int k, Origin origin, long s, long b) const {
+    if (origin == Origin::before) return history(k, s - 1, b);
+    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
+    return states ? states + steps.row(b) * q.H : zeros;
+  }
+
+  // dh before their first step, for the rows [b0, b1) that all started with step s, whose da are at `here`.
+  void finish_rows(const Turn& turn, long s, Place here, long b0, long b1) {
     if (!d.d_initial[0] || !steps.count()) return;
     const long from = turn.share.below(b0), count = turn.share.below(b1) - from;
     const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
@@ -242,20 +292,44 @@ class Backward {
       const long width = std::min(N, q.P - p * N);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(from + i);
-        turn.rows[i] = here.da + b * ld_da + Cell::h_first * shape.padded;
+        turn.rows[i] = reaching(s, b, here);
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
       product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, lone());
       for (long i = 0; i < count; ++i)
-        std::memcpy(d.d_initial[0] + turn.share.row(from + i) * q.P + p * N, turn.a + i * N, width * sizeof(T));
+        std::memcpy(d.d_initial[0] + steps.row(turn.share.row(from + i)) * q.P + p * N, turn.a + i * N, width * sizeof(T));
+    }
+  }
+
+  // What reached the restored h through R at step s, for each row where it was restored.
+  void restore(const Turn& turn, long s, Place here) {
+    if (!q.rows.resets || !d.d_restored[0] || s >= steps.count()) return;
+    long count = 0;
+    for (long i = 0, n = turn.share.below(steps.active(s)); i < n; ++i)
+      if (steps.restarts(s, turn.share.row(i))) turn.restored[count++] = turn.share.row(i);
+    if (!count) return;
+    for (long i = 0; i < count; ++i) turn.rows[i] = here.da + turn.restored[i] * ld_da + Cell::h_first * shape.padded;
+    const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
+    for (long p = first; p < last; ++p) {
+      std::fill(turn.a, turn.a + count * N, T(0));
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, lone());
+      for (long i = 0; i < count; ++i) {
+        T* sum = d.d_restored[0] + steps.row(turn.restored[i]) * q.P + p * N;
+        for (long c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += turn.a[i * N + c];
+      }
     }
   }
 
   void write_states(Member me) const {
-    for (int k = 1; k < Cell::states; ++k)
-      for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b)
-        std::memcpy(d.d_initial[k] + b * q.H, ds[k] + b * shape.padded, q.H * sizeof(T));
+    const long stepped = steps.rows_with_steps();
+    for (int k = 0; k < Cell::states; ++k)
+      for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b) {
+        const long width = k ? q.H : q.P;
+        T* to = d.d_initial[k] + steps.row(b) * width;
+        if (b < stepped && k) std::memcpy(to, ds[k] + b * shape.padded, q.H * sizeof(T));
+        if (b >= stepped) std::memcpy(to, d.d_final[k] ? d.d_final[k] + steps.row(b) * width : zeros, width * sizeof(T));
+      }
     if (me.rank) return;
     for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
       for (long u = 0; u < q.H; ++u) {

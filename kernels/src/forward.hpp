@@ -10,6 +10,7 @@
 // split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
 #pragma once
 #include "pack.hpp"
+#include "padding.hpp"
 #include "split.hpp"
 #include "steps.hpp"
 #include "team.hpp"
@@ -24,11 +25,11 @@ class Forward {
   static constexpr int R = Cell::rows;
 
  public:
-  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), split(choose_split<Cell>(q)), steps(q.rows) {}
+  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), steps(q.rows), split(choose_split<Cell>(q)) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
-    steps.locate(offsets);
+    steps.locate(places);
     prefer_large_pages_of_outputs();
     std::fill(zeros, zeros + std::max(q.P, q.H), T(0));
     team(split.threads, [this](Member me) { work(me); });
@@ -37,10 +38,10 @@ class Forward {
  private:
   const Sequence<T>& q;
   const Shape<Cell, V> shape;
-  const Split split;
   Steps steps;
+  const Split split;
   // Scratch. Panels are packed once by all threads; `accumulators` and the pointers are cut into one piece a thread.
-  int64_t* offsets;
+  int64_t* places;
   T *zeros, *x_panels, *h_panels, *biases, *per_unit, *projection_panels, *accumulators, *unprojected;
   const T** pointers;
   long accumulators_each, projected_at, pointers_each;
@@ -50,7 +51,7 @@ class Forward {
   long projection_panel_count() const { return (q.P + projection_width() - 1) / projection_width(); }
 
   void lay_out(Layout& layout) {
-    offsets = layout.take<int64_t>(q.rows.batch_sizes ? q.rows.T : 0);
+    places = layout.take<int64_t>(steps.scratch());
     zeros = layout.take<T>(std::max(q.P, q.H));
     x_panels = layout.take<T>(q.I * Cell::x_rows * shape.padded);
     h_panels = layout.take<T>(q.P * Cell::h_rows * shape.padded);
@@ -68,8 +69,7 @@ class Forward {
   }
 
   void prefer_large_pages_of_outputs() const {
-    long N = steps.packed() ? 0 : q.rows.T * q.rows.B;
-    for (long s = 0; steps.packed() && s < steps.count(); ++s) N += steps.active(s);
+    const long N = pairs_of(q.rows);
     prefer_large_pages(q.kept, N * shape.kept_size() * sizeof(T));
     prefer_large_pages(q.y, N * q.ld_y * sizeof(T));
     for (T* history : q.history) prefer_large_pages(history, N * q.H * sizeof(T));
@@ -107,6 +107,8 @@ class Forward {
 
   void work(Member me) {
     pack(me);
+    put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
+    pass_on(me);
     me.meet();
     Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each, pointers + me.rank * pointers_each};
     if (split.by_units) {
@@ -123,13 +125,20 @@ class Forward {
 
   const T* x_row(long s, long b) const { return q.x + steps.at(s, b) * q.I; }
 
+  long width_of(int k) const { return k ? q.H : q.P; }
+
   // The state k before step s: where it started, or where the step before left it.
-  const T* old_state(int k, long s, long b) const {
-    if (steps.starts(s, b)) {
-      const long width = k ? q.H : q.P;
-      return q.initial[k] ? q.initial[k] + b * width : zeros;
-    }
-    return k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
+  const T* old_state(int k, Origin origin, long s, long b) const {
+    if (origin == Origin::before) return k ? q.final[k] + steps.row(b) * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
+    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
+    return states ? states + steps.row(b) * width_of(k) : zeros;
+  }
+
+  // Rows without a step end as they started.
+  void pass_on(Member me) const {
+    for (long b = steps.rows_with_steps() + me.rank; b < q.rows.B; b += me.members)
+      for (int k = 0; k < Cell::states; ++k)
+        std::memcpy(q.final[k] + steps.row(b) * width_of(k), old_state(k, Origin::initial, 0, b), width_of(k) * sizeof(T));
   }
 
   // Wide inputs: b + W x for all rows of the steps [s, last), laid out group by group.
@@ -180,7 +189,10 @@ class Forward {
     const T** h_rows = turn.rows + turn.share.count * split.steps_at_once;
     if (split.steps_at_once == 1)
       for (long i = 0; i < count; ++i) turn.rows[i] = x_row(s, turn.share.row(i));
-    for (long i = 0; i < count; ++i) h_rows[i] = old_state(0, s, turn.share.row(i));
+    for (long i = 0; i < count; ++i) {
+      const long b = turn.share.row(i);
+      h_rows[i] = old_state(0, steps.origin(s, b), s, b);
+    }
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const int blocks = shape.blocks_of(g);
       const long width = long(R) * blocks * L;
@@ -196,8 +208,9 @@ class Forward {
   // The pointwise step of row b on all units of a group.
   CARROUSEL_INLINE void cell(long s, long b, long g, const T* a) {
     const int blocks = shape.blocks_of(g);
-    const long at = steps.at(s, b);
-    const bool starts = steps.starts(s, b), ends = steps.ends(s, b);
+    const long at = steps.at(s, b), kept_at = steps.kept_at(s, b), row = steps.row(b);
+    const Origin origin = steps.origin(s, b);
+    const bool ends = steps.ends(s, b);
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
@@ -205,33 +218,31 @@ class Forward {
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
-        const T* from =
-            starts ? (q.initial[k] ? q.initial[k] + b * q.H : zeros) : (k ? q.final[k] + b * q.H : q.y + steps.at(s - 1, b) * q.ld_y);
-        old[k] = load_some<V>(from + unit, n);
+        old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
       Cell::forward(rows, old, weights, now, keep);
-      T* h = q.projection ? unprojected_row(at, b) : q.y + at * q.ld_y;
+      T* h = q.projection ? unprojected_row(kept_at, b) : q.y + at * q.ld_y;
       store_some<V>(h + unit, now[0], n);
-      if (ends && !q.projection) store_some<V>(q.final[0] + b * q.H + unit, now[0], n);
+      if (ends && !q.projection) store_some<V>(q.final[0] + row * q.H + unit, now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
-        store_some<V>(q.final[k] + b * q.H + unit, now[k], n);
-        if (q.history[k]) store_some<V>(q.history[k] + at * q.H + unit, now[k], n);
+        store_some<V>(q.final[k] + row * q.H + unit, now[k], n);
+        if (q.history[k]) store_some<V>(q.history[k] + kept_at * q.H + unit, now[k], n);
       }
       if (q.kept) {
-        T* kept = q.kept + at * shape.kept_size() + shape.kept_at(block);
+        T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
         for (int k = 0; k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
       }
     }
   }
 
-  T* unprojected_row(long at, long b) const { return q.unprojected ? q.unprojected + at * q.H : unprojected + b * q.H; }
+  T* unprojected_row(long kept_at, long b) const { return q.unprojected ? q.unprojected + kept_at * q.H : unprojected + b * q.H; }
 
   // h = P h_full, which needs all units of a row.
   void project(const Turn& turn, long s, long count) {
     if (split.by_units) turn.me.meet();
     const long width = projection_width();
-    for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.at(s, turn.share.row(i)), turn.share.row(i));
+    for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.kept_at(s, turn.share.row(i)), turn.share.row(i));
     const long panels = projection_panel_count();
     const long first = split.by_units ? turn.me.first(panels) : 0, last = split.by_units ? turn.me.last(panels) : panels;
     T* projected = turn.a + projected_at;
@@ -244,7 +255,7 @@ class Forward {
         const long b = turn.share.row(i);
         const size_t bytes = some * sizeof(T);
         std::memcpy(q.y + steps.at(s, b) * q.ld_y + p * width, projected + i * width, bytes);
-        if (steps.ends(s, b)) std::memcpy(q.final[0] + b * q.P + p * width, projected + i * width, bytes);
+        if (steps.ends(s, b)) std::memcpy(q.final[0] + steps.row(b) * q.P + p * width, projected + i * width, bytes);
       }
     }
   }

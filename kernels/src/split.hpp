@@ -14,7 +14,7 @@ struct Split {
 
   Share share(Member me, const Rows& rows) const {
     if (by_units) return {0, 1, rows.B};
-    if (rows.batch_sizes) return {me.rank, me.members, (rows.B - me.rank + me.members - 1) / me.members};
+    if (rows.batch_sizes || rows.ragged()) return {me.rank, me.members, (rows.B - me.rank + me.members - 1) / me.members};
     return {me.first(rows.B), 1, me.last(rows.B) - me.first(rows.B)};
   }
 };
@@ -31,9 +31,12 @@ inline constexpr long wide_input = 64;
 template <class Cell, class F>
 Split choose_split(const Sequence<F>& q) {
   Split split;
-  const double step = 2.0 * q.rows.B * (q.I + q.P) * q.H * Cell::rows;  // operations
+  // A ragged batch is as much work as a full one of its pairs.
+  const int64_t T = Steps(q.rows).count();
+  const double step = 2.0 * (q.rows.ragged() ? double(pairs_of(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + q.P) * q.H *
+                      Cell::rows;  // operations
   const double bytes = double(q.P) * q.H * Cell::h_rows * sizeof(F);
-  const long useful = std::max<long>(1, long(step * q.rows.T / worth_a_thread));
+  const long useful = std::max<long>(1, long(step * T / worth_a_thread));
   split.threads = int(std::min<long>(std::max(q.threads, 1), useful));
   if (split.threads > 1) {
     const double rows_each = double(q.rows.B) / split.threads;
@@ -42,7 +45,7 @@ Split choose_split(const Sequence<F>& q) {
     if (!split.by_units) split.threads = int(std::min<long>(split.threads, q.rows.B));
   }
   const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
-  if (q.I > wide_input) split.steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(q.rows.T, 1));
+  if (q.I > wide_input) split.steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(T, 1));
   return split;
 }
 

@@ -72,7 +72,7 @@ class Sums {
                    count);
     }
     if (d.d_projection) {
-      list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.at(s, b) * q.H; });
+      list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.kept_at(s, b) * q.H; });
       sum_projection(turn, dp, count);
     }
   }
@@ -113,8 +113,10 @@ class Sums {
   };
 
   const T* old_h(long s, long b) const {
-    if (steps.starts(s, b)) return q.initial[0] ? q.initial[0] + b * q.P : zeros;
-    return q.y + steps.at(s - 1, b) * q.ld_y;
+    const Origin origin = steps.origin(s, b);
+    if (origin == Origin::before) return q.y + steps.at(s - 1, b) * q.ld_y;
+    const T* states = (origin == Origin::initial ? q.initial : q.restored)[0];
+    return states ? states + steps.row(b) * q.P : zeros;
   }
 
   template <class Input>

@@ -12,15 +12,17 @@ from torch.nn import Parameter
 from carrousel.cells import Cell
 from carrousel.kernel import (
     KERNELS,
-    Layout,
     backward,
     forward,
     instruction_set,
     instruction_sets,
     use_instruction_set,
 )
+from carrousel.layout import Layout
 from carrousel.operators import OPS
 from carrousel.scan import Weights, check_shapes, scan
+
+N_WEIGHTS = len(Weights._fields)
 
 __all__ = ["OPS", "fused", "has_kernel", "instruction_set", "instruction_sets", "use_instruction_set"]
 
@@ -38,30 +40,50 @@ def fused(
     weights: Weights,
     *,
     batch_sizes: Tensor | None = None,
+    lengths: Tensor | None = None,
+    offsets: Tensor | None = None,
     reverse: bool = False,
     batch_first: bool = False,
+    resets: Tensor | None = None,
+    restored: tuple[Tensor, ...] | None = None,
+    padding_value: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over a sequence by its kernel; arguments, results and errors are those of `carrousel.scan.scan`.
 
     Every output and every gradient has the same bits for any number of threads (torch.get_num_threads()).
     """
-    layout = Layout(batch_sizes, reverse, batch_first)
-    if not has_kernel(cell, x) or not x.numel() or not _alike(x, states, weights):
-        return scan(cell, x, states, weights, **layout._asdict())  # which says what torch says of a mixture
+    layout = Layout(batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value)
+    return fused_in(layout, cell, x, states, weights, restored or ())
+
+
+def fused_in(
+    layout: Layout,
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    restored: tuple[Tensor, ...] = (),
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`fused` with its keyword arguments as a layout; what resets restore is () for zeros."""
+    if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
+        return _scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
     if torch.compiler.is_compiling():
-        return _by_operator(cell, x, states, weights, layout)
+        return _by_operator(cell, x, states, weights, layout, restored)
     if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        return scan(cell, x, states, weights, **layout._asdict())
+        return _scan(cell, x, states, weights, layout, restored)
     if not _fits(cell, x, states, weights, layout):
-        x_by_time = x.transpose(0, 1) if batch_first and batch_sizes is None else x
-        check_shapes(cell, x_by_time, states, weights, batch_sizes)
+        check_shapes(cell, x, states, weights, layout, restored)
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
-        return _by_operator(cell, x, states, weights, layout)
-    if _needs_grad(x, states, weights):
-        y, *final = _apply(cell, layout, len(states), x, *states, *weights)
+        return _by_operator(cell, x, states, weights, layout, restored)
+    if _needs_grad(x, states + restored, weights):
+        y, *final = _apply(cell, layout, len(states), x, *states, *weights, *restored)
         return y, tuple(final)
-    y, final, _ = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, keep=False)
+    y, final, _ = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, False, restored)
     return y, final
+
+
+def _scan(cell, x, states, weights, layout, restored):
+    return scan(cell, x, states, weights, **layout._asdict(), restored=restored or None)
 
 
 def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
@@ -76,7 +98,9 @@ def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
 def _fits(cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, layout: Layout) -> bool:
     """Whether the shapes are as they mostly are: the checks that say what is wrong take as long as a small network."""
     W, R, b_x, b_h, c, P = weights
-    if layout.batch_sizes is not None or b_x is None or b_h is None or c is not None or P is not None or cell.weights:
+    if b_x is None or b_h is None or c is not None or P is not None or cell.weights:
+        return False
+    if layout.is_flat or layout.is_ragged or layout.resets is not None:
         return False
     (T_or_B, B_or_T, width), (rows, I), (h_rows, H) = x.shape, W.shape, R.shape
     state = (T_or_B if layout.batch_first else B_or_T, H)
@@ -100,34 +124,35 @@ def _needs_grad(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool
     return False
 
 
-def _by_operator(cell, x, states, weights, layout) -> tuple[Tensor, tuple[Tensor, ...]]:
-    keep = _needs_grad(x, states, weights)
-    y, *rest = torch.ops.carrousel.sequence(cell.name, x, list(states), *weights, *layout, keep)
+def _by_operator(cell, x, states, weights, layout, restored) -> tuple[Tensor, tuple[Tensor, ...]]:
+    keep = _needs_grad(x, states + restored, weights)
+    y, *rest = torch.ops.carrousel.sequence(cell.name, x, list(states), *weights, list(restored), *layout, keep)
     return y, tuple(rest[: len(states)])
 
 
 class _Sequence(torch.autograd.Function):
-    """The kernels in autograd; the inputs after the first three are x, the states, the weights."""
+    """The kernels in autograd; the inputs after the first three are x, the states, the weights, what is restored."""
 
     @staticmethod
     def forward(ctx, cell, layout, n_states, *inputs):
-        x, states, weights = _parts(inputs, n_states)
-        y, final, kept = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, keep=True)
+        x, states, weights, restored = _parts(inputs, n_states)
+        y, final, kept = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, True, restored)
         ctx.cell, ctx.layout, ctx.n_states = cell, layout, n_states
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, kept, *inputs)
+        # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
+        ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *inputs)
         return y, *final
 
     @staticmethod
     def backward(ctx, dy, *d_final):
-        y, kept, *inputs = ctx.saved_tensors
-        x, states, weights = _parts(inputs, ctx.n_states)
+        y, kept, _, _, _, *inputs = ctx.saved_tensors
+        x, states, weights, restored = _parts(inputs, ctx.n_states)
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # create_graph: the gradient itself is to be differentiated
-            gradients = _by_scan(ctx.cell, x, states, weights, ctx.layout, (dy, *d_final), wanted)
+            gradients = _by_scan(ctx.cell, x, states, weights, ctx.layout, restored, (dy, *d_final), wanted)
         else:
             kernel = KERNELS[ctx.cell.name, x.dtype]
-            gradients = backward(kernel, x, states, weights, ctx.layout, y, kept, dy, d_final, wanted)
+            gradients = backward(kernel, x, states, weights, ctx.layout, y, kept, dy, d_final, wanted, restored)
         return None, None, None, *gradients
 
 
@@ -135,15 +160,16 @@ class _Sequence(torch.autograd.Function):
 _apply = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
 
 
-def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights]:
-    return inputs[0], tuple(inputs[1 : 1 + n_states]), Weights(*inputs[1 + n_states :])
+def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...]]:
+    x, after_states, after_weights = inputs[0], 1 + n_states, 1 + n_states + N_WEIGHTS
+    return x, tuple(inputs[1:after_states]), Weights(*inputs[after_states:after_weights]), tuple(inputs[after_weights:])
 
 
-def _by_scan(cell, x, states, weights, layout, d_outputs, wanted) -> list[Tensor | None]:
+def _by_scan(cell, x, states, weights, layout, restored, d_outputs, wanted) -> list[Tensor | None]:
     """The gradients once more, by the specification, which can be differentiated again."""
-    y, final = scan(cell, x, states, weights, **layout._asdict())
+    y, final = _scan(cell, x, states, weights, layout, restored)
     outputs, given = zip(*[(out, d) for out, d in zip((y, *final), d_outputs) if d is not None])
-    inputs = (x, *states, *weights)
+    inputs = (x, *states, *weights, *restored)
     asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
     found = iter(torch.autograd.grad(outputs, asked, given, create_graph=True, allow_unused=True))
     return [next(found) if want and t is not None else None for t, want in zip(inputs, wanted)]

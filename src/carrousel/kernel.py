@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
+from carrousel.layout import Layout
 from carrousel.scan import Weights
 
 _kernels: Any
@@ -48,14 +50,6 @@ class Kernel(NamedTuple):
         """
         gates = _kernels.kept_size(self.cell.name, int(H), self.single)
         return [gates, *[H] * (projected + len(self.history))]
-
-
-class Layout(NamedTuple):
-    """How x lies in memory and which way time runs; the keyword arguments of `scan`."""
-
-    batch_sizes: Tensor | None = None  # [T]
-    reverse: bool = False
-    batch_first: bool = False
 
 
 def _load() -> dict[tuple[str, torch.dtype], Kernel]:
@@ -100,7 +94,14 @@ if os.environ.get("CARROUSEL_ISA"):
 
 
 def forward(
-    kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout, keep: bool
+    kernel: Kernel,
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Weights,
+    layout: Layout,
+    keep: bool,
+    restored: Sequence[Tensor] = (),
+    blank: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
     """Run a cell over a sequence.
 
@@ -109,25 +110,29 @@ def forward(
         x, states, weights: as `carrousel.scan.scan` takes them, checked.
         layout: where x's rows lie.
         keep: whether a backward pass will follow.
+        restored: what resets restore; none is zeros.
+        blank: what is kept holds zeros where a row had no step, so that a second call keeps the very same.
 
     Returns:
         y, the final states, and with `keep` what `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
-    x, states, weights = _contiguous(x, states, weights)
+    x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
     sizes = _sizes(kernel, x, states, weights, layout)
     B, H, P = sizes[1], sizes[6], sizes[7]
     y = x.new_empty(*x.shape[:-1], P)
     final = [x.new_empty(B, H if k else P) for k in range(len(states))]
-    kept = _space(kernel, x, H, weights) if keep else None
+    kept = _space(kernel, x, H, weights, blank and layout.lengths is not None) if keep else None
     gates, unprojected, history = _addresses_of_parts(kernel, x, H, weights, kept)
     kernel.forward(
         kernel.cell.name,
         sizes,
-        _addresses((layout.batch_sizes, x, *weights)),
+        _addresses((layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets)),
         (y.data_ptr(), gates, unprojected),
         _addresses(states),
+        _addresses(restored),
         _addresses(final),
         history,
+        layout.padding_value,
     )
     return y, tuple(final), kept
 
@@ -143,41 +148,49 @@ def backward(
     dy: Tensor | None,
     d_final: Sequence[Tensor | None],
     wanted: Sequence[bool],
+    restored: Sequence[Tensor] = (),
 ) -> list[Tensor | None]:
-    """The gradients of (x, *states, *weights), each where `wanted` says so.
+    """The gradients of (x, *states, *weights, *restored), each where `wanted` says so.
 
     Args:
-        kernel, x, states, weights, layout: as `forward` took them.
+        kernel, x, states, weights, layout, restored: as `forward` took them.
         y, kept: what it returned.
         dy, d_final: the gradients of y and of the final states; None is zero.
-        wanted: whether each of (x, *states, *weights) needs its gradient.
+        wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
     """
-    x, states, weights = _contiguous(x, states, weights)
+    x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
     sizes = _sizes(kernel, x, states, weights, layout)
     gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, kept)
     dy, ld_dy = _rows_in_order(dy)
     d_final = [d if d is None else d.contiguous() for d in d_final]
-    inputs = (x, *states, *weights)
+    inputs = (x, *states, *weights, *restored)
     gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
     addresses = _addresses(gradients)
     after_states = 1 + len(states)
+    after_weights = after_states + len(weights)
     kernel.backward(
         kernel.cell.name,
         sizes,
-        _addresses((layout.batch_sizes, x, *weights)),
+        _addresses((layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets)),
         (y.data_ptr(), gates, unprojected),
         _addresses(states),
+        _addresses(restored),
         history,
         (0 if dy is None else dy.data_ptr(), ld_dy),
         _addresses(d_final),
-        (addresses[0], *addresses[after_states:]),
+        (addresses[0], *addresses[after_states:after_weights]),
         addresses[1:after_states],
+        addresses[after_weights:],
     )
     return gradients
 
 
-def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights) -> Tensor:
-    return x.new_empty(x.numel() // x.shape[-1] * sum(kernel.kept_parts(H, weights.P is not None)))
+def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights, blank: bool) -> Tensor:
+    """Room for all of x; where rows are shorter, only the beginning of each part is written, and takes memory."""
+    count = x.numel() // x.shape[-1] * sum(kernel.kept_parts(H, weights.P is not None))
+    if blank:  # numpy's zeros cost nothing until they are looked at; torch's are written
+        return torch.from_numpy(np.zeros(count, np.float32 if kernel.single else np.float64))
+    return x.new_empty(count)
 
 
 def _addresses_of_parts(
@@ -204,6 +217,8 @@ def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights
     H, P, B = weights.W.shape[0] // len(kernel.cell.from_x), weights.R.shape[1], states[0].shape[0]
     if layout.batch_sizes is not None:
         T, step, row = layout.batch_sizes.shape[0], 0, 0
+    elif layout.offsets is not None:
+        T, step, row = x.shape[0], 0, 0
     elif layout.batch_first:
         T = x.shape[1]
         step, row = 1, T
@@ -216,12 +231,18 @@ def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     return tuple([0 if t is None else t.data_ptr() for t in tensors])
 
 
-def _contiguous(x: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, Sequence[Tensor], Weights]:
-    for t in (x, *states, *weights):
+def _contiguous(
+    x: Tensor, states: Sequence[Tensor], weights: Weights, restored: Sequence[Tensor], layout: Layout
+) -> tuple[Tensor, Sequence[Tensor], Weights, Sequence[Tensor], Layout]:
+    ragged = (layout.lengths, layout.offsets, layout.resets)
+    for t in (x, *states, *weights, *restored, *ragged):
         if t is not None and not t.is_contiguous():
             rows = [t if t is None else t.contiguous() for t in weights]
-            return x.contiguous(), [s.contiguous() for s in states], Weights(*rows)  # type: ignore[arg-type]
-    return x, states, weights
+            names = ("lengths", "offsets", "resets")
+            layout = layout._replace(**{n: t.contiguous() for n, t in zip(names, ragged) if t is not None})
+            states, restored = ([s.contiguous() for s in given] for given in (states, restored))
+            return x.contiguous(), states, Weights(*rows), restored, layout  # type: ignore[arg-type]
+    return x, states, weights, restored, layout
 
 
 def _rows_in_order(dy: Tensor | None) -> tuple[Tensor | None, int]:

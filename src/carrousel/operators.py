@@ -8,28 +8,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from carrousel.kernel import KERNELS, Kernel, Layout, backward, forward
+from carrousel.kernel import KERNELS, Kernel, backward, forward
+from carrousel.layout import Layout, check_layout
 from carrousel.scan import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
 
 WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
-INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor? batch_sizes, bool reverse, bool batch_first"
-N_WEIGHTS = len(Weights._fields)
+LAYOUT = (
+    "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
+    "float padding_value"
+)
+INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
+N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(Layout._fields)
 
 
 def _kernel(cell: str, x: Tensor) -> Kernel:
     return KERNELS[cell, x.dtype]
 
 
+def _parts(rest):
+    """What follows the states: the weights, what resets restore, the layout, and what is left."""
+    weights, (restored, *rest) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
+    return weights, restored, Layout(*rest[:N_LAYOUT]), rest[N_LAYOUT:]
+
+
 def _sequence(cell, x, states, *rest):
-    weights, layout, keep = Weights(*rest[:N_WEIGHTS]), Layout(*rest[N_WEIGHTS:-1]), rest[-1]
-    y, final, kept = forward(_kernel(cell, x), x, states, weights, layout, keep)
+    weights, restored, layout, (keep,) = _parts(rest)
+    check_layout(x, layout)  # what was traced could look at no number
+    y, final, kept = forward(_kernel(cell, x), x, states, weights, layout, keep, restored, blank=True)
     return [y, *final] if kept is None else [y, *final, kept]
 
 
 def _sequence_fake(cell, x, states, *rest):
-    weights, layout, keep = Weights(*rest[:N_WEIGHTS]), Layout(*rest[N_WEIGHTS:-1]), rest[-1]
+    weights, _, layout, (keep,) = _parts(rest)
     kernel = _kernel(cell, x)
     H, P = weights.W.shape[0] // len(kernel.cell.from_x), weights.R.shape[1]
     outputs = [
@@ -37,47 +49,57 @@ def _sequence_fake(cell, x, states, *rest):
         *[torch.empty_like(s, memory_format=torch.contiguous_format) for s in states],
     ]
     if keep:
-        rows = x.shape[0] if layout.batch_sizes is not None else x.shape[0] * x.shape[1]
+        rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
         outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, weights.P is not None))))
     return outputs
 
 
 def _sequence_backward(cell, x, states, *rest):
-    weights, (*layout, y, kept, d_outputs, wanted) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
-    dy, *d_final = d_outputs
-    gradients = backward(_kernel(cell, x), x, states, weights, Layout(*layout), y, kept, dy, d_final, wanted)
+    weights, restored, layout, (y, kept, (dy, *d_final), wanted) = _parts(rest)
+    gradients = backward(_kernel(cell, x), x, states, weights, layout, y, kept, dy, d_final, wanted, restored)
     return [g for g in gradients if g is not None]
 
 
 def _sequence_backward_fake(cell, x, states, *rest):
-    inputs, wanted = (x, *states, *rest[:N_WEIGHTS]), rest[-1]
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t, want in zip(inputs, wanted) if want]
+    weights, restored, _, (*_, wanted) = _parts(rest)
+    inputs = (x, *states, *weights, *restored)
+    asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in asked]
 
 
 def _setup(ctx, inputs, output):
     cell, x, states, *rest = inputs
-    weights, (batch_sizes, *ctx.order, ctx.keep) = rest[:N_WEIGHTS], rest[N_WEIGHTS:]
+    weights, restored, layout, (ctx.keep,) = _parts(rest)
     y, *_, kept = output
-    ctx.cell, ctx.n_states, ctx.weights = cell, len(states), [w is not None for w in weights]
+    ctx.cell, ctx.n_states, ctx.n_restored, ctx.weights = (
+        cell,
+        len(states),
+        len(restored),
+        [w is not None for w in weights],
+    )
+    tensors = (x, *states, *weights, *restored)
     # needs_input_grad says nothing of the tensors inside a list.
-    ctx.wanted = [t is not None and t.requires_grad for t in (x, *states, *weights)]
-    ctx.save_for_backward(x, *states, *[w for w in weights if w is not None], y, batch_sizes, kept)
+    ctx.wanted = [t is not None and t.requires_grad for t in tensors]
+    of_layout = (layout.batch_sizes, layout.lengths, layout.offsets, layout.resets)
+    ctx.layout = layout._replace(batch_sizes=None, lengths=None, offsets=None, resets=None)
+    ctx.save_for_backward(*of_layout, y, kept, *[t for t in tensors if t is not None])
 
 
 def _differentiate(ctx, gradients):
     if not ctx.keep:
         raise RuntimeError("carrousel::sequence ran with keep=False: nothing was kept for a backward pass")
-    x, *rest = ctx.saved_tensors
+    batch_sizes, lengths, offsets, resets, y, kept, x, *rest = ctx.saved_tensors
+    layout = ctx.layout._replace(batch_sizes=batch_sizes, lengths=lengths, offsets=offsets, resets=resets)
     states, rest = rest[: ctx.n_states], rest[ctx.n_states :]
     weights = [rest.pop(0) if there else None for there in ctx.weights]
-    y, batch_sizes, kept = rest
     outputs = (y, *states)  # a final state has the shape of the state before
     d_outputs = [torch.zeros_like(t) if d is None else d for t, d in zip(outputs, gradients)]
-    arguments = (ctx.cell, x, states, *weights, batch_sizes, *ctx.order)
+    arguments = (ctx.cell, x, states, *weights, rest, *layout)
     found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, d_outputs, ctx.wanted))
     dx, *rest = [next(found) if want else None for want in ctx.wanted]
-    nothing = [None] * (len(ctx.order) + 2)  # batch_sizes, the order of time, keep
-    return None, dx, rest[: ctx.n_states], *rest[ctx.n_states :], *nothing
+    after_weights = ctx.n_states + N_WEIGHTS
+    nothing = [None] * (N_LAYOUT + 1)  # the layout, keep
+    return None, dx, rest[: ctx.n_states], *rest[ctx.n_states : after_weights], rest[after_weights:], *nothing
 
 
 if KERNELS:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from carrousel.cells import Cell
+from carrousel.layout import Layout, check_layout, packed_order
 
 
 class Weights(NamedTuple):
@@ -36,49 +37,90 @@ def scan(
     weights: Weights,
     *,
     batch_sizes: Tensor | None = None,
+    lengths: Tensor | None = None,
+    offsets: Tensor | None = None,
     reverse: bool = False,
     batch_first: bool = False,
+    resets: Tensor | None = None,
+    restored: tuple[Tensor, ...] | None = None,
+    padding_value: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over a sequence.
 
     Args:
         cell: the equations.
-        x: inputs [T, B, I]; [B, T, I] with `batch_first`; packed [N, I] with `batch_sizes`.
+        x: inputs [T, B, I]; [B, T, I] with `batch_first`; [N, I] with `batch_sizes` or `offsets`.
         states: the first is h [B, P], the others [B, H].
         weights: of one layer and direction.
         batch_sizes: rows of the batch at each step [T], never increasing, int64 on the CPU, as in PackedSequence.
             None: every row has all T steps.
-        reverse: run from the last step to the first; each row of packed data starts at its own last step.
+        lengths: how many steps each row of padded x has [B], from 0 to T, in any order, int64 on the CPU.
+        offsets: x holds the steps of row b at offsets[b] .. offsets[b+1] - 1 [B+1], int64 on the CPU.
+        reverse: run from the last step to the first; each row starts at its own last step.
         batch_first: x and y are [B, T, ...]; without effect on the states.
+        resets: bool, shaped as x without its last place: where true, the sequence is parted before the step, and the
+            states are not those of the step before, which no gradient reaches from there, but `restored`. In reverse
+            the parts are the same, each run from its end; the states of the last part start it there as ever.
+        restored: shaped as `states`. Default zeros.
+        padding_value: what y holds beyond a row's length.
 
     Returns:
         y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
-        the last step that was run for it.
+        the last step that was run for it, which are those it started from if there was none.
 
     Raises:
         ValueError: shapes that do not belong together, or no steps at all.
     """
+    layout = Layout(batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value)
+    check_shapes(cell, x, states, weights, layout, restored)
+    restored = restored or tuple(torch.zeros_like(s) for s in states)
+    if layout.is_ragged:
+        return _scan_ragged(cell, x, states, weights, layout, restored)
     if batch_sizes is not None:
-        check_shapes(cell, x, states, weights, batch_sizes)
-        return _scan_packed(cell, x, batch_sizes.tolist(), states, weights, reverse)
+        return _scan_packed(cell, x, batch_sizes.tolist(), states, weights, reverse, resets, restored)
     x = x.transpose(0, 1) if batch_first else x
-    check_shapes(cell, x, states, weights, None)
+    if resets is not None:
+        resets = (resets.T if batch_first else resets).flatten()
     T, B, _ = x.shape
-    y, states = _scan_packed(cell, x.flatten(0, 1), [B] * T, states, weights, reverse)
+    y, states = _scan_packed(cell, x.flatten(0, 1), [B] * T, states, weights, reverse, resets, restored)
     y = y.unflatten(0, (T, B))
     return (y.transpose(0, 1) if batch_first else y), states
 
 
-def _scan_packed(cell, x, sizes, states, weights, reverse):
+def _scan_ragged(cell, x, states, weights, layout, restored):
+    """Pack, run, and put everything back where it belongs."""
+    sizes, places, rows = packed_order(layout, x)
+    pairs = x if layout.is_flat else x.flatten(0, 1)
+    resets = None if layout.resets is None else layout.resets.flatten()[places]
+    states, restored = (tuple(s[rows] for s in given) for given in (states, restored))
+    y, states = _scan_packed(cell, pairs[places], sizes, states, weights, layout.reverse, resets, restored)
+    whence = places.new_full((len(pairs),), len(y)).index_put((places,), torch.arange(len(y), device=x.device))
+    y = torch.cat([y, y.new_full((1, y.shape[1]), layout.padding_value)])[whence]
+    return y.unflatten(0, x.shape[:-1]), tuple(s[rows.argsort()] for s in states)
+
+
+def _scan_packed(cell, x, sizes, states, weights, reverse, resets, restored):
     """The one loop over time: a dense sequence is packed data whose batch never shrinks."""
     from_x = linear(x, weights.W, weights.b_x).split(sizes)
+    parted = [None] * len(sizes) if resets is None else resets.split(sizes)
+    if reverse:  # before step t what parts it from step t + 1, which is run first
+        from_x, parted = from_x[::-1], (None, *parted[:0:-1])
     ys = []
-    for step in reversed(from_x) if reverse else from_x:
+    for step, part in zip(from_x, parted):
         n = len(step)  # the rows of the batch that have this step; the others keep their states
-        new = _step(cell, step, tuple(s[:n] for s in states), weights)
+        before = tuple(s[:n] for s in (states if part is None else _restore(states, part, restored)))
+        new = _step(cell, step, before, weights)
         states = tuple(torch.cat([s_new, s[n:]]) if n < len(s) else s_new for s_new, s in zip(new, states))
         ys.append(new[0])
+    ys = ys or [x.new_empty(0, weights.R.shape[1])]  # a batch without steps
     return torch.cat(ys[::-1] if reverse else ys), states
+
+
+def _restore(states, part, restored):
+    """The states, but where `part` [n] is true for one of the first n rows, those that are restored."""
+    n = len(part)
+    chosen = (torch.where(part[:, None], r[:n], s[:n]) for r, s in zip(restored, states))
+    return tuple(torch.cat([c, s[n:]]) for c, s in zip(chosen, states))
 
 
 def _step(cell, from_x, states, weights):
@@ -102,11 +144,16 @@ def reads_h(cell: Cell) -> bool:
 
 
 def check_shapes(
-    cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, batch_sizes: Tensor | None
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    layout: Layout,
+    restored: tuple[Tensor, ...] | None = None,
 ) -> None:
     """Raise ValueError, naming the argument, for whole numbers and where shapes do not belong together.
 
-    Arguments as `scan` takes them, but x [T, B, I]: that it came as [B, T, I] shows in no shape but the states'.
+    Arguments as `scan` takes them.
     """
     if not (x.is_floating_point() or x.is_complex()):
         raise ValueError(f"{cell.name}: x has dtype {x.dtype}, expected floating point: x.float() makes it so")
@@ -122,11 +169,12 @@ def check_shapes(
         raise ValueError(f"{cell.name}: weights.P is given, but the equations use h, which a projection makes narrower")
     if (weights.c is None) == bool(cell.weights):
         raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")
-    B = _check_time(cell, x, weights.W.shape[-1], batch_sizes)
+    B = _check_time(cell, x, weights.W.shape[-1], layout)
     if len(states) != len(cell.states):
         raise ValueError(f"{cell.name}: got {len(states)} states, expected {len(cell.states)}: {cell.states}")
-    for k, (name, state) in enumerate(zip(cell.states, states)):
-        _expect(cell, f"state {name}", state, B, H if k else P)
+    for kind, given in (("state", states), ("restored", restored or ())):
+        for k, (name, state) in enumerate(zip(cell.states, given)):
+            _expect(cell, f"{kind} {name}", state, B, H if k else P)
 
 
 def _expect(cell: Cell, name: str, tensor: Tensor | None, *shape: int) -> None:
@@ -134,14 +182,18 @@ def _expect(cell: Cell, name: str, tensor: Tensor | None, *shape: int) -> None:
         raise ValueError(f"{cell.name}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
 
 
-def _check_time(cell: Cell, x: Tensor, width: int, batch_sizes: Tensor | None) -> int:
-    """Check x [T, B, I], or packed x [N, I] with its batch_sizes [T], and return B."""
-    if batch_sizes is None:
-        if x.dim() != 3 or x.shape[-1] != width or not x.shape[0]:
-            raise ValueError(f"{cell.name}: x has shape {list(x.shape)}, expected [T, B, {width}] with T of 1 or more")
-        return x.shape[1]
-    sizes = batch_sizes.tolist()
-    if not sizes or sizes[-1] < 1 or any(later > earlier for earlier, later in pairwise(sizes)):
-        raise ValueError(f"{cell.name}: batch_sizes={sizes} must be positive and never increase")
-    _expect(cell, "packed x", x, sum(sizes), width)
-    return sizes[0]
+def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
+    """Check x [T, B, I], or [N, I] with what tells its rows apart, and return B."""
+    time = 1 if layout.batch_first else 0
+    if not layout.is_flat and (x.dim() != 3 or x.shape[-1] != width or not x.shape[time]):
+        order = "[B, T, " if time else "[T, B, "
+        raise ValueError(f"{cell.name}: x has shape {list(x.shape)}, expected {order}{width}] with T of 1 or more")
+    if layout.batch_sizes is not None:
+        sizes = layout.batch_sizes.tolist()
+        if not sizes or sizes[-1] < 1 or any(later > earlier for earlier, later in pairwise(sizes)):
+            raise ValueError(f"{cell.name}: batch_sizes={sizes} must be positive and never increase")
+        _expect(cell, "packed x", x, sum(sizes), width)
+    elif layout.is_flat:
+        _expect(cell, "x", x, x.shape[0], width)
+    check_layout(x, layout)
+    return layout.batch(x)

@@ -2,7 +2,7 @@
 // no Python and no torch. README.md in kernels/ explains the notation and the memory layout.
 //
 // Letters: T steps, B rows of the batch, I inputs, H units, P width of the output (H, or the projection's). N = the number of
-// (step, row) pairs: T * B, or fewer when the sequences are packed.
+// (step, row) pairs that x and y have room for: T * B, or those that there are when the sequences are packed or lie end to end.
 //
 // Every array belongs to the caller, is row-major and contiguous unless a stride stands beside it, and must not overlap an array that
 // is written. A pointer said to be optional may be null.
@@ -13,12 +13,19 @@ namespace carrousel {
 
 inline constexpr int max_states = 4;
 
-// Where the pair (step t, row b) lies among the N rows of x, y and the histories.
+// Where the pair (step t, row b) lies among the N rows of x and y, and which pairs there are.
 struct Rows {
   int64_t T = 0, B = 0;
   int64_t step_stride = 0, row_stride = 0;  // dense: row = t * step_stride + b * row_stride
   const int64_t* batch_sizes = nullptr;     // packed: [T], non-increasing; step t has rows 0 .. batch_sizes[t] - 1, one after another
-  bool reverse = false;                     // steps are taken from the last to the first; packed: from each row's own last
+  bool reverse = false;                     // steps are taken from the last to the first, from each row's own last
+  // Ragged: rows of any lengths in any order, none included. At most one of the two; T is then a bound.
+  const int64_t* lengths = nullptr;         // [B] dense memory, of which row b has the steps t < lengths[b]; the rest is not read
+  const int64_t* offsets = nullptr;         // [B + 1] row b's steps lie at offsets[b] .. offsets[b + 1] - 1, whatever the strides
+  const uint8_t* resets = nullptr;          // [N] not zero: the sequence is parted before this step (Sequence::restored)
+
+  bool ragged() const { return lengths || offsets; }
+  int64_t length(int64_t b) const { return lengths ? lengths[b] : offsets ? offsets[b + 1] - offsets[b] : T; }
 };
 
 template <class F>
@@ -35,11 +42,13 @@ struct Sequence {
   const F* per_unit = nullptr;             // [weights * H]    peepholes; null only for cells without
   const F* projection = nullptr;           // [P, H]           optional
   const F* initial[max_states] = {};       // [B, P] for the first state, [B, H] for the others; null means zero
+  const F* restored[max_states] = {};      // as initial: the states with which each part after a reset starts
 
   F* y = nullptr;                          // [N, P], row stride ld_y: the first state at every step
   int64_t ld_y = 0;
+  F padding = 0;                           // what y holds at the pairs that a ragged batch has not
   F* final[max_states] = {};               // as initial. forward writes it
-  // What backward needs; all null when no gradient is wanted.
+  // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair.
   F* kept = nullptr;                       // [N, kept_size(cell, H)]  in the kernel's own order
   F* history[max_states] = {};             // [N, H] every state but the first, at every step
   F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
@@ -52,6 +61,7 @@ struct Gradients {
   const F* d_final[max_states] = {};       // as Sequence::final         optional
   F* dx = nullptr;                         // [N, I]                     optional: not computed when null; so are all the others
   F* d_initial[max_states] = {};           // as Sequence::initial
+  F* d_restored[max_states] = {};          // as Sequence::restored: of each row the sum over its resets
   F* dW = nullptr;                         // as W
   F* dR = nullptr;                         // as R
   F* db_x = nullptr;                       // as b_x

@@ -5,7 +5,7 @@ Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from torch import Tensor
@@ -14,7 +14,9 @@ from torch.nn.utils.rnn import PackedSequence
 from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.native import belongs_to_torch, run_torch
 from carrousel.layers.parameters import Parameters
+from carrousel.layers.sequences import as_tuple, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
+from carrousel.layout import BATCH_FIRST, DENSE, Layout
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
 
@@ -50,68 +52,128 @@ class Recurrent(Parameters, Generic[States]):
     """
 
     @overload
-    def forward(self, input: Tensor, hx: States | None = None) -> tuple[Tensor, States]: ...
+    def forward(
+        self,
+        input: Tensor,
+        hx: States | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        offsets: Tensor | Sequence[int] | None = None,
+        padding_value: float = 0.0,
+        resets: Tensor | None = None,
+        initial: States | None = None,
+    ) -> tuple[Tensor, States]: ...
 
     @overload
-    def forward(self, input: PackedSequence, hx: States | None = None) -> tuple[PackedSequence, States]: ...
+    def forward(
+        self,
+        input: PackedSequence,
+        hx: States | None = None,
+        *,
+        resets: Tensor | None = None,
+        initial: States | None = None,
+    ) -> tuple[PackedSequence, States]: ...
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self,
+        input: Any,
+        hx: Any = None,
+        *,
+        lengths: Any = None,
+        offsets: Any = None,
+        padding_value: float = 0.0,
+        resets: Any = None,
+        initial: Any = None,
+    ) -> tuple[Any, Any]:
         """Run the layers over a sequence.
 
         Args:
-            input: [T, B, I]; [B, T, I] with `batch_first`; [T, I] without a batch; or a PackedSequence.
+            input: [T, B, I]; [B, T, I] with `batch_first`; [T, I] without a batch; [N, I] with `offsets`; or a
+                PackedSequence.
             hx: the states to start from: a tensor [L*D, B, P], for a cell with states h and c the tuple of it and
-                [L*D, B, H]; without B where the input has none. Default zeros.
+                [L*D, B, H]; without B where the input has none. Default: `initial`.
+            lengths: how many steps each row of the batch has [B], from 0 to T, in any order. What the input holds
+                beyond them is not read. Default: T for all.
+            offsets: in place of `lengths`, for sequences that lie end to end in the input: row b is
+                input[offsets[b]:offsets[b+1]], offsets [B+1] run from 0 to N.
+            padding_value: what the output holds beyond a row's length. Default 0.
+            resets: bool, [T, B]; [B, T] with `batch_first`, [T] without a batch, [N] with `offsets`; [T, B] or [B, T]
+                of the padded form for a PackedSequence. Where true, a new sequence begins with that step: the states
+                before it are `initial`, and no gradient goes from it to earlier steps. The results are those of the
+                sequences split there by hand, in both directions; hx starts the first part in the one, the last part
+                in the other, and the states returned are those after the last part and before the first.
+            initial: the states that resets restore, shaped as hx, with 1 or B in the place of B; they may be
+                parameters. Default zeros.
 
         Returns:
             The last layer's h of every step, shaped as the input with D*P in the last place; and the states after each
-            row's last step, shaped as hx.
+            row's last step, shaped as hx: those it started from, for a row of length 0.
 
         Raises:
-            ValueError: the input has neither 2 nor 3 dimensions, or not the weights' dtype.
+            TypeError: lengths or offsets are not integers, or resets not bool.
+            ValueError: the input has neither 2 nor 3 dimensions, or not the weights' dtype; or lengths, offsets, resets
+                or initial do not fit the input and the layer.
             RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all.
         """
         if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx)
+            if lengths is not None or offsets is not None:
+                given = "lengths" if offsets is None else "offsets"
+                raise ValueError(f"{given} is given with a PackedSequence, which has its lengths already: leave it out")
+            return self._forward_packed(input, hx, resets, initial)
         dims = input.dim()
         if dims not in (2, 3):
             raise ValueError(self._wrong_dims(dims))
         if hx is not None:
-            check_state_dims(self.cell, hx, dims)
-        return self._run(input, hx, None) if dims == 3 else self._forward_unbatched(input, hx)
+            check_state_dims(self.cell, hx, dims if offsets is None else 3)
+        if dims == 2 and offsets is None:
+            return self._forward_unbatched(input, hx, lengths, resets, initial)
+        if lengths is None and offsets is None and resets is None:
+            return self._run(input, hx, BATCH_FIRST if self.batch_first else DENSE, initial)
+        layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
+        return self._run(input, hx, layout, initial)
 
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
+        __call__ = forward
 
-        @overload
-        def __call__(self, input: Tensor, hx: States | None = None) -> tuple[Tensor, States]: ...
-
-        @overload
-        def __call__(self, input: PackedSequence, hx: States | None = None) -> tuple[PackedSequence, States]: ...
-
-        def __call__(self, input: Any, hx: Any = None) -> Any: ...
-
-    def _forward_unbatched(self, x: Tensor, hx: Any) -> tuple[Tensor, Any]:
+    def _forward_unbatched(
+        self, x: Tensor, hx: Any, lengths: Any, resets: Tensor | None, initial: Any
+    ) -> tuple[Tensor, Any]:
+        if lengths is not None:
+            raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
         batch = 0 if self.batch_first else 1
-        y, hx = self._run(x.unsqueeze(batch), None if hx is None else self._map(hx, Tensor.unsqueeze, 1), None)
+        layout = layout_of_one(resets, batch, x)
+        hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
+        initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
+        y, hx = self._run(x.unsqueeze(batch), hx, layout, initial)
         return y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
 
-    def _forward_packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
+    def _forward_packed(
+        self, packed: PackedSequence, hx: Any, resets: Tensor | None, initial: Any
+    ) -> tuple[PackedSequence, Any]:
         x, batch_sizes, order, back = packed
-        y, hx = self._run(x, None if hx is None else self.permute_hidden(hx, order), batch_sizes)
+        layout = layout_of_packed(packed, self.batch_first, resets)
+        if initial is not None and order is not None:
+            in_order = initial_states(self, initial, layout.batch(x), x)
+            initial = tuple([state.index_select(1, order) for state in in_order])
+        y, hx = self._run(x, None if hx is None else self.permute_hidden(hx, order), layout, initial)
         return PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
 
-    def _run(self, x: Tensor, hx: Any, batch_sizes: Tensor | None) -> tuple[Tensor, Any]:
-        """x [T, B, I], [B, T, I] with batch_first, or packed [N, I] with batch_sizes; hx with its batch, or None."""
+    def _run(self, x: Tensor, hx: Any, layout: Layout, initial: Any = None) -> tuple[Tensor, Any]:
+        """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None."""
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
-        if batch_sizes is not None or not self._fits(x, states, weights[0][0].W):
-            self._check(x, hx, weights[0][0].W, batch_sizes)
-        if belongs_to_torch(self._standard, self.cell, x):
-            y, states = run_torch(self, x, states or self._zeros(x, batch_sizes), weights, batch_sizes)
+        if layout.is_flat or not self._fits(x, states, weights[0][0].W):
+            self._check(x, hx, weights[0][0].W, layout)
+        if initial is not None:
+            initial = initial_states(self, initial, layout.batch(x), x)
+            states = initial if states is None else states
+        plain = layout.resets is None and not layout.is_ragged
+        if plain and belongs_to_torch(self._standard, self.cell, x):
+            y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
-            batch_first = self.batch_first and batch_sizes is None
-            y, states = run_stack(self.cell, x, states, weights, batch_sizes, batch_first, dropout)
+            restored = None if layout.resets is None else initial
+            y, states = run_stack(self.cell, x, states, weights, layout, restored, dropout)
         return y, states if self._many_states else states[0]
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
@@ -127,17 +189,17 @@ class Recurrent(Parameters, Generic[States]):
                 return False
         return len(states) == len(self._state_sizes)
 
-    def _check(self, x: Tensor, hx: Any, W: Tensor, batch_sizes: Tensor | None) -> None:
+    def _check(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:
         """Raise if the arguments of _run do not fit; W is the first weight."""
-        check_input(x, W, self.input_size, batch_sizes is not None, self._many_states)
+        check_input(x, W, self.input_size, layout.is_flat, self._many_states)
         if hx is not None:
-            self._check_states(x, hx, batch_sizes)
+            self._check_states(x, hx, layout.batch(x))
             check_states_belong(x, hx if self._many_states else (hx,))
-        if batch_sizes is None and not x.shape[1 if self.batch_first else 0]:
+        if not layout.is_flat and not x.shape[1 if self.batch_first else 0]:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
 
-    def _check_states(self, x: Tensor, hx: Any, batch_sizes: Tensor | None) -> None:
-        sizes = [(places, self._batch(x, batch_sizes), width) for places, width in self._state_sizes]
+    def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
+        sizes = [(places, B, width) for places, width in self._state_sizes]
         if not self._many_states:
             return self.check_hidden_size(hx, sizes[0])
         if len(hx) != len(sizes):
@@ -146,9 +208,8 @@ class Recurrent(Parameters, Generic[States]):
         for k, (state, size) in enumerate(zip(hx, sizes)):
             self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
 
-    def _zeros(self, x: Tensor, batch_sizes: Tensor | None) -> tuple[Tensor, ...]:
-        B = self._batch(x, batch_sizes)
-        return tuple([x.new_zeros(places, B, width) for places, width in self._state_sizes])
+    def _zeros(self, x: Tensor, layout: Layout) -> tuple[Tensor, ...]:
+        return tuple([x.new_zeros(places, layout.batch(x), width) for places, width in self._state_sizes])
 
     def _wrong_dims(self, dims: int) -> str:
         return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
@@ -161,7 +222,7 @@ class Recurrent(Parameters, Generic[States]):
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
         self.check_input(input, batch_sizes)
-        self._check_states(input, hidden, batch_sizes)
+        self._check_states(input, hidden, self._batch(input, batch_sizes))
 
     def check_hidden_size(
         self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "Expected hidden size {}, got {}"
@@ -180,7 +241,7 @@ class Recurrent(Parameters, Generic[States]):
         return *self.get_expected_hidden_size(input, batch_sizes)[:2], self.hidden_size
 
     def _batch(self, x: Tensor, batch_sizes: Tensor | None) -> int:
-        return x.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
+        return Layout(batch_sizes, batch_first=self.batch_first).batch(x)
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""

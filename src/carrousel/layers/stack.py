@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.fused import fused
+from carrousel.fused import fused_in
+from carrousel.layout import Layout
 from carrousel.scan import Weights
 
 
@@ -18,53 +19,58 @@ def run_stack(
     x: Tensor,
     hx: tuple[Tensor, ...] | None,
     weights: list[list[Weights]],
-    batch_sizes: Tensor | None = None,
-    batch_first: bool = False,
+    layout: Layout,
+    restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a stack of layers over a sequence.
 
     Args:
         cell: the equations.
-        x: [T, B, I], [B, T, I] with `batch_first`, or packed [N, I] with `batch_sizes`.
+        x: [T, B, I], or [B, T, I] or [N, I], as the layout says.
         hx: the first [L*D, B, P], the others [L*D, B, H]. None: zeros.
         weights: [L][D], the direction that starts from the end second.
-        batch_sizes: as `scan` takes them.
-        batch_first: x and y are [B, T, .].
+        layout: of x, and of y.
+        restored: what resets restore, as hx. None: zeros.
         dropout: the probability that an output between two layers is zeroed.
 
     Returns:
         y as x with D*P in the last place, and the final states as hx.
     """
     if x.dtype != (dtype := weights[0][0].W.dtype):  # under autocast: the kernels compute in the dtype of the weights
-        x, hx = x.to(dtype), hx and tuple([state.to(dtype) for state in hx])
-    if dropout and batch_first:
+        x, hx, restored = x.to(dtype), _to(hx, dtype), _to(restored, dtype)
+    if dropout and layout.batch_first:
         # torch draws its masks over [T, B, .]: from the same seed it drops the same outputs.
-        y, hx = run_stack(cell, x.transpose(0, 1), hx, weights, None, False, dropout)
+        resets = None if layout.resets is None else layout.resets.T
+        layout = layout._replace(batch_first=False, resets=resets)
+        y, hx = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout)
         return y.transpose(0, 1), hx
-    starts = zeros(cell, x, weights, batch_sizes, batch_first) if hx is None else split(hx)
+    starts = zeros(cell, x, weights, layout) if hx is None else split(hx)
+    after_resets = [()] * len(starts) if restored is None else split(restored)
     finals = []
     for depth, directions in enumerate(weights):
         if dropout and depth:
             x = torch.dropout(x, dropout, True)
+        of_layer = layout if depth == len(weights) - 1 or not layout.is_ragged else layout._replace(padding_value=0.0)
         ys = []
         for reverse, of_direction in zip((False, True), directions):
-            start = starts[len(finals)]
-            y, final = fused(
-                cell, x, start, of_direction, batch_sizes=batch_sizes, reverse=reverse, batch_first=batch_first
-            )
+            place = len(finals)
+            way = of_layer._replace(reverse=True) if reverse else of_layer
+            y, final = fused_in(way, cell, x, starts[place], of_direction, after_resets[place])
             ys.append(y)
             finals.append(final)
         x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
     return x, join(finals)
 
 
-def zeros(
-    cell: Cell, x: Tensor, weights: list[list[Weights]], batch_sizes: Tensor | None, batch_first: bool
-) -> list[tuple[Tensor, ...]]:
+def _to(states: tuple[Tensor, ...] | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
+    return states and tuple([state.to(dtype) for state in states])
+
+
+def zeros(cell: Cell, x: Tensor, weights: list[list[Weights]], layout: Layout) -> list[tuple[Tensor, ...]]:
     """Zero states [B, P], [B, H], ... for each layer and direction: nothing writes to states, so they share memory."""
     first = weights[0][0]
-    B = x.shape[0 if batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
+    B = layout.batch(x)
     h = x.new_zeros(B, first.R.shape[1])
     c = h if first.P is None else x.new_zeros(B, first.P.shape[1])
     return [(h, *[c] * (len(cell.states) - 1))] * (len(weights) * len(weights[0]))

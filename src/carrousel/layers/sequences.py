@@ -1,0 +1,104 @@
+"""lengths, offsets, resets and initial states, as the caller of a layer gives them: checked, and laid out for `fused`.
+
+Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions, N (step, row) pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from carrousel.layers.checks import check_same_device
+from carrousel.layout import Layout, check_layout, check_resets, whole_numbers
+
+if TYPE_CHECKING:
+    from carrousel.layers.parameters import Parameters
+
+
+def layout_of(
+    x: Tensor,
+    batch_first: bool,
+    lengths: Tensor | Sequence[int] | None,
+    offsets: Tensor | Sequence[int] | None,
+    resets: Tensor | None,
+    padding_value: float,
+) -> Layout:
+    """How x [T, B, I], [B, T, I] with `batch_first`, or [N, I] with `offsets`, is to be read.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit x; the error names it.
+    """
+    layout = Layout(
+        lengths=None if lengths is None else whole_numbers("lengths", lengths),
+        offsets=None if offsets is None else whole_numbers("offsets", offsets),
+        batch_first=batch_first and offsets is None,
+        resets=resets,
+        padding_value=float(padding_value),
+    )
+    if torch.compiler.is_compiling():  # where numbers are not known yet, the operator looks at them
+        check_resets(resets, x.shape[:-1])
+    else:
+        check_layout(x, layout)
+    return on_device(layout, x)
+
+
+def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor | None) -> Layout:
+    """How packed data is to be read, whose resets are [T, B], or [B, T] with `batch_first`, as if it were padded.
+
+    Raises:
+        TypeError, ValueError: the resets do not fit.
+    """
+    x, batch_sizes, order, _ = packed
+    if resets is None:
+        return Layout(batch_sizes)
+    T, B = len(batch_sizes), int(batch_sizes[0])
+    check_resets(resets, (B, T) if batch_first else (T, B))
+    by_time = resets.T if batch_first else resets
+    by_length = by_time if order is None else by_time.index_select(1, order.to(resets.device))
+    there = torch.arange(B) < batch_sizes[:, None]
+    return on_device(Layout(batch_sizes, resets=by_length[there.to(resets.device)]), x)
+
+
+def layout_of_one(resets: Tensor | None, batch: int, x: Tensor) -> Layout:
+    """How x [T, I] with resets [T] is to be read once a batch of one stands in the place `batch`.
+
+    Raises:
+        TypeError, ValueError: the resets do not fit.
+    """
+    check_resets(resets, x.shape[:1])
+    return on_device(Layout(batch_first=batch == 0, resets=None if resets is None else resets.unsqueeze(batch)), x)
+
+
+def on_device(layout: Layout, x: Tensor) -> Layout:
+    """The layout with its resets where x is."""
+    return layout if layout.resets is None else layout._replace(resets=layout.resets.to(x.device))
+
+
+def as_tuple(states: Any) -> tuple[Any, ...]:
+    """States of a cell with one as of a cell with many."""
+    return tuple(states) if isinstance(states, (tuple, list)) else (states,)
+
+
+def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
+    """States [L*D, 1 or B, .] as [L*D, B, .].
+
+    Raises:
+        ValueError: their number, sizes or dtype do not fit the layer.
+        RuntimeError: they are on another device.
+    """
+    states = as_tuple(initial)
+    names, sizes = layer.cell.states, layer._state_sizes
+    if len(states) != len(sizes):
+        raise ValueError(f"initial has {len(states)} states, the cell {layer.cell.name} has {len(sizes)}: {names}")
+    for name, state, (places, width) in zip(names, states, sizes):
+        if not isinstance(state, Tensor) or state.shape not in ((places, 1, width), (places, B, width)):
+            got = list(state.shape) if isinstance(state, Tensor) else type(state).__name__
+            raise ValueError(f"initial {name} has shape {got}, expected {[places, B, width]}, or 1 in the place of {B}")
+        check_same_device("initial", x, state)
+        if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"initial {name} has dtype {state.dtype}, the input {x.dtype}: convert one with .to()")
+    return tuple([state.expand(-1, B, -1) for state in states])
