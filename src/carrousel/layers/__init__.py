@@ -4,6 +4,7 @@ parameters.py   options, names, shapes and initial values
 recurrent.py    forward: inputs in every form, and who computes
 stack.py        layers, directions and dropout, on our kernels
 native.py       the same by torch's own functions, and when
+sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused
 drop_ins.py     LSTM GRU RNN PeepholeLSTM LSTM1997
 """
