@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import torch
 from rich.markup import escape
@@ -114,5 +116,6 @@ def figures(row: lstm1997.Row) -> tuple[str, str]:
 
 
 def with_instructions() -> str:
-    """What was measured on, and our instruction set."""
-    return f"{machine()}, {instruction_set()}"
+    """What was measured on, JAX where it is installed, and our instruction set."""
+    jax = f"JAX {version('jax')}, " if find_spec("jax") else ""
+    return f"{machine()}, {jax}{instruction_set()}"
