@@ -22,7 +22,7 @@ PACKAGE = ROOT / "src" / "carrousel"
 ORDER = [
     ["cells", "errors"],
     ["layout"],
-    ["symbolic", "scan"],
+    ["tape", "symbolic", "scan"],
     ["codegen", "_kernels"],
     ["kernel"],
     ["operators"],
@@ -34,7 +34,14 @@ ORDER = [
 ]
 
 # Who may import what from outside: the equations know no library, the generator runs in a build without torch.
-ALLOWED = {"cells": set(), "symbolic": {"sympy"}, "codegen": {"sympy"}, "scan": {"torch"}, "errors": set()}
+ALLOWED = {
+    "cells": set(),
+    "tape": {"sympy"},
+    "symbolic": {"sympy"},
+    "codegen": {"sympy"},
+    "scan": {"torch"},
+    "errors": set(),
+}
 
 
 class Import(NamedTuple):

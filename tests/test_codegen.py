@@ -70,11 +70,33 @@ def shadows(rows, states, weights):
     return s_new * sigmoid(u0), tanh(half) + one * keep * s_new, dc * s_new * keep
 
 
+def comparisons(rows, states, weights):
+    """Choices, comparisons and what is made of them, clamped twice, one bound a value."""
+    a, b = rows
+    h, c = states
+    (w,) = weights
+    open_ = torch.where((a > 0.2) & ~(b >= h) | (c != c), a * w, b)
+    c = torch.clamp(c + open_, -1, 0.8).maximum(b / 2) + (a <= b) * h
+    return torch.minimum(open_.clip(max=c), a), torch.lerp(c, a.sign() * b, torch.clamp(b / 6 + 0.5, 0, 1))
+
+
+def analytic(rows, states):
+    """Logarithms, roots and what torch calls activations."""
+    f = torch.nn.functional
+    a, b = rows
+    h, c = states
+    c = torch.log(1 + torch.exp(a)) - torch.log1p(b**2) + f.softplus(40 * c, beta=2) + (b.abs() + 1) ** 1.5
+    d = f.elu(a, 0.5) + f.leaky_relu(b) - f.silu(h) + f.relu6(4 * a) + f.hardtanh(b, -0.5) + f.softsign(c)
+    return torch.sqrt(1 + d.square()) * torch.expm1(b / 3), f.logsigmoid(a) * (1 + c**2) ** -0.5 + d.reciprocal() * 0.01
+
+
 USERS = [
     Cell("slstm", "ifzo", "ifzo", "ifzo", "hcn", slstm),
     Cell("minlstm", "ifg", "ifg", "", "h", minlstm),
     Cell("polynomial", "ab", "ab", "b", "hcd", polynomial, "w"),
     Cell("constant", "a", "a", "a", "hcd", constant),
+    Cell("comparisons", "ab", "ab", "ab", "hc", comparisons, "w"),
+    Cell("analytic", "ab", "ab", "ab", "hc", analytic),
     Cell(
         "shadows",
         ("a", "new", "v0", "u0", "half"),
@@ -137,6 +159,20 @@ template <class V> V broadcast(double x) { return V{x}; }
 inline Counted sigmoid(Counted x) { return {1 / (1 + std::exp(-x.v))}; }
 inline Counted tanh(Counted x) { return {std::tanh(x.v)}; }
 inline Counted exp(Counted x) { return {std::exp(x.v)}; }
+inline Counted expm1(Counted x) { return {std::expm1(x.v)}; }
+inline Counted log(Counted x) { return {std::log(x.v)}; }
+inline Counted log1p(Counted x) { return {std::log1p(x.v)}; }
+inline Counted softplus(Counted x) { return {std::fmax(x.v, 0) + std::log1p(std::exp(-std::abs(x.v)))}; }
+inline Counted sqrt(Counted x) { return {std::sqrt(x.v)}; }
+inline Counted abs(Counted x) { return {std::abs(x.v)}; }
+inline Counted sign(Counted x) { return {double(x.v > 0) - double(x.v < 0)}; }
+inline Counted clamp(Counted x, Counted l, Counted h) { return {x.v < l.v ? l.v : x.v > h.v ? h.v : x.v}; }
+inline Counted maximum(Counted x, Counted y) { return {std::fmax(x.v, y.v)}; }
+inline Counted minimum(Counted x, Counted y) { return {std::fmin(x.v, y.v)}; }
+inline Counted less(Counted x, Counted y) { return {double(x.v < y.v)}; }
+inline Counted less_equal(Counted x, Counted y) { return {double(x.v <= y.v)}; }
+inline Counted equal(Counted x, Counted y) { return {double(x.v == y.v)}; }
+inline Counted select(Counted mask, Counted x, Counted y) { return mask.v != 0 ? x : y; }
 inline Counted relu(Counted x) { return {x.v > 0 ? x.v : 0}; }
 inline Counted step_of(Counted x) { return {x.v > 0 ? 1.0 : 0.0}; }
 }  // namespace carrousel
@@ -346,11 +382,20 @@ def test_script_without_a_folder_says_how_it_is_used():
     [
         (lambda x, h: (x.sin(),), "'sin'"),
         (lambda x, h: (torch.cos(x),), "'cos'"),
-        (lambda x, h: (torch.maximum(x, h),), "'maximum'"),
-        (lambda x, h: (abs(x),), r"abs\(\)"),
-        (lambda x, h: (x**0.5,), "power 0.5"),
+        (lambda x, h: (torch.sort(x),), "'sort'"),
+        (lambda x, h: (x.sum(),), "'sum'"),
+        (lambda x, h: (torch.cat([x, h]),), "cat"),
+        (lambda x, h: (torch.nn.functional.relu(x, inplace=True),), "inplace=True"),
+        (lambda x, h: (x + torch.ones(1),), r"tensor\(\[1"),
+        (lambda x, h: (torch.maximum(torch.ones(1), x),), r"maximum\(\) of a tensor from outside the step"),
+        (lambda x, h: ((x > 0) + (h > 0),), "arithmetic on a comparison"),
+        (lambda x, h: (x > 0,), "arithmetic on a comparison"),
+        (lambda x, h: (torch.where((x > 0) & h, x, h),), "no comparison"),
+        (lambda x, h: (x.where(h, x),), "no comparison"),
+        (lambda x, h: (x**0.3,), "power 0.3"),
         (lambda x, h: (2**x,), r"\*\*"),
-        (lambda x, h: (x if x > h else h,), "'>'"),
+        (lambda x, h: (x if x > h else h,), "decision"),
+        (lambda x, h: (max(x, h),), "decision"),
         (lambda x, h: (x and h,), "decision"),
         (lambda x, h: (x * "2",), "'2'"),
         (lambda x, h: (x + float("inf"),), "inf"),

@@ -1,7 +1,8 @@
 // Every cell's kernels for one instruction set: this file is compiled once for each, with CARROUSEL_TARGET set to its name.
 #include "target.hpp"
 
-#include "activations.hpp"
+#include "functions.hpp"  // before the cells, which call them
+
 #include "backward.hpp"
 #include "carrousel/cells/all.hpp"  // generated from src/carrousel/cells/*.py
 #include "forward.hpp"

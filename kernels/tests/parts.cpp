@@ -1,6 +1,7 @@
 #include "parts.hpp"
 
-#include "activations.hpp"
+#include "functions.hpp"  // before the cells, which call them
+
 #include "carrousel/cells/all.hpp"
 #include "pack.hpp"
 #include "product.hpp"
@@ -23,25 +24,44 @@ void map(element<V>* out, const element<V>* in, long n) {
 }
 
 // always_inline functions have no address of their own
+#define CARROUSEL_UNARY(name) \
+  template <class V>          \
+  V name##_of(V x) {          \
+    return name(x);           \
+  }
+CARROUSEL_UNARY(exp)
+CARROUSEL_UNARY(sigmoid)
+CARROUSEL_UNARY(tanh)
+CARROUSEL_UNARY(relu)
+CARROUSEL_UNARY(step_of)
+CARROUSEL_UNARY(expm1)
+CARROUSEL_UNARY(log)
+CARROUSEL_UNARY(log1p)
+CARROUSEL_UNARY(softplus)
+CARROUSEL_UNARY(sqrt)
+CARROUSEL_UNARY(abs)
+CARROUSEL_UNARY(sign)
+
+#define CARROUSEL_BINARY(name)                                                                  \
+  template <class V>                                                                            \
+  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, long n) {       \
+    for (long i = 0; i < n; i += lanes<V>) {                                                    \
+      const int some = int(std::min<long>(n - i, lanes<V>));                                    \
+      store_some<V>(out + i, name(load_some<V>(x + i, some), load_some<V>(z + i, some)), some); \
+    }                                                                                           \
+  }
+CARROUSEL_BINARY(maximum)
+CARROUSEL_BINARY(minimum)
+CARROUSEL_BINARY(less)
+CARROUSEL_BINARY(less_equal)
+CARROUSEL_BINARY(equal)
+
 template <class V>
-V exp_of(V x) {
-  return exp(x);
-}
-template <class V>
-V sigmoid_of(V x) {
-  return sigmoid(x);
-}
-template <class V>
-V tanh_of(V x) {
-  return tanh(x);
-}
-template <class V>
-V relu_of(V x) {
-  return relu(x);
-}
-template <class V>
-V step_of_of(V x) {
-  return step_of(x);
+void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, long n) {
+  for (long i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<long>(n - i, lanes<V>));
+    store_some<V>(out + i, select(load_some<V>(mask + i, some), load_some<V>(x + i, some), load_some<V>(z + i, some)), some);
+  }
 }
 
 template <class F>
@@ -107,11 +127,31 @@ constexpr Packing<element<V>> packing() {
 
 template <class V>
 constexpr Parts<element<V>> parts() {
-  return {
-      lanes<V>,           map<V, exp_of<V>>,     map<V, sigmoid_of<V>>,
-      map<V, tanh_of<V>>, map<V, relu_of<V>>,    map<V, step_of_of<V>>,
-      run_tile<V>,        run_lone_tile<V>,      run_product<V>,
-      transpose<V>,       pack_rows<element<V>>, {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
+  return {lanes<V>,
+          map<V, exp_of<V>>,
+          map<V, sigmoid_of<V>>,
+          map<V, tanh_of<V>>,
+          map<V, relu_of<V>>,
+          map<V, step_of_of<V>>,
+          map<V, expm1_of<V>>,
+          map<V, log_of<V>>,
+          map<V, log1p_of<V>>,
+          map<V, softplus_of<V>>,
+          map<V, sqrt_of<V>>,
+          map<V, abs_of<V>>,
+          map<V, sign_of<V>>,
+          maximum_of_two<V>,
+          minimum_of_two<V>,
+          less_of_two<V>,
+          less_equal_of_two<V>,
+          equal_of_two<V>,
+          select_of<V>,
+          run_tile<V>,
+          run_lone_tile<V>,
+          run_product<V>,
+          transpose<V>,
+          pack_rows<element<V>>,
+          {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
 }
 
 template <class F>

@@ -39,6 +39,10 @@ struct Parts {
   int lanes;
   using Function = void (*)(F* out, const F* in, long n);
   Function exp, sigmoid, tanh, relu, step_of;
+  Function expm1, log, log1p, softplus, sqrt, abs, sign;
+  using Function2 = void (*)(F* out, const F* x, const F* z, long n);
+  Function2 maximum, minimum, less, less_equal, equal;
+  void (*select)(F* out, const F* mask, const F* x, const F* z, long n);
   void (*tile)(const Product<F>&);                                         // count up to 6, vectors up to 4
   void (*lone_tile)(const Product<F>&);                                    // count 1
   void (*product)(const Product<F>&, bool lone);

@@ -30,6 +30,7 @@ from sympy.core.function import AppliedUndef
 
 from carrousel.cells import ALL, Cell
 from carrousel.symbolic import CodegenError, Steps, derive
+from carrousel.tape import DERIVATIVES
 
 # Names that no row, state or weight has in the C++: its own words, and ours.
 RESERVED = frozenset(
@@ -42,10 +43,10 @@ RESERVED = frozenset(
         "register reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch",
         "template this thread_local throw true try typedef typeid typename union unsigned using virtual void",
         "volatile wchar_t while xor xor_eq",
-        "V a s p s_new keep ds_new da ds dp one two half broadcast sigmoid tanh relu exp step_of forward backward all",
+        "V a s p s_new keep ds_new da ds dp one two half broadcast step_of forward backward all",
         "name rows x_first x_rows h_first h_rows states weights kept x_order h_order reads_old reads_new",
     )
-    for word in line.split()
+    for word in (*line.split(), *DERIVATIVES)
 )
 
 CONSTANTS = {"one": Integer(1), "two": Integer(2), "half": Rational(1, 2)}
@@ -55,7 +56,7 @@ HEADER = """\
 //
 // V is a number or a vector of numbers, with + - * / and unary minus, and with these declared in namespace carrousel
 // before this file is included: broadcast<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
-// and for cells that use it exp(V). Each pointer is to one V for each name below. Both functions load all they need
+// and what else the cell calls. Each pointer is to one V for each name below. Both functions load all they need
 // before they store anything: outputs may lie on inputs. The macros CARROUSEL_TARGET (a namespace for each instruction
 // set, or the linker would keep one set's functions for all) and CARROUSEL_INLINE come from the includer as well.
 //   a     [rows]     pre-activations: {rows}
@@ -221,7 +222,7 @@ def _cpp(expr: Any) -> str:
     if expr.is_Number:
         return next((name for name, value in CONSTANTS.items() if value == expr), f"broadcast<V>({float(expr)!r})")
     if isinstance(expr, AppliedUndef):
-        return f"{expr.func.__name__}({_cpp(expr.args[0])})"
+        return f"{expr.func.__name__}({', '.join(map(_cpp, expr.args))})"
     return _sum(expr) if isinstance(expr, Add) else _product(expr)
 
 

@@ -1,7 +1,7 @@
 """A cell's step as algebra: run once on symbols, differentiated in reverse, and simplified, by SymPy.
 
-The step writes every operation on a tape. `derive` turns the tape into two functions, forward and backward, made of
-named values; carrousel.codegen prints them as C++.
+The step writes every operation on a tape (carrousel.tape). `derive` turns the tape into two functions, forward and
+backward, made of named values; carrousel.codegen prints them as C++.
 
 Names: a_i is a row before its function and i after it; c a state before the step and c_new after it; p_i a weight for
 each unit; d... the gradient of the loss by ...; u0 u1 ... what is used more than once.
@@ -9,30 +9,18 @@ each unit; d... the gradient of the loss by ...; u0 u1 ... what is used more tha
 
 from __future__ import annotations
 
-import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
-from numbers import Real
 from typing import Any
 
-from sympy import Dummy, Function, Pow, Rational, S, Symbol, cse, numbered_symbols
+from sympy import S, Symbol, cse, numbered_symbols
 from sympy.core.function import AppliedUndef
 
 from carrousel.cells import Cell
+from carrousel.tape import CHEAP, DERIVATIVES, CodegenError, Tape, Traced
 
-# The derivative of each function a cell may use, written in its own value y. No other derivative is written by hand.
-DERIVATIVES: dict[str, Callable[[Any], Any]] = {
-    "sigmoid": lambda y: y * (1 - y),
-    "tanh": lambda y: 1 - y**2,
-    "relu": lambda y: Function("step_of")(y),  # 1 where y > 0, else 0
-    "exp": lambda y: y,
-}
-
-
-class CodegenError(TypeError):
-    """A cell's step does something that can not be generated."""
+__all__ = ["CodegenError", "Steps", "derive"]
 
 
 @dataclass(frozen=True)
@@ -69,81 +57,6 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list
 
 def _array(name: str, symbols: Iterable[Any]) -> dict[str, Any]:
     return {f"{name}[{k}]": symbol for k, symbol in enumerate(symbols)}
-
-
-# ---- the tape -------------------------------------------------------------------------------------------------------
-
-
-def _binary(operation: Callable[[Any, Any], Any]) -> Any:
-    return lambda self, other: self.tape.record(operation(self.symbol, self.tape.operand(other)))
-
-
-class Traced:
-    """What `step` is given in place of a tensor: each operation on it goes to the tape."""
-
-    def __init__(self, tape: Tape, symbol: Any) -> None:
-        self.tape, self.symbol = tape, symbol
-
-    __add__ = _binary(operator.add)
-    __radd__ = _binary(lambda x, y: y + x)
-    __sub__ = _binary(operator.sub)
-    __rsub__ = _binary(lambda x, y: y - x)
-    __mul__ = _binary(operator.mul)
-    __rmul__ = _binary(lambda x, y: y * x)
-    __truediv__ = _binary(operator.truediv)
-    __rtruediv__ = _binary(lambda x, y: y / x)
-
-    def __neg__(self) -> Traced:
-        return self.tape.record(-self.symbol)
-
-    def __pow__(self, power: int) -> Traced:
-        if not isinstance(power, int):
-            raise CodegenError(f"the power {power!r}: only whole numbers are powers here")
-        return self.tape.record(self.symbol**power)
-
-    def __bool__(self) -> bool:
-        raise CodegenError("a decision on a value (if, and, or, not): a step makes none, use relu or products")
-
-    def __getattr__(self, name: str) -> Callable[[], Traced]:
-        if name in DERIVATIVES:
-            return lambda: self.tape.record(Function(name)(self.symbol))
-        if name.startswith("__"):  # a question of Python's or torch's, not the cell's
-            raise AttributeError(name)
-        raise CodegenError(f"the operation {name!r}: there are + - * / **, {', '.join(DERIVATIVES)}")
-
-    @classmethod
-    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Traced:
-        """torch.tanh(x) is x.tanh(): torch itself asks for this, and it is not imported here."""
-        value = next(arg for arg in args if isinstance(arg, cls))
-        return getattr(value, function.__name__)()
-
-
-class Tape:
-    """The values that a step computes, in order, each an expression of rows, states, weights and earlier values."""
-
-    def __init__(self) -> None:
-        self.values: dict[Any, Any] = {}
-        self.known: dict[Any, Any] = {}
-        self.uses: Counter[Any] = Counter()
-
-    def record(self, expr: Any) -> Traced:
-        """Add a value, or find it where the step computes the same twice."""
-        if expr.is_Atom:  # such as x * 1
-            return Traced(self, expr)
-        if expr not in self.known:
-            symbol = self.known[expr] = Dummy()
-            self.values[symbol] = expr
-            # a power is its base more than once
-            self.uses.update(dict.fromkeys(expr.free_symbols, 2 if isinstance(expr, Pow) and expr.exp != -1 else 1))
-        return Traced(self, self.known[expr])
-
-    def operand(self, value: Any) -> Any:
-        """The symbol of a traced value, or a number, exact as is all arithmetic on numbers that follows."""
-        if isinstance(value, Traced):
-            return value.symbol
-        if isinstance(value, Real) and isfinite(value):
-            return Rational(value)
-        raise CodegenError(f"{value!r}, which is neither a value of the step nor a finite number")
 
 
 @dataclass(frozen=True)
@@ -199,7 +112,7 @@ def _name_of_function(cell: Cell, raw: Trace, expr: Any) -> str:
     """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c."""
     inside = expr.free_symbols
     for row, symbol in zip(cell.rows, raw.rows):
-        if symbol in inside and row not in raw.taken:
+        if len(expr.args) == 1 and symbol in inside and row not in raw.taken:
             return row
     return f"{expr.func.__name__}_{min(map(str, inside), default='number').removesuffix('_new')}"
 
@@ -222,15 +135,21 @@ def _differentiate(cell: Cell, trace: Trace) -> Steps:
         total[new] += d
     values: dict[Any, Any] = {}
     for y, expr in reversed(trace.values.items()):
-        inner: Any = expr
+        arguments: Any
+        partials: Any
         d, name = total[y], f"d{y}".replace("_new", "_total")
+        arguments, partials = [expr], [S.One]
         if isinstance(expr, AppliedUndef):
-            d, inner, name = d * DERIVATIVES[expr.func.__name__](y), expr.args[0], f"da_{y}"
+            arguments, partials = expr.args, DERIVATIVES[expr.func.__name__](y, *expr.args)
+        if len(arguments) == 1:  # the derivative of a function of one argument has a name: it is the row's, mostly
+            d, partials = d * partials[0], [S.One]
+            name = f"da_{y}" if isinstance(expr, AppliedUndef) else name
         if not d.is_Atom:
             symbol = Symbol(_unique(name, trace.taken))
             values[symbol], d = d, symbol
-        for u in inner.free_symbols:
-            total[u] += d * inner.diff(u)
+        for inner, partial in zip(arguments, partials):
+            for u in inner.free_symbols:
+                total[u] += d * partial * inner.diff(u)
     targets = {"da": trace.rows, "ds": trace.old, "dp": trace.weights}
     stores = {f"{array}[{k}]": total[u] for array, symbols in targets.items() for k, u in enumerate(symbols)}
     return Steps(_array("ds_new", incoming), values, stores)
@@ -264,7 +183,8 @@ def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[An
         if y not in needed or y in at_hand:
             continue
         expr = trace.values.get(y)
-        if expr is not None and expr.free_symbols <= (at_hand if isinstance(expr, AppliedUndef) else at_hand | needed):
+        costly = isinstance(expr, AppliedUndef) and expr.func.__name__ not in CHEAP
+        if expr is not None and expr.free_symbols <= (at_hand if costly else at_hand | needed):
             again[y] = expr
             needed |= expr.free_symbols
         else:

@@ -1,0 +1,278 @@
+"""What a cell's step does, written down: the step runs once on `Traced` values, and each operation goes to a tape.
+
+A step is written with Python's operators, with methods, or with torch's functions of the same names: torch.clamp(x, -1, 1)
+is x.clamp(-1, 1). carrousel.symbolic differentiates the tape, carrousel.codegen prints it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable
+from math import isfinite
+from numbers import Real
+from typing import Any
+
+from sympy import Dummy, Function, Pow, Rational, S
+
+# What the C++ can compute besides + - * /, and its derivatives by each argument: of the value y and the arguments. No
+# other derivative is written by hand. Where torch has a say, at a kink, it is torch's: half of maximum(x, x) is each's.
+DERIVATIVES: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "sigmoid": lambda y, x: (y * (1 - y),),
+    "tanh": lambda y, x: (1 - y**2,),
+    "relu": lambda y, x: (Function("step_of")(y),),  # 1 where y > 0, else 0
+    "exp": lambda y, x: (y,),
+    "expm1": lambda y, x: (y + 1,),
+    "log": lambda y, x: (1 / x,),
+    "log1p": lambda y, x: (1 / (1 + x),),
+    "softplus": lambda y, x: (Function("sigmoid")(x),),
+    "sqrt": lambda y, x: (1 / (2 * y),),
+    "abs": lambda y, x: (Function("sign")(x),),
+    "sign": lambda y, x: (S.Zero,),
+    "clamp": lambda y, x, low, high: (_holds(low, x) * _holds(x, high), S.Zero, S.Zero),
+    "maximum": lambda y, x, z: _halves(x, z),
+    "minimum": lambda y, x, z: _halves(z, x),
+    "select": lambda y, mask, x, z: (S.Zero, mask, 1 - mask),  # x where the mask is 1, z where it is 0
+    "less": lambda y, x, z: (S.Zero, S.Zero),  # 1 where x < z, else 0
+    "less_equal": lambda y, x, z: (S.Zero, S.Zero),
+    "equal": lambda y, x, z: (S.Zero, S.Zero),
+}
+
+# As little work as a sum or a product: computed again rather than kept.
+CHEAP = frozenset(
+    {"relu", "step_of", "abs", "sign", "clamp", "maximum", "minimum", "select", "less", "less_equal", "equal"}
+)
+
+
+def _halves(x: Any, z: Any) -> tuple[Any, Any]:
+    sign = Function("sign")(x - z)
+    return (1 + sign) / 2, (1 - sign) / 2
+
+
+def _holds(x: Any, z: Any) -> Any:
+    return Function("less_equal")(x, z)
+
+
+class CodegenError(TypeError):
+    """A cell's step does something that can not be generated."""
+
+
+class Tape:
+    """The values that a step computes, in order, each an expression of rows, states, weights and earlier values."""
+
+    def __init__(self) -> None:
+        self.values: dict[Any, Any] = {}
+        self.known: dict[Any, Any] = {}
+        self.uses: Counter[Any] = Counter()
+
+    def record(self, expr: Any) -> Traced:
+        """Add a value, or find it where the step computes the same twice."""
+        if expr.is_Atom:  # such as x * 1
+            return Traced(self, expr)
+        if expr not in self.known:
+            symbol = self.known[expr] = Dummy()
+            self.values[symbol] = expr
+            # a power is its base more than once
+            self.uses.update(dict.fromkeys(expr.free_symbols, 2 if isinstance(expr, Pow) and expr.exp != -1 else 1))
+        return Traced(self, self.known[expr])
+
+    def call(self, name: str, *arguments: Any) -> Traced:
+        """Add the value of a function of `DERIVATIVES`."""
+        return self.record(Function(name)(*map(self.operand, arguments)))
+
+    def operand(self, value: Any) -> Any:
+        """The symbol of a traced value, or a number, exact as is all arithmetic on numbers that follows."""
+        if isinstance(value, Mask):
+            raise CodegenError("arithmetic on a comparison: use torch.where(x < y, ..., ...), or (x < y) * z")
+        if isinstance(value, Traced):
+            return value.symbol
+        if isinstance(value, Real) and isfinite(value):
+            return Rational(value)
+        raise CodegenError(f"{value!r}, which is neither a value of the step nor a finite number")
+
+
+def _binary(operation: Callable[[Any, Any], Any]) -> Any:
+    return lambda self, other: self.tape.record(operation(self.tape.operand(self), self.tape.operand(other)))
+
+
+def _function(name: str) -> Any:
+    return lambda self, *others: self.tape.call(name, self, *others)
+
+
+def _compare(name: str, swapped: bool = False) -> Any:
+    def compare(self: Traced, other: Any) -> Mask:
+        pair = (other, self) if swapped else (self, other)
+        return Mask(self.tape, self.tape.call(name, *pair).symbol)
+
+    return compare
+
+
+class Traced:
+    """What `step` is given in place of a tensor: each operation on it goes to the tape."""
+
+    def __init__(self, tape: Tape, symbol: Any) -> None:
+        self.tape, self.symbol = tape, symbol
+
+    __add__ = add = _binary(operator.add)
+    __sub__ = sub = _binary(operator.sub)
+    __mul__ = mul = multiply = _binary(operator.mul)
+    __truediv__ = div = divide = true_divide = _binary(operator.truediv)
+    __radd__ = _binary(lambda x, y: y + x)
+    __rsub__ = rsub = _binary(lambda x, y: y - x)
+    __rmul__ = _binary(lambda x, y: y * x)
+    __rtruediv__ = _binary(lambda x, y: y / x)
+    __lt__ = lt = less = _compare("less")
+    __le__ = le = less_equal = _compare("less_equal")
+    __gt__ = gt = greater = _compare("less", swapped=True)
+    __ge__ = ge = greater_equal = _compare("less_equal", swapped=True)
+    __eq__ = eq = _compare("equal")  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+    sigmoid, tanh, relu, exp, expm1 = map(_function, ("sigmoid", "tanh", "relu", "exp", "expm1"))
+    log, log1p, sqrt, sign, sgn = map(_function, ("log", "log1p", "sqrt", "sign", "sign"))
+    __abs__ = abs = absolute = _function("abs")
+    maximum, minimum = map(_function, ("maximum", "minimum"))
+
+    def __ne__(self, other: Any) -> Mask:  # type: ignore[override]
+        return ~(self == other)
+
+    ne = not_equal = __ne__
+
+    def __neg__(self) -> Traced:
+        return self.tape.record(-self.tape.operand(self))
+
+    neg = negative = __neg__
+
+    def __pow__(self, power: float) -> Traced:
+        if isinstance(power, Real) and float(power).is_integer():
+            return self.tape.record(self.tape.operand(self) ** int(power))
+        if isinstance(power, Real) and float(2 * power).is_integer():
+            return self.sqrt() ** int(2 * power)
+        raise CodegenError(f"the power {power!r}: only whole numbers and their halves are powers here")
+
+    pow = __pow__
+
+    def __bool__(self) -> bool:
+        raise CodegenError("a decision on a value (if, and, or, not, min, max): use torch.where, maximum or products")
+
+    def square(self) -> Traced:
+        return self * self
+
+    def reciprocal(self) -> Traced:
+        return 1 / self
+
+    def rsqrt(self) -> Traced:
+        return 1 / self.sqrt()
+
+    def clamp(self, min: Any = None, max: Any = None) -> Traced:
+        """As torch's: its derivative is 1 on the bounds too, where they are numbers."""
+        if isinstance(min, Real) and isinstance(max, Real):
+            return self.tape.call("clamp", self, min, max)
+        y = self if max is None else (self > max).where(max, self)
+        return y if min is None else (self < min).where(min, y)
+
+    clip = clamp
+
+    def clamp_min(self, min: Any) -> Traced:
+        return self.clamp(min=min)
+
+    def clamp_max(self, max: Any) -> Traced:
+        return self.clamp(max=max)
+
+    def hardtanh(self, min_val: float = -1.0, max_val: float = 1.0) -> Traced:
+        return self.clamp(min_val, max_val)
+
+    def relu6(self) -> Traced:
+        return self.clamp(0, 6)
+
+    # No hardsigmoid: in float64 torch's derivative of it is one sixth to seven digits, which `scan` would follow alone.
+
+    def leaky_relu(self, negative_slope: float = 0.01) -> Traced:
+        return (self > 0).where(self, negative_slope * self)
+
+    def elu(self, alpha: float = 1.0) -> Traced:
+        return (self > 0).where(self, alpha * self.expm1())
+
+    def silu(self) -> Traced:
+        return self * self.sigmoid()
+
+    def softsign(self) -> Traced:
+        return self / (1 + abs(self))
+
+    def softplus(self, beta: float = 1, threshold: float = 20) -> Traced:
+        """As torch's: above the threshold it is the identity."""
+        scaled = self * beta
+        return (scaled > threshold).where(self, self.tape.call("softplus", scaled) / beta)
+
+    def logsigmoid(self) -> Traced:
+        return -self.tape.call("softplus", -self)
+
+    log_sigmoid = logsigmoid
+
+    def lerp(self, end: Any, weight: Any) -> Traced:
+        return self + weight * (end - self)
+
+    def where(self, condition: Any, other: Any) -> Traced:
+        if not isinstance(condition, Mask):
+            raise CodegenError(f"where() of {condition!r}, which is no comparison of values")
+        return condition.where(self, other)
+
+    def zeros_like(self) -> Traced:
+        return Traced(self.tape, S.Zero)
+
+    def ones_like(self) -> Traced:
+        return Traced(self.tape, S.One)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # a question of Python's or torch's, not the cell's
+            raise AttributeError(name)
+        raise CodegenError(f"the operation {name!r}: there are + - * / **, comparisons, {', '.join(OPERATIONS)}")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """torch.tanh(x) is x.tanh(): torch itself asks for this, and it is not imported here."""
+        name, kwargs = function.__name__, dict(kwargs or {})
+        if kwargs.pop("inplace", False):
+            raise CodegenError(f"{name}(inplace=True): a step must not change its arguments")
+        if not isinstance(args[0], Traced):
+            what = "a tensor from outside the step" if name in OPERATIONS else "no value of the step"
+            raise CodegenError(
+                f"{name}() of {what}: a step computes with its rows, states and weights, and with numbers"
+            )
+        return getattr(args[0], name)(*args[1:], **kwargs)
+
+
+class Mask(Traced):
+    """A comparison: 1 where it holds, else 0. It chooses (where), multiplies, and combines with & | ~."""
+
+    def where(self, x: Any, other: Any) -> Traced:  # type: ignore[override]
+        return self.tape.call("select", self._number(), x, other)
+
+    def _number(self) -> Traced:
+        return Traced(self.tape, self.symbol)
+
+    def __mul__(self, other: Any) -> Traced:
+        return self._number() * other
+
+    mul = multiply = __rmul__ = __mul__
+
+    def __invert__(self) -> Mask:
+        return Mask(self.tape, (1 - self._number()).symbol)
+
+    def __and__(self, other: Mask) -> Mask:
+        return Mask(self.tape, (self._number() * _mask(other)._number()).symbol)
+
+    def __or__(self, other: Mask) -> Mask:
+        return ~(~self & ~_mask(other))
+
+    logical_not, logical_and, logical_or = __invert__, __and__, __or__
+    bitwise_not, bitwise_and, bitwise_or = __invert__, __and__, __or__
+
+
+def _mask(value: Any) -> Mask:
+    if not isinstance(value, Mask):
+        raise CodegenError(f"{value!r}, which is no comparison of values")
+    return value
+
+
+OPERATIONS = sorted(name for name in vars(Traced) if not name.startswith("_"))
