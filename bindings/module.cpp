@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "carrousel/own.hpp"
 #include "carrousel/sequence.hpp"
 
 namespace nb = nanobind;
@@ -130,5 +131,10 @@ NB_MODULE(_kernels, m) {
   m.def("instruction_set", carrousel::instruction_set);
   m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
+  m.def(
+      "add", [](Address target) { carrousel::add(*at<const carrousel::Target>(target)); }, "target"_a,
+      "take up the cells of a library compiled at run time, which stays loaded: what its carrousel_target() returned");
+  m.def("compile_flags", carrousel::compile_flags, "what the kernels in force were compiled with");
+  m.def("interface_digest", carrousel::interface_digest, "of sequence.hpp and target.hpp");
   add_lstm1997(m);
 }

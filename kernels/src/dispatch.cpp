@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "carrousel/own.hpp"
 #include "target.hpp"
 
 namespace carrousel {
@@ -57,6 +58,13 @@ std::atomic<const Target*>& chosen() {
   return chosen;
 }
 
+// Libraries compiled at run time, latest first. Nothing is ever taken out: whoever follows the list needs no lock.
+struct Added {
+  const Target* target;
+  const Added* before;
+};
+std::atomic<const Added*> latest{nullptr};
+
 template <class F>
 const Kernel<F>* table(const Target& target);
 template <>
@@ -68,12 +76,20 @@ const Kernel<double>* table(const Target& target) {
   return target.twice;
 }
 
+template <class F>
+const Kernel<F>* find_in(const Target& target, const char* cell) {
+  for (const Kernel<F>* kernel = table<F>(target); kernel->cell; ++kernel)
+    if (!std::strcmp(cell, kernel->cell)) return kernel;
+  return nullptr;
+}
+
 }  // namespace
 
 template <class F>
 const Kernel<F>* find(const char* cell) {
-  for (const Kernel<F>* kernel = table<F>(*chosen().load()); kernel->cell; ++kernel)
-    if (!std::strcmp(cell, kernel->cell)) return kernel;
+  if (const Kernel<F>* kernel = find_in<F>(*chosen().load(), cell)) return kernel;
+  for (const Added* added = latest.load(); added; added = added->before)
+    if (const Kernel<F>* kernel = find_in<F>(*added->target, cell)) return kernel;
   return nullptr;
 }
 template const Kernel<float>* find(const char*);
@@ -88,5 +104,15 @@ bool use_instruction_set(const char* name) {
 }
 
 const char* const* instruction_sets() { return available().names; }
+
+void add(const Target& target) {
+  Added* added = new Added{&target, latest.load()};
+  while (!latest.compare_exchange_weak(added->before, added)) {
+  }
+}
+
+const char* compile_flags() { return chosen().load()->flags; }
+
+const char* interface_digest() { return CARROUSEL_INTERFACE; }
 
 }  // namespace carrousel

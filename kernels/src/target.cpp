@@ -63,6 +63,9 @@ constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) Kernel<dou
 
 #define CARROUSEL_TEXT(x) #x
 #define CARROUSEL_NAME(x) CARROUSEL_TEXT(x)
-extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET), single, twice};
+#ifndef CARROUSEL_FLAGS
+#define CARROUSEL_FLAGS ""
+#endif
+extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET), single, twice, CARROUSEL_FLAGS};
 
 }  // namespace carrousel::CARROUSEL_TARGET

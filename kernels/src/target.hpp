@@ -8,6 +8,7 @@ struct Target {
   const char* name;
   const Kernel<float>* single;  // ends with a kernel without a cell
   const Kernel<double>* twice;
+  const char* flags;            // what it was compiled with
 };
 
 #define CARROUSEL_DECLARE(name) \

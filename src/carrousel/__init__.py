@@ -3,8 +3,9 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM, Recurrent
+from carrousel.own import cell
 
-__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "PeepholeLSTM", "Recurrent"]
+__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "PeepholeLSTM", "Recurrent", "cell"]
 
 try:
     __version__ = version("carrousel")

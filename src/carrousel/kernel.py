@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,19 +54,47 @@ class Kernel(NamedTuple):
         return [gates, *[H] * (projected + len(self.history))]
 
 
-def _load() -> dict[tuple[str, torch.dtype], Kernel]:
+def _load(cells: Iterable[Cell]) -> dict[tuple[str, torch.dtype], Kernel]:
     kernels = {}
-    for name, cell in ALL.items() if _kernels else ():
-        states, history = _kernels.describe(name)
-        assert states == len(cell.states), f"the extension was built from another version of the cell {name}"
+    for cell in cells:
+        states, history = _kernels.describe(cell.name)
+        assert states == len(cell.states), f"the extension was built from another version of the cell {cell.name}"
         for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
             forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
             read = tuple(k for k, is_read in enumerate(history) if k and is_read)
-            kernels[name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read)
+            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read)
     return kernels
 
 
-KERNELS = _load()  # by cell's name and dtype; empty where the extension is not built
+KERNELS = _load(ALL.values() if _kernels else ())  # by cell's name and dtype; empty where the extension is not built
+
+
+def add_library(library: Path, cells: Iterable[Cell]) -> None:
+    """Take up the kernels of cells that were compiled at run time; they stay for as long as the process.
+
+    Raises:
+        OSError: the library can not be loaded.
+    """
+    target = ctypes.CDLL(str(library)).carrousel_target
+    target.restype = ctypes.c_void_p
+    _kernels.add(target())
+    KERNELS.update(_load(cells))
+
+
+def cell_of(name: str) -> Cell | None:
+    """The cell whose kernel has this name; None where there is no such kernel."""
+    found = KERNELS.get((name, torch.float32))
+    return found and found.cell
+
+
+def compile_flags() -> str:
+    """What the kernels of the instruction set in force were compiled with."""
+    return _kernels.compile_flags()
+
+
+def interface_digest() -> str:
+    """The digest of the kernels' text that a library compiled at run time must have in common with the extension."""
+    return _kernels.interface_digest()
 
 
 def instruction_set() -> str | None:

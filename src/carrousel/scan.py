@@ -137,10 +137,13 @@ def _step(cell, from_x, states, weights):
 @cache
 def reads_h(cell: Cell) -> bool:
     """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
-    zero, nan = torch.zeros(()), torch.tensor(math.nan)  # whatever uses a NaN becomes one
-    per_unit = ((zero,) * len(cell.weights),) if cell.weights else ()
-    new = cell.step((zero,) * len(cell.rows), (nan, *[zero] * (len(cell.states) - 1)), *per_unit)
-    return any(bool(state.isnan()) for state in new)
+    zeros, h = torch.zeros(3), torch.full((2,), math.nan)  # what uses h becomes NaN, or does not go with the other width
+    per_unit = ((zeros,) * len(cell.weights),) if cell.weights else ()
+    try:
+        new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *per_unit)
+    except RuntimeError:
+        return True
+    return any(bool(state.isnan().any()) for state in new)
 
 
 def check_shapes(

@@ -1,7 +1,7 @@
 """What a cell's step does, written down: the step runs once on `Traced` values, and each operation goes to a tape.
 
-A step is written with Python's operators, with methods, or with torch's functions of the same names: torch.clamp(x, -1, 1)
-is x.clamp(-1, 1). carrousel.symbolic differentiates the tape, carrousel.codegen prints it.
+A step is written with Python's operators, with methods, or with torch's functions of the same names: torch.tanh(x) is
+x.tanh(). carrousel.symbolic differentiates the tape, carrousel.codegen prints it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,136 @@
+"""A cell's kernel: generated, compiled or taken from the cache, loaded, and compared with the function it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from carrousel import kernel
+from carrousel.cells import Cell
+from carrousel.errors import NoKernelWarning
+from carrousel.fused import fused
+from carrousel.own.cache import stored
+from carrousel.own.compiler import NoKernel, recipe
+from carrousel.scan import Weights, scan
+
+# What a float64 kernel may differ from `scan`, relative to the largest number: by rounding, not by another function.
+ROUNDING = 1e-9
+
+# The cell's name in its text before the digest of this text gives it one.
+NAMELESS = "cell_without_name"
+
+
+def fuse(own: Cell, stacklevel: int = 2) -> Cell:
+    """The cell with a kernel; or the cell as it is, with a NoKernelWarning that says why there is none.
+
+    Args:
+        own: the equations.
+        stacklevel: whose line the warning names: 2 for the caller's.
+    """
+    try:
+        (compiled,) = fuse_all((own,), kernel.instruction_set())
+    except NoKernel as error:
+        warnings.warn(
+            f"the cell {own.name!r} runs in torch operations, without a kernel, many times slower: {error}",
+            NoKernelWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return own
+    return compiled
+
+
+@cache
+def fuse_all(cells: tuple[Cell, ...], instruction_set: str | None) -> tuple[Cell, ...]:
+    """The cells with kernels, all in one library, for the instruction set in force. What was found is remembered.
+
+    A compiled cell bears the name of its equations' digest: two of one name never get each other's kernel.
+
+    Raises:
+        NoKernel: a cell can not be generated, the library not compiled or not loaded, or a kernel does not return what
+            the cell's function does.
+    """
+    if instruction_set is None:
+        raise NoKernel("carrousel was installed without its compiled part. Install g++, and install carrousel again")
+    headers = _generate(cells, instruction_set)
+    if unknown := [replace(own, name=name) for own, name in zip(cells, headers) if not kernel.cell_of(name)]:
+        _load(unknown, {one.name: headers[one.name] for one in unknown}, ", ".join(own.name for own in cells))
+    # Where the same equations were compiled before, perhaps of another function object, the cell is that one.
+    compiled = tuple(kernel.cell_of(name) for name in headers)
+    for own, one in zip(cells, compiled):
+        _compare(own, one)
+    return compiled
+
+
+def _generate(cells: Sequence[Cell], instruction_set: str) -> dict[str, str]:
+    """The cells' headers by the names that they are compiled under."""
+    try:
+        from carrousel.codegen import CodegenError, header  # SymPy takes a third of a second: only who compiles waits
+    except ImportError as error:
+        raise NoKernel(f"{error}. Kernels are generated with SymPy: pip install sympy") from error
+    headers = {}
+    for own in cells:
+        try:
+            text = header(replace(own, name=NAMELESS))
+        except CodegenError as error:
+            raise NoKernel(str(error).replace(NAMELESS, own.name)) from error
+        digest = hashlib.sha256(f"{instruction_set} {text}".encode()).hexdigest()
+        name = f"{own.name}_{digest[:8]}"
+        headers[name] = text.replace(NAMELESS, name)
+    return headers
+
+
+def _load(cells: Sequence[Cell], headers: dict[str, str], own_names: str) -> None:
+    from carrousel.codegen import listing
+
+    made_of = recipe({**headers, "all": listing(headers)})
+
+    def make(library: Path) -> None:
+        print(f"carrousel: compiling {own_names}: some seconds, the first time only ...", file=sys.stderr, flush=True)
+        made_of.make(library)
+
+    name = f"{next(iter(headers))}-{made_of.digest[:32]}.so"
+    try:
+        library = stored(name, make)
+        kernel.add_library(library, cells)
+    except OSError as error:
+        raise NoKernel(f"its library can not be stored or loaded: {error}") from error
+
+
+def _compare(own: Cell, compiled: Cell) -> None:
+    """Raise NoKernel unless the kernel returns what `scan` makes of the function: outputs and every gradient."""
+    for name, ours, plain in zip(("its results", "its gradients"), _run(fused, compiled), _run(scan, own)):
+        for a, b in zip(ours, plain):
+            if not torch.allclose(a, b, rtol=ROUNDING, atol=ROUNDING * float(b.nan_to_num().abs().max()), equal_nan=True):
+                raise NoKernel(
+                    f"the kernel's {name} differ from the function's. A kernel is made of what one call of the function "
+                    "does: it may not depend on random numbers, nor on what changes from call to call"
+                )
+
+
+def _run(function: Callable, own: Cell) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs and gradients over T=3 steps of a batch of 2, from I=2 inputs to H=3 units, in float64."""
+    T, B, I, H = 3, 2, 2, 3
+    generator = torch.Generator().manual_seed(1)  # its own: the program's random numbers stay as they are
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    rows_x, rows_h = len(own.from_x) * H, len(own.from_h) * H
+    per_unit = draw(len(own.weights) * H) if own.weights else None
+    weights = Weights(draw(rows_x, I), draw(rows_h, H), draw(rows_x), draw(rows_h), per_unit)
+    x, states = draw(T, B, I), tuple(draw(B, H) for _ in own.states)
+    with torch.enable_grad():
+        y, final = function(own, x, states, weights)
+        outputs = [y, *final]
+        total = sum(((1 + k) * output.sin()).sum() for k, output in enumerate(outputs))
+        asked = [t for t in (x, *states, *weights) if t is not None]
+        gradients = torch.autograd.grad(total, asked, allow_unused=True, materialize_grads=True)
+    return [output.detach() for output in outputs], list(gradients)

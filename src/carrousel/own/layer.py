@@ -1,0 +1,146 @@
+"""carrousel.cell: from a function of one step to a layer that is called like torch.nn.LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, overload
+
+import torch
+
+from carrousel.cells import Cell
+from carrousel.layers import Recurrent
+from carrousel.own.fuse import fuse
+from carrousel.own.probe import probe
+
+Step = Callable[..., tuple[Any, ...]]
+
+
+class OwnLayer(Recurrent[Any]):
+    """What the layers of `carrousel.cell` share: torch.nn.LSTM's arguments, and `compile`.
+
+    Arguments, parameters, shapes and what is raised: `Recurrent`. hx is one tensor for a cell of one state, else a
+    tuple of them.
+
+    Args:
+        compile: run by a fused kernel, which is compiled when the first such layer is made (about ten seconds) and
+            kept on disk. Where that can not be, a NoKernelWarning says why, and the layer runs in torch operations.
+            Default: what `carrousel.cell` was given.
+    """
+
+    CELL: ClassVar[Cell]
+    COMPILE: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        compile: bool | None = None,
+    ) -> None:
+        own = fuse(self.CELL, stacklevel=3) if (self.COMPILE if compile is None else compile) else self.CELL
+        options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
+        super().__init__(own, input_size, hidden_size, *options)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the layer has a kernel, which computes float32 and float64 on the CPU."""
+        return self.cell is not self.CELL
+
+    # A function can not be pickled once its name is the layer's: the cell is found again by the class.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "cell": self.compiled}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "cell": fuse(self.CELL) if state["cell"] else self.CELL})
+
+
+@overload
+def cell(
+    step: None = None,
+    *,
+    rows: Iterable[str],
+    states: Iterable[str],
+    from_x: Iterable[str] | None = None,
+    from_h: Iterable[str] | None = None,
+    weights: Iterable[str] = (),
+    name: str | None = None,
+    compile: bool = False,
+) -> Callable[[Step], type[OwnLayer]]: ...
+
+
+@overload
+def cell(
+    step: Step,
+    *,
+    rows: Iterable[str],
+    states: Iterable[str],
+    from_x: Iterable[str] | None = None,
+    from_h: Iterable[str] | None = None,
+    weights: Iterable[str] = (),
+    name: str | None = None,
+    compile: bool = False,
+) -> type[OwnLayer]: ...
+
+
+def cell(
+    step: Step | None = None,
+    *,
+    rows: Iterable[str],
+    states: Iterable[str],
+    from_x: Iterable[str] | None = None,
+    from_h: Iterable[str] | None = None,
+    weights: Iterable[str] = (),
+    name: str | None = None,
+    compile: bool = False,
+) -> Any:
+    """Make a layer of a function of one step: a class that is called like torch.nn.LSTM.
+
+        @carrousel.cell(rows="a", states="h")
+        def Elman(rows, states):
+            (a,) = rows
+            return (torch.tanh(a),)
+
+        layer = Elman(28, 256, num_layers=2, compile=True)
+
+    Args:
+        step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the tuple of the
+            new states. Rows and states are tuples of tensors [B, H], weights of tensors [H], in the order of their
+            names. It goes unit by unit and changes nothing in place. For a kernel it may use + - * /, powers of whole
+            numbers and halves, comparisons, torch.where, and these, as methods or functions of torch: sigmoid tanh
+            relu exp expm1 log log1p sqrt rsqrt square reciprocal abs sign maximum minimum clamp lerp softplus
+            logsigmoid silu elu leaky_relu relu6 hardtanh softsign. Without one, anything that torch can do.
+        rows: the pre-activations, each the sum of what `W x` and `R h` give it: first those fed by x only, then those
+            fed by both, then those fed by h only. Names of one letter may be written together: "ifgo".
+        states: the states; the first is the output h, which is fed back through R.
+        from_x: the rows that x feeds, in the order of the blocks of weight_ih. Default: all.
+        from_h: the rows that h feeds, in the order of the blocks of weight_hh; may be empty. Default: all.
+        weights: weight vectors [H] that belong to the units, such as peepholes.
+        name: of the class and in messages. Default: the function's.
+        compile: what the layers' own argument `compile` is by default. Default False.
+
+    Returns:
+        A subclass of `OwnLayer`; without `step`, a decorator that makes one.
+
+    Raises:
+        ValueError, TypeError: names that do not fit together, or a function that fails on small tensors: it changes
+            its arguments, or does not return the states, each with the shape and dtype that went in.
+    """
+
+    def make(step: Step) -> type[OwnLayer]:
+        called, all_rows = name or step.__name__, tuple(rows)
+        feeds = (all_rows if fed is None else tuple(fed) for fed in (from_x, from_h))
+        own = Cell(called, all_rows, *feeds, states, step, weights)
+        probe(own)
+        # where pickle looks for it: under the function's name, unless it was given another
+        found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}
+        return type(called, (OwnLayer,), {**found, "CELL": own, "COMPILE": compile})
+
+    return make if step is None else make(step)

@@ -1,0 +1,75 @@
+"""A person's function, tried on small tensors when its cell is made: what is wrong with it is said there and then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carrousel.cells import Cell
+
+B, H = 2, 3
+
+
+def draw(cell: Cell, dtype: torch.dtype, seed: int = 0) -> tuple[tuple[Tensor, ...], ...]:
+    """Rows, states and, for a cell with weights, weights, as `cell.step` takes them: rows and states [B, H]."""
+    generator = torch.Generator().manual_seed(seed)  # its own: the program's random numbers stay as they are
+    shapes = [(len(cell.rows), B, H), (len(cell.states), B, H), (len(cell.weights), H)]
+    drawn = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+    return tuple(tuple(t.clone() for t in of_a_kind) for of_a_kind in drawn[: 3 if cell.weights else 2])
+
+
+def probe(cell: Cell) -> None:
+    """Run the cell's step once in float32 and once in float64. What it raises itself passes through.
+
+    Raises:
+        TypeError: it does not return a tuple of tensors of the dtype that went in.
+        ValueError: it changes an argument in place, or returns another number of states, or of another shape.
+    """
+    for dtype in (torch.float32, torch.float64):
+        arguments = draw(cell, dtype)
+        new = cell.step(*arguments)
+        _check_unchanged(cell, arguments)
+        _check_states(cell, new, dtype)
+
+
+def _check_unchanged(cell: Cell, arguments: tuple[tuple[Tensor, ...], ...]) -> None:
+    for kind, names, tensors in zip(
+        ("row", "state", "weight"), (cell.rows, cell.states, cell.weights), arguments, strict=False
+    ):
+        changed = [name for name, t in zip(names, tensors) if t._version]
+        if changed:
+            raise ValueError(
+                f"cell {cell.name!r}: its step changes the {kind} {changed[0]} in place: write {changed[0]} = "
+                f"{changed[0]} + ... for {changed[0]} += ..., and no function whose name ends in _"
+            )
+
+
+def _check_states(cell: Cell, new: Any, dtype: torch.dtype) -> None:
+    if not isinstance(new, tuple):
+        comma = f": write return ({cell.states[0]},), with a comma" if len(cell.states) == 1 else ""
+        raise TypeError(
+            f"cell {cell.name!r}: its step returns a {type(new).__name__}, expected a tuple of the states "
+            f"({', '.join(cell.states)}){comma}"
+        )
+    if len(new) != len(cell.states):
+        raise ValueError(
+            f"cell {cell.name!r}: its step returns {len(new)} values, expected the {len(cell.states)} states "
+            f"({', '.join(cell.states)})"
+        )
+    for name, state in zip(cell.states, new):
+        if not isinstance(state, Tensor):
+            raise TypeError(
+                f"cell {cell.name!r}: its step returns {state!r} for the state {name}, expected a tensor [B, H]"
+            )
+        if state.shape != (B, H):
+            raise ValueError(
+                f"cell {cell.name!r}: from rows and states [{B}, {H}] its step makes the state {name} "
+                f"{list(state.shape)}, expected [{B}, {H}] again: a step goes unit by unit"
+            )
+        if state.dtype != dtype:
+            raise TypeError(
+                f"cell {cell.name!r}: from {dtype} its step makes the state {name} in {state.dtype}: it must keep the "
+                "dtype it is given"
+            )
