@@ -80,6 +80,14 @@ def pairs(case):
     return [(i, j, case[i], case[j]) for i, j in itertools.combinations(sorted(case), 2)]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory):
+    """What the tests compile does not go among the user's own files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARROUSEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """Each test starts from one seed, dtype and number of threads, and leaves them as they were."""

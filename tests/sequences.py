@@ -115,7 +115,7 @@ RAGGED = {
 
 
 def make_ragged(
-    cell: str, size: Size, way: str = "lengths", shape: Shape | None = None, lengths: list[int] | None = None
+    cell: str | Cell, size: Size, way: str = "lengths", shape: Shape | None = None, lengths: list[int] | None = None
 ) -> Sequence:
     """As make_sequence, of rows with random lengths from 0 to T, or with those given; beyond them x is NaN."""
     options = dict(RAGGED[way])
@@ -133,9 +133,9 @@ def make_ragged(
     return Sequence(sequence.cell, sequence.tensors | {"x": x}, options)
 
 
-def make_sequence(cell: str, size: Size, way: str = "plain", shape: Shape | None = None) -> Sequence:
+def make_sequence(cell: str | Cell, size: Size, way: str = "plain", shape: Shape | None = None) -> Sequence:
     """A random sequence in float64 whose values float32 holds exactly."""
-    found, shape, (T, B, I, H) = ALL[cell], shape or Shape(), size
+    found, shape, (T, B, I, H) = ALL[cell] if isinstance(cell, str) else cell, shape or Shape(), size
     P = (H + 1) // 2 if shape.projected else H
     options = dict(WAYS[way])
     x = random((B, T, I) if options.get("batch_first") else (T, B, I))

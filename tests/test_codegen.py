@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_cells import AWKWARD, MINIMAL, random_cell
 
 from carrousel import codegen, symbolic
 from carrousel.cells import ALL, Cell, exp, relu, sigmoid, tanh
@@ -109,33 +109,7 @@ USERS = [
 ]
 
 
-def random_cell(seed: int) -> Cell:
-    """A cell whose step is twelve random operations on what came before, such that no number grows out of hand."""
-    draw = random.Random(seed)
-    operations = {
-        "add": lambda x, y: x + y,
-        "subtract": lambda x, y: 1.5 - x - y,
-        "multiply": lambda x, y: x * y,
-        "divide": lambda x, y: x / (y**2 + 0.7),
-        "scale": lambda x, y: -x / 3,
-        "power": lambda x, y: tanh(x) ** 3,
-        "sigmoid": lambda x, y: sigmoid(x - y),
-        "tanh": lambda x, y: tanh(x * y),
-        "relu": lambda x, y: relu(x + 0.1),
-        "exp": lambda x, y: exp(-sigmoid(x)),
-    }
-    program = [(draw.choice(list(operations)), draw.random(), draw.random()) for _ in range(12)]
-
-    def step(rows, states, weights):
-        values = [*rows, *states, *weights]
-        for name, x, y in program:
-            values.append(operations[name](values[int(x * len(values))], values[int(y * len(values))]))
-        return values[-1], values[-2], values[-3]
-
-    return Cell(f"random{seed}", "abc", "ab", "bc", "hcd", step, "vw")
-
-
-CELLS = [*ALL.values(), *USERS, *map(random_cell, range(12))]
+CELLS = [*ALL.values(), *USERS, MINIMAL, *AWKWARD, *map(random_cell, range(12))]
 by_name = pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 
 

@@ -51,7 +51,7 @@ def stored(name: str, make: Callable[[Path], None]) -> Path:
             f"the cache {folder} can not be written ({error.strerror or error}): what is compiled now serves this "
             "process alone. CARROUSEL_CACHE names another folder.",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=6,  # the line that makes the layer
         )
         folder = Path(_temporary().name)
     with _lock(folder / f"{name}.lock"):
