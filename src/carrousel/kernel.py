@@ -81,12 +81,6 @@ def add_library(library: Path, cells: Iterable[Cell]) -> None:
     KERNELS.update(_load(cells))
 
 
-def cell_of(name: str) -> Cell | None:
-    """The cell whose kernel has this name; None where there is no such kernel."""
-    found = KERNELS.get((name, torch.float32))
-    return found and found.cell
-
-
 def compile_flags() -> str:
     """What the kernels of the instruction set in force were compiled with."""
     return _kernels.compile_flags()

@@ -137,7 +137,10 @@ def _step(cell, from_x, states, weights):
 @cache
 def reads_h(cell: Cell) -> bool:
     """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
-    zeros, h = torch.zeros(3), torch.full((2,), math.nan)  # what uses h becomes NaN, or does not go with the other width
+    zeros, h = (
+        torch.zeros(3),
+        torch.full((2,), math.nan),
+    )  # what uses h becomes NaN, or does not go with the other width
     per_unit = ((zeros,) * len(cell.weights),) if cell.weights else ()
     try:
         new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *per_unit)

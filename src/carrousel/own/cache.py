@@ -54,8 +54,10 @@ def stored(name: str, make: Callable[[Path], None]) -> Path:
             stacklevel=6,  # the line that makes the layer
         )
         folder = Path(_temporary().name)
-    with _lock(folder / f"{name}.lock"):
+    with _lock(folder / f"{name}.lock") as alone:
         if not is_whole(folder / name):  # while this process waited, another may have made it
+            for left in folder.glob(f"{name}.making-*") if alone else ():  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             _make(folder, name, make)
     return folder / name
 
@@ -69,8 +71,6 @@ def is_whole(file: Path) -> bool:
 
 
 def _make(folder: Path, name: str, make: Callable[[Path], None]) -> None:
-    for left in folder.glob(f"{name}.making-*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{name}.making-", dir=folder) as work:
         made = Path(work) / name
         make(made)
@@ -88,13 +88,15 @@ def _checksum_file(file: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(file: Path) -> Iterator[None]:
-    """Held by one process at a time. Where a file system knows no locks, several may do the same work: no harm."""
+def _lock(file: Path) -> Iterator[bool]:
+    """Held by one process at a time: True. Where a file system knows no locks, several may do the same work: False."""
     with open(file, "ab") as held:
+        alone = False
         if fcntl:
             with contextlib.suppress(OSError):
                 fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+                alone = True
+        yield alone
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A cell's kernel: generated, compiled or taken from the cache, loaded, and compared with the function it is made of."""
+"""A cell's kernel: generated, compiled or taken from the cache, loaded, and compared with the function it is of."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def fuse_all(cells: tuple[Cell, ...], instruction_set: str | None) -> tuple[Cell
     if instruction_set is None:
         raise NoKernel("carrousel was installed without its compiled part. Install g++, and install carrousel again")
     headers = _generate(cells, instruction_set)
-    if unknown := [replace(own, name=name) for own, name in zip(cells, headers) if not kernel.cell_of(name)]:
+    named = [replace(own, name=name) for own, name in zip(cells, headers)]
+    if unknown := [one for one in named if (one.name, torch.float32) not in kernel.KERNELS]:
         _load(unknown, {one.name: headers[one.name] for one in unknown}, ", ".join(own.name for own in cells))
     # Where the same equations were compiled before, perhaps of another function object, the cell is that one.
-    compiled = tuple(kernel.cell_of(name) for name in headers)
+    compiled = tuple(kernel.KERNELS[name, torch.float32].cell for name in headers)
     for own, one in zip(cells, compiled):
         _compare(own, one)
     return compiled
@@ -134,7 +135,7 @@ def _run(function: Callable, own: Cell) -> tuple[list[Tensor], list[Tensor]]:
     with torch.enable_grad():
         y, final = function(own, x, states, weights)
         outputs = [y, *final]
-        total = sum(((1 + k) * output.sin()).sum() for k, output in enumerate(outputs))
+        total = torch.stack([((1 + k) * output.sin()).sum() for k, output in enumerate(outputs)]).sum()
         asked = [t for t in (x, *states, *weights) if t is not None]
         gradients = torch.autograd.grad(total, asked, allow_unused=True, materialize_grads=True)
     return [output.detach() for output in outputs], list(gradients)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
 import torch
 
@@ -62,34 +62,6 @@ class OwnLayer(Recurrent[Any]):
         super().__setstate__({**state, "cell": fuse(self.CELL) if state["cell"] else self.CELL})
 
 
-@overload
-def cell(
-    step: None = None,
-    *,
-    rows: Iterable[str],
-    states: Iterable[str],
-    from_x: Iterable[str] | None = None,
-    from_h: Iterable[str] | None = None,
-    weights: Iterable[str] = (),
-    name: str | None = None,
-    compile: bool = False,
-) -> Callable[[Step], type[OwnLayer]]: ...
-
-
-@overload
-def cell(
-    step: Step,
-    *,
-    rows: Iterable[str],
-    states: Iterable[str],
-    from_x: Iterable[str] | None = None,
-    from_h: Iterable[str] | None = None,
-    weights: Iterable[str] = (),
-    name: str | None = None,
-    compile: bool = False,
-) -> type[OwnLayer]: ...
-
-
 def cell(
     step: Step | None = None,
     *,
@@ -127,7 +99,7 @@ def cell(
         compile: what the layers' own argument `compile` is by default. Default False.
 
     Returns:
-        A subclass of `OwnLayer`; without `step`, a decorator that makes one.
+        A subclass of `OwnLayer`; without `step`, a decorator that makes one of a function.
 
     Raises:
         ValueError, TypeError: names that do not fit together, or a function that fails on small tensors: it changes
@@ -136,8 +108,8 @@ def cell(
 
     def make(step: Step) -> type[OwnLayer]:
         called, all_rows = name or step.__name__, tuple(rows)
-        feeds = (all_rows if fed is None else tuple(fed) for fed in (from_x, from_h))
-        own = Cell(called, all_rows, *feeds, states, step, weights)
+        by_x, by_h = (all_rows if fed is None else tuple(fed) for fed in (from_x, from_h))
+        own = Cell(called, all_rows, by_x, by_h, states, step, weights)
         probe(own)
         # where pickle looks for it: under the function's name, unless it was given another
         found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}

@@ -1,0 +1,217 @@
+"""What can go wrong with a cell of one's own: errors where it is made, a named fallback where there is no kernel."""
+
+from __future__ import annotations
+
+import random
+import stat
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from own_cells import minimal_gated_unit
+from test_own_cell import needs_compiler
+
+import carrousel
+from carrousel import NoKernelWarning, kernel
+from carrousel.own import compiler, fuse
+
+X = torch.randn(4, 2, 3)
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """What is compiled here need not be fast."""
+    if kernel.instruction_set() is not None:
+        flags = kernel.compile_flags().replace("-O3", "-O0")
+        monkeypatch.setattr(kernel, "compile_flags", lambda: flags)
+
+
+def made_of(step, **options):
+    """The layer class of a function of one row and one state: step(a, h) returns the new h."""
+    return carrousel.cell(lambda rows, states: step(rows[0], states[0]), rows="a", states="h", name="Mine", **options)
+
+
+def assert_falls_back(layer_class, says):
+    """A warning that names the cell and says why, for this very line; and a layer as if it had not been asked for."""
+    torch.manual_seed(3)
+    with pytest.warns(
+        NoKernelWarning, match=rf"cell '{layer_class.__name__}' runs in torch operations.*{says}"
+    ) as told:
+        layer = layer_class(3, 5, compile=True)
+    assert [warning.filename for warning in told] == [__file__]
+    assert not layer.compiled
+    torch.manual_seed(3)
+    plain = layer_class(3, 5)
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), plain.parameters(), strict=True))
+    random.seed(3)
+    y, h = layer(X)
+    random.seed(3)
+    assert torch.equal(y, plain(X)[0])
+    y.sum().backward()
+    assert torch.equal(h[0], y[-1])
+
+
+# ---- errors, where the cell is made ---------------------------------------------------------------------------------
+
+
+def in_place(a, h):
+    h += a
+    return (h,)
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "says"),
+    [
+        (in_place, ValueError, r"changes the state h in place: write h = h \+"),
+        (lambda a, h: (a.tanh_(),), ValueError, "changes the row a in place"),
+        (lambda a, h: a, TypeError, r"returns a Tensor, expected a tuple of the states \(h\): write return \(h,\)"),
+        (lambda a, h: [a], TypeError, "returns a list"),
+        (lambda a, h: None, TypeError, "returns a NoneType"),
+        (lambda a, h: (a, h), ValueError, r"returns 2 values, expected the 1 states \(h\)"),
+        (lambda a, h: (), ValueError, "returns 0 values"),
+        (lambda a, h: (0.5,), TypeError, r"returns 0.5 for the state h, expected a tensor \[B, H\]"),
+        (lambda a, h: (a.sum(),), ValueError, r"makes the state h \[\], expected \[2, 3\] again"),
+        (lambda a, h: (a[:1],), ValueError, r"makes the state h \[1, 3\]"),
+        (lambda a, h: (a.double(),), TypeError, "from torch.float32 its step makes the state h in torch.float64"),
+        (lambda a, h: (a > h,), TypeError, "torch.bool"),
+    ],
+)
+def test_a_function_that_is_no_step_is_refused(step, error, says):
+    with pytest.raises(error, match=rf"cell 'Mine': .*{says}"):
+        made_of(step)
+
+
+def test_what_the_function_raises_passes_through():
+    with pytest.raises(ZeroDivisionError):
+        made_of(lambda a, h: (a / (1 // 0),))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rows": "ab", "states": "h", "from_x": "a", "from_h": "a"}, "nothing feeds"),
+        ({"rows": "ab", "states": "h", "from_x": "b"}, "rows=.* must begin with"),
+        ({"rows": "a", "states": ""}, "states"),
+        ({"rows": "aa", "states": "h"}, "twice"),
+        ({"rows": "a", "states": "h", "name": "not a name"}, "'not a name'"),
+    ],
+)
+def test_names_that_do_not_go_together_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        carrousel.cell(lambda rows, states: (rows[0],), **{"name": "Mine", **options})
+
+
+def test_making_a_cell_leaves_the_programs_random_numbers_alone():
+    torch.manual_seed(5)
+    expected = torch.randn(3)
+    torch.manual_seed(5)
+    made_of(lambda a, h: (a.tanh(),))
+    assert torch.equal(torch.randn(3), expected)
+
+
+# ---- no kernel, and why ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (lambda a, h: (torch.sort(a).values,), "'sort'"),
+        (lambda a, h: (a - a.mean(-1, keepdim=True),), "'mean'"),
+        (lambda a, h: (torch.softmax(a, -1),), "'softmax'"),
+        (lambda a, h: (a @ torch.ones(a.shape[-1], a.shape[-1], dtype=a.dtype),), "'shape'|'@'"),
+        (lambda a, h: (a if bool((a.abs() < 9).all()) else h,), "'all'"),
+        (lambda a, h: (a * torch.ones(3).to(a).mean(),), r"to\(\) of no value of the step"),
+        (lambda a, h: (a * torch.ones(()),), "neither a value of the step nor a finite number"),
+        (lambda a, h: (a + torch.rand(a.shape[-1]).to(a) * 0,), "shape"),
+        (lambda a, h: (a.detach() + h + a,), "'detach'"),
+        (lambda a, h: (a.abs() ** 0.3,), "power 0.3"),
+        (lambda a, h: (a.sin(),), "'sin'"),
+    ],
+)
+def test_what_can_not_be_generated_is_named_and_runs(step, says):
+    assert_falls_back(made_of(step), says)
+
+
+UNKNOWN = ["sin", "cos", "atan", "erf", "floor", "round", "cumsum", "cummax", "flip", "sinh", "angle"]
+
+
+@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@given(
+    operation=st.sampled_from(UNKNOWN),
+    before=st.sampled_from(["tanh", "sigmoid", "relu", "exp"]),
+    as_method=st.booleans(),
+)
+def test_any_other_operation_falls_back(operation, before, as_method):
+    """Wherever it stands, and however it is written."""
+    arguments = (-1,) if operation.startswith("cum") else ([-1],) if operation == "flip" else ()
+
+    def step(a, h):
+        a = getattr(a, before)() + h
+        y = getattr(a, operation)(*arguments) if as_method else getattr(torch, operation)(a, *arguments)
+        return (torch.tanh(y[0] if operation == "cummax" else y),)
+
+    with pytest.warns(NoKernelWarning, match=f"'{operation}'"):
+        layer = made_of(step)(3, 5, compile=True)
+    assert layer(X)[0].shape == (4, 2, 5)
+
+
+@needs_compiler
+def test_random_numbers_are_noticed():
+    """The trace saw one number, the function uses another at each step."""
+    assert_falls_back(made_of(lambda a, h: (torch.tanh(a * random.random()),)), "may not depend on random numbers")
+
+
+def script(folder, text):
+    """An executable that answers --version as a compiler does, and then does `text`."""
+    file = folder / "c++"
+    file.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "c++ 99 {folder}" && exit\n{text}\n')
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    return str(file)
+
+
+COMPILERS = {
+    "not_there": ("", "CXX=.* is not to be found. Install one"),
+    "refuses": ("echo 'x.hpp:1:2: error: no such luck' >&2; exit 1", "could not compile the kernel: .*no such luck"),
+    "dies": ("kill -9 $$", "could not compile the kernel: exit status -9"),
+    "makes_nonsense": ('for last; do :; done; echo nonsense > "$last"', "can not be stored or loaded"),
+    "makes_nothing": ("exit 0", "can not be stored or loaded"),
+}
+
+
+@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.parametrize("case", COMPILERS)
+def test_a_compiler_that_does_not_do_is_named(case, tmp_path, monkeypatch):
+    text, says = COMPILERS[case]
+    monkeypatch.setenv("CXX", script(tmp_path, text) if text else str(tmp_path / "c++"))
+    monkeypatch.setenv("CARROUSEL_CACHE", str(tmp_path / "cache"))
+    assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.125),)), says)
+    kept = [file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.suffix != ".lock"]
+    assert [file for file in kept if file.suffix == ".so"] == [] or case == "makes_nonsense"
+
+
+def test_no_compiler_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(compiler.NoKernel, match=r"neither c\+\+ nor g\+\+ nor clang\+\+ is on PATH"):
+        compiler.find_compiler()
+
+
+@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+def test_without_sympy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "carrousel.codegen", None)  # importing it raises
+    assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.25),)), "pip install sympy")
+
+
+@needs_compiler
+def test_an_extension_of_another_version(monkeypatch):
+    monkeypatch.setattr(kernel, "interface_digest", lambda: "of other headers")
+    assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.375),)), "install carrousel again")
+
+
+def test_without_the_extension(monkeypatch):
+    monkeypatch.setattr(fuse.kernel, "instruction_set", lambda: None)
+    own = carrousel.cell(minimal_gated_unit, rows="nfm", from_x="fn", from_h="fm", states="h", name="Unit")
+    assert_falls_back(own, "without its compiled part")
