@@ -6,12 +6,21 @@ import random
 from functools import cache
 from unittest import mock
 
+import pytest
 import torch
 
 import carrousel
 from carrousel import kernel
 from carrousel.cells import Cell, exp, relu, sigmoid, tanh
+from carrousel.own.compiler import NoKernel, find_compiler
 from carrousel.own.fuse import fuse_all
+
+try:
+    find_compiler()
+    CAN_COMPILE = kernel.instruction_set() is not None
+except NoKernel:
+    CAN_COMPILE = False
+needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="built without kernels, or no C++ compiler: nothing to run")
 
 
 def minimal_gated_unit(rows, states):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from own_cells import needs_compiler
 from rich.console import Console
 
-from carrousel.bench import clock, layers, lstm1997, memory, table
+import carrousel
+from carrousel.bench import clock, layers, lstm1997, memory, own, table
 from carrousel.bench.lstm1997_torch import TorchOperations
 from carrousel.bench.shapes import GRID, PAPERS, named
 from carrousel.bench.text import ScratchLSTM, trainers
@@ -160,6 +164,28 @@ ROWS = [
     layers.Row("lstm", "audio", "forward+backward", 2, 40.0, 60.0, 1.5, target=3),
     layers.Row("lstm", "audio", "forward", 2, 10.0, 20.0, 2.0),
 ]
+
+
+@needs_compiler
+def test_a_cell_of_ones_own_is_measured_beside_scan_and_our_lstm(capsys):
+    options = ["--shapes", "I2-H3-B2-T4-L2", "--threads", "1", "--seconds", "0", "--repeat", "1"]
+    assert run(["bench", "own", *options, "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["cell"], row["mode"], row["against"]) for row in rows] == [
+        ("MGU", mode, "scan") for mode in layers.MODES
+    ]
+    assert all(row["of_lstm"] == pytest.approx(row["ours_ms"] / row["lstm_ms"]) for row in rows)
+    assert run(["bench", "own", *options, "--markdown"]) == 0
+    assert re.search(r"\| I2-H3-B2-T4-L2 \| 1 \|.*\*\*[\d.]+\*\* \|", capsys.readouterr().out)
+
+
+def test_a_cell_of_ones_own_that_can_not_be_compiled_is_not_measured(capsys, monkeypatch):
+    """Two layers in torch operations, side by side, would say nothing."""
+    monkeypatch.setattr(own.MGU, "compiled", False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", carrousel.NoKernelWarning)
+        assert run(["bench", "own", "--shapes", TINY]) == 2
+    assert "could not be compiled" in capsys.readouterr().err
 
 
 def test_the_table_says_what_is_missed():

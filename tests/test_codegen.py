@@ -395,3 +395,13 @@ def test_torch_functions_are_the_methods():
 def test_name_with_a_meaning_in_cpp_is_refused():
     with pytest.raises(CodegenError, match="'double'"):
         codegen.header(Cell("double", "a", "a", "a", "h", lambda rows, states: (rows[0],)))
+
+
+def test_more_states_than_a_kernel_carries_are_refused():
+    """As sequence.hpp has it; four are fine."""
+    cells = [Cell("mine", "a", "a", "a", "hcdef"[:n], lambda rows, states: (rows[0], *states[1:])) for n in (4, 5)]
+    assert "states = 4" in codegen.header(cells[0])
+    with pytest.raises(CodegenError, match="5 states, and the kernels carry at most 4"):
+        codegen.header(cells[1])
+    sequence = Path(__file__).resolve().parents[1] / "kernels" / "include" / "carrousel" / "sequence.hpp"
+    assert f"max_states = {codegen.MAX_STATES};" in sequence.read_text()

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_own_cell import needs_compiler
+from own_cells import needs_compiler
 
+import carrousel
 from carrousel.own import cache
 from carrousel.own.cache import is_whole, place, stored
 from carrousel.own.compiler import Compiler, Recipe, find_compiler, sources
@@ -201,3 +202,10 @@ def test_a_library_is_known_by_all_that_it_is_made_of(tmp_path):
     assert len(digests) == 6
     (copy / "src" / "tile.hpp").write_text("two")
     assert one.digest not in digests
+
+
+@needs_compiler
+def test_the_kernels_text_comes_with_the_package():
+    """In the source tree it lies beside the package, installed inside it."""
+    package, root = Path(carrousel.__file__).parent, TESTS.parent
+    assert sources() == (root / "kernels" if package == root / "src" / "carrousel" else package / "kernels")

@@ -10,8 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import minimal_gated_unit
-from test_own_cell import needs_compiler
+from own_cells import minimal_gated_unit, needs_compiler
 
 import carrousel
 from carrousel import NoKernelWarning, kernel
@@ -61,11 +60,17 @@ def in_place(a, h):
     return (h,)
 
 
+def behind_torchs_back(a, h):
+    a.numpy()[:] += 1
+    return (h,)
+
+
 @pytest.mark.parametrize(
     ("step", "error", "says"),
     [
         (in_place, ValueError, r"changes the state h in place: write h = h \+"),
         (lambda a, h: (a.tanh_(),), ValueError, "changes the row a in place"),
+        (behind_torchs_back, ValueError, "changes the row a in place"),
         (lambda a, h: a, TypeError, r"returns a Tensor, expected a tuple of the states \(h\): write return \(h,\)"),
         (lambda a, h: [a], TypeError, "returns a list"),
         (lambda a, h: None, TypeError, "returns a NoneType"),
@@ -109,6 +114,14 @@ def test_making_a_cell_leaves_the_programs_random_numbers_alone():
     torch.manual_seed(5)
     made_of(lambda a, h: (a.tanh(),))
     assert torch.equal(torch.randn(3), expected)
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu")])
+def test_a_cell_is_made_in_any_mode(mode):
+    with mode():
+        made_of(lambda a, h: (a.tanh(),))
+    with mode(), pytest.raises(ValueError, match="in place"):
+        made_of(in_place)
 
 
 # ---- no kernel, and why ---------------------------------------------------------------------------------------------
@@ -209,6 +222,14 @@ def test_without_sympy(monkeypatch):
 def test_an_extension_of_another_version(monkeypatch):
     monkeypatch.setattr(kernel, "interface_digest", lambda: "of other headers")
     assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.375),)), "install carrousel again")
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu")])
+def test_a_layer_is_compiled_in_any_mode(mode):
+    own = made_of(lambda a, h: (torch.tanh(a + 0.5),))
+    with mode():
+        assert own(3, 5, compile=True).compiled
 
 
 def test_without_the_extension(monkeypatch):

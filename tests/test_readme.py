@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from pathlib import Path
 
+import own_cells
 import pytest
+from own_cells import CAN_COMPILE
 
+import carrousel
+from carrousel.bench import own
 from carrousel.cells import base
 from carrousel.cli import run
+from carrousel.tape import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "own-cell.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -20,12 +27,43 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def test_the_readmes_python_runs():
-    (block,) = blocks(README, "python")
-    assert len([line for line in block.splitlines() if line]) <= 12
+def run_blocks(text, name):
+    """One after another, in one namespace, and no warning but that nothing can be compiled here."""
+    names: dict = {"__name__": name}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exec(compile(block, "README.md", "exec"), {})
+        if not CAN_COMPILE:
+            warnings.simplefilter("ignore", carrousel.NoKernelWarning)
+        for block in blocks(text, "python"):
+            exec(compile(block, name, "exec"), names)
+    return names
+
+
+def test_the_readmes_python_runs():
+    assert all(len([line for line in block.splitlines() if line]) <= 12 for block in blocks(README, "python"))
+    assert run_blocks(README, "readme")["layer"].compiled == CAN_COMPILE
+
+
+def test_the_tutorials_python_runs_and_has_ten_lines():
+    first, *_ = blocks(TUTORIAL, "python")
+    assert len([line for line in first.splitlines() if line]) == 10
+    assert run_blocks(TUTORIAL, "tutorial")["layer"].compiled == CAN_COMPILE
+
+
+def test_the_tutorials_unit_is_the_one_that_is_measured_and_tested():
+    bodies = [
+        [line.split("#")[0].rstrip() for line in text.split("n, f, m = rows")[1].splitlines()[1:4]]
+        for text in (README, TUTORIAL, inspect.getsource(own), inspect.getsource(own_cells.minimal_gated_unit))
+    ]
+    assert bodies[1:] == bodies[:-1]
+
+
+def test_the_tutorials_operations_are_those_of_a_tape():
+    told = TUTORIAL.split("functions: `")[1].split("`")[0].split()
+    assert set(told) <= set(OPERATIONS)
+    assert set(told) == set(
+        re.findall(r"[a-z0-9_]+", carrousel.cell.__doc__.split("functions of torch:")[1].split(".")[0])
+    )
 
 
 def test_contributings_cell_is_one():

@@ -49,11 +49,12 @@ RESERVED = frozenset(
     for word in (*line.split(), *DERIVATIVES)
 )
 
+MAX_STATES = 4  # sequence.hpp's max_states
+
 CONSTANTS = {"one": Integer(1), "two": Integer(2), "half": Rational(1, 2)}
 
+GENERATED = "// Generated from the equations in {module} by carrousel/codegen.py: edit those, not this.\n//\n"
 HEADER = """\
-// Generated from the equations in {module} by carrousel/codegen.py: edit those, not this.
-//
 // V is a number or a vector of numbers, with + - * / and unary minus, and with these declared in namespace carrousel
 // before this file is included: broadcast<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
 // and what else the cell calls. Each pointer is to one V for each name below. Both functions load all they need
@@ -86,7 +87,7 @@ def write(folder: Path, cells: Iterable[Cell]) -> None:
     Raises:
         CodegenError: as `header`.
     """
-    headers = {cell.name: header(cell) for cell in cells}
+    headers = {cell.name: GENERATED.format(module=cell.step.__module__) + header(cell) for cell in cells}
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in {**headers, "all": listing(headers)}.items():
         file = folder / f"{name}.hpp"
@@ -103,17 +104,18 @@ def listing(names: Iterable[str]) -> str:
 
 
 def header(cell: Cell) -> str:
-    """The C++ header of one cell.
+    """The C++ header of one cell: the same for the same equations, wherever they stand.
 
     Raises:
-        CodegenError: the step can not be generated, or the cell's name is taken in C++.
+        CodegenError: the step can not be generated, there are too many states, or the cell's name is taken in C++.
     """
     if cell.name in RESERVED:
         raise CodegenError(f"cell {cell.name!r}: this name has a meaning in the C++: choose another")
+    if len(cell.states) > MAX_STATES:
+        raise CodegenError(f"cell {cell.name!r}: {len(cell.states)} states, and the kernels carry at most {MAX_STATES}")
     forward, backward, kept = derive(cell, RESERVED)
     spoken = {"rows": cell.rows, "states": cell.states, "weights": cell.weights, "kept": kept}
     return HEADER.format(
-        module=cell.step.__module__,
         name=cell.name,
         constants=_constants(cell, len(kept), {*_loads(backward).values()}),
         functions="\n\n".join(

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import layers, lstm1997, memory, text
+from carrousel.bench import layers, lstm1997, memory, own, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
-from carrousel.bench.table import layers_markdown, layers_table, lstm1997_markdown, lstm1997_table
+from carrousel.bench.table import layers_markdown, layers_table, lstm1997_markdown, lstm1997_table, own_markdown
 from carrousel.data.text import read
 from carrousel.errors import UserError
 
@@ -54,6 +54,27 @@ def bench_layers(
         rows.extend(layers.measure(cell, shape, counts, seconds, repeat))
     if markdown:
         print(layers_markdown(rows))
+    elif str(json_file) != "-":
+        console().print(layers_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("own")
+def bench_own(
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between.")] = ",".join(own.SHAPES),
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 0.6,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """A cell of one's own, compiled, beside our LSTM and beside itself in torch operations."""
+    chosen, counts = chosen_shapes(shapes, False, False), chosen_threads(threads)
+    rows: list[layers.Row] = []
+    for shape in progress(chosen, "measuring"):
+        rows.extend(own.measure(shape, counts, seconds, repeat))
+    if markdown:
+        print(own_markdown(rows))
     elif str(json_file) != "-":
         console().print(layers_table(rows))
     write([row.json() for row in rows], json_file)

@@ -72,6 +72,18 @@ def layers_markdown(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "", f"{machine()}."])
 
 
+def own_markdown(rows: Sequence[Row]) -> str:
+    """Forward+backward of a cell of one's own: its time, our LSTM's, and its own in torch operations."""
+    heads = ("shape", "threads", "MGU, ms", "our LSTM, ms", "of the LSTM's time", "MGU by scan, ms")
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1)]
+    for row in rows:
+        if row.mode == "forward+backward" and row.lstm_ms and row.of_lstm:
+            milli = [milliseconds(time) for time in (row.ours_ms, row.lstm_ms, row.torch_ms)]
+            told = [row.shape, str(row.threads), *milli[:2], f"**{row.of_lstm:.2f}**", milli[2]]
+            lines.append(f"| {' | '.join(told)} |")
+    return "\n".join([*lines, "", f"{machine()}."])
+
+
 def times(row: Row) -> str:
     """Two cells of Markdown: both times, and the ratio."""
     return f"{milliseconds(row.ours_ms)} / {milliseconds(row.torch_ms)} | **{row.ratio:.1f}**"

@@ -65,8 +65,10 @@ def fuse_all(cells: tuple[Cell, ...], instruction_set: str | None) -> tuple[Cell
         _load(unknown, {one.name: headers[one.name] for one in unknown}, ", ".join(own.name for own in cells))
     # Where the same equations were compiled before, perhaps of another function object, the cell is that one.
     compiled = tuple(kernel.KERNELS[name, torch.float32].cell for name in headers)
-    for own, one in zip(cells, compiled):
-        _compare(own, one)
+    # Whatever the program has switched on or off around the line that makes the layer.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        for own, one in zip(cells, compiled):
+            _compare(own, one)
     return compiled
 
 
@@ -126,16 +128,15 @@ def _run(function: Callable, own: Cell) -> tuple[list[Tensor], list[Tensor]]:
     generator = torch.Generator().manual_seed(1)  # its own: the program's random numbers stay as they are
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu").requires_grad_()
 
     rows_x, rows_h = len(own.from_x) * H, len(own.from_h) * H
     per_unit = draw(len(own.weights) * H) if own.weights else None
     weights = Weights(draw(rows_x, I), draw(rows_h, H), draw(rows_x), draw(rows_h), per_unit)
     x, states = draw(T, B, I), tuple(draw(B, H) for _ in own.states)
-    with torch.enable_grad():
-        y, final = function(own, x, states, weights)
-        outputs = [y, *final]
-        total = torch.stack([((1 + k) * output.sin()).sum() for k, output in enumerate(outputs)]).sum()
-        asked = [t for t in (x, *states, *weights) if t is not None]
-        gradients = torch.autograd.grad(total, asked, allow_unused=True, materialize_grads=True)
+    y, final = function(own, x, states, weights)
+    outputs = [y, *final]
+    total = torch.stack([((1 + k) * output.sin()).sum() for k, output in enumerate(outputs)]).sum()
+    asked = [t for t in (x, *states, *weights) if t is not None]
+    gradients = torch.autograd.grad(total, asked, allow_unused=True, materialize_grads=True)
     return [output.detach() for output in outputs], list(gradients)

@@ -86,9 +86,9 @@ def cell(
         step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the tuple of the
             new states. Rows and states are tuples of tensors [B, H], weights of tensors [H], in the order of their
             names. It goes unit by unit and changes nothing in place. For a kernel it may use + - * /, powers of whole
-            numbers and halves, comparisons, torch.where, and these, as methods or functions of torch: sigmoid tanh
-            relu exp expm1 log log1p sqrt rsqrt square reciprocal abs sign maximum minimum clamp lerp softplus
-            logsigmoid silu elu leaky_relu relu6 hardtanh softsign. Without one, anything that torch can do.
+            numbers and halves, comparisons with & | ~, and these, as methods or functions of torch: sigmoid tanh relu
+            exp expm1 log log1p sqrt rsqrt square reciprocal abs sign maximum minimum clamp where lerp softplus
+            logsigmoid silu elu leaky_relu relu6 hardtanh softsign zeros_like ones_like. Without a kernel, anything.
         rows: the pre-activations, each the sum of what `W x` and `R h` give it: first those fed by x only, then those
             fed by both, then those fed by h only. Names of one letter may be written together: "ifgo".
         states: the states; the first is the output h, which is fed back through R.
