@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +19,8 @@ from rich.table import Table
 from carrousel.errors import UserError
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document, plots
-from carrousel.papers.lstm1997.reproduce.report import report, table
-from carrousel.papers.lstm1997.reproduce.verdicts import RULES
+from carrousel.papers.lstm1997.reproduce.report import JSON, report, table
+from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
@@ -65,6 +67,8 @@ def reproduce(
         Console(width=None if sys.stdout.isatty() else 140).print(listing())
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
+    for path, option in ((json_file, "--json"), (markdown, "--markdown")):
+        check_writable(path, option)  # now, not after minutes
     kept = Kept(out / KEPT, seed)
     counts = {each.key: trials or each.paper.trials for _, each in chosen}
     began = time.monotonic()
@@ -74,15 +78,16 @@ def reproduce(
         print(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on", file=sys.stderr)
         return 128 + interrupt.number
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
-    tell(chosen, rows, time.monotonic() - began, quiet=str(json_file) == "-")
+    if "-" not in (str(json_file), str(markdown)):
+        tell(chosen, rows, time.monotonic() - began)
     solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
     for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
         path = out / f"{each.key.replace(' ', '-')}.png"
         plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
         print(path, file=sys.stderr)
-    write(json_file, json.dumps(rows, indent=1) + "\n", "--json")
+    write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
     write(markdown, document.markdown(rows, seed), "--markdown")
-    kept.forget()
+    kept.forget(counts)
     return 0
 
 
@@ -96,7 +101,7 @@ def choose(
     """
     for name in names:
         if name not in ALL:
-            raise UserError(f"there is no experiment {name!r}; there are {', '.join(ALL)}")
+            raise UserError(f"there is no experiment {name!r}; there are {', '.join(ALL)}{meant(name)}")
     asked = [experiment for name, experiment in ALL.items() if name in names or not names]
     rows = [(experiment, row) for experiment in asked for row in (*experiment.rows, *experiment.variants)]
     for number in numbers:
@@ -113,6 +118,15 @@ def choose(
         known = ", ".join(dict.fromkeys(row.reading for _, row in rows))
         raise UserError(f"--reading {wanted!r} is none of these rows'; there are all, {known}")
     return found
+
+
+def meant(name: str) -> str:
+    """What may have been meant by a name that is none."""
+    if any(is_called(row, name) for experiment in ALL.values() for row in experiment.rows):
+        return f"; {name} is a row: --row {name}"
+    typed = name.lower().replace("_", "-")
+    near = [known for known in ALL if typed in known] or get_close_matches(typed, ALL, n=1)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def is_called(row: Row, number: str) -> bool:
@@ -136,10 +150,8 @@ def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
         return run_all(rows, counts, kept, progress, halted)
 
 
-def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float, quiet: bool) -> None:
+def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float) -> None:
     """A table for each experiment, what the paper does not tell, and the rules of the verdicts."""
-    if quiet:
-        return
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     for experiment in dict.fromkeys(experiment.name for experiment, _ in chosen):
         of = ALL[experiment]
@@ -149,9 +161,7 @@ def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], s
         if of.explained and any(row["reading"] != "literal" for row in rows):
             console.print(f"readings: {of.explained}", markup=False)
         console.print()
-    console.print(
-        "a row is reproduced when all of these hold:", *(f"- {rule}" for rule in RULES), sep="\n", markup=False
-    )
+    console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
     console.print(f"{seconds:.1f} s", markup=False)
 
 
@@ -165,6 +175,20 @@ def listing() -> Table:
         readings = "; ".join(dict.fromkeys(row.reading for row in experiment.variants))
         shown.add_row(name, experiment.title, numbers, readings)
     return shown
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Whether a file can be written, as far as that can be told without writing it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        raise UserError(f"{option} {path} is {'a folder' if path.is_dir() else 'in no folder'}: name another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"{option} {path} must not be written: name another file")
 
 
 def write(path: Path | None, text: str, option: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce.report import cells
-from carrousel.papers.lstm1997.reproduce.verdicts import RULES
+from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.row import Experiment
 
 OPENING = """# The 1997 paper, run again
@@ -29,12 +29,12 @@ def markdown(rows: Sequence[dict[str, Any]], seed: int) -> str:
         rows: as `report` gives them.
         seed: they were run with.
     """
-    parts = [OPENING, "A row is reproduced when all of these hold:\n", *(f"* {rule}" for rule in RULES), ""]
+    parts = [OPENING, HEADING + "\n", *(f"* {rule}" for rule in RULES), ""]
     for name, experiment in ALL.items():
         of = [row for row in rows if row["experiment"] == name]
         if of:
             parts += section(experiment, of)
-    reproduced = sum(row["verdict"] == "reproduced" for row in rows if row["reading"] == "literal")
+    reproduced = sum(row["verdict"].startswith("reproduced") for row in rows if row["reading"] == "literal")
     literal = sum(row["reading"] == "literal" for row in rows)
     total = sum(row["seconds"] for row in rows)
     parts += [f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}; {total:.0f} s of one core."]

@@ -12,9 +12,14 @@ from carrousel.papers.lstm1997.reproduce import verdicts
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
 
+JSON = (
+    *("experiment", "row", "reading", "trials", "solved", "mean_sequences", "sd_sequences", "wrong_of_2560", "paper"),
+    *("verdict", "seconds"),
+)  # what --json writes of a row; the rest is for people
+
 
 def report(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
-    """A row as JSON holds it.
+    """All figures of a row, by their names in JSON.
 
     Args:
         experiment: the row's.
@@ -95,7 +100,7 @@ def table(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Table:
         right = name in ("success", "sequences until success", "wrong of 2560", "ratio", "s")
         shown.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        verdict = f"[{'green' if row['verdict'] == 'reproduced' else 'red'}]{row['verdict']}[/]"
+        verdict = f"[{'green' if row['verdict'].startswith('reproduced') else 'red'}]{row['verdict']}[/]"
         shown.add_row(*cells(row)[:-2], verdict, f"{row['seconds']:.1f}")
     return shown
 

@@ -10,11 +10,12 @@ FACTOR = 2.0
 
 RULES = (
     f"success: the shares of trials that succeeded differ by chance (Fisher's exact test, p of {LEVEL} or more), or "
-    "ours is higher",
+    "ours is higher; and there is a success",
     f"sequences: our mean until success is within a factor of {FACTOR:g} of the paper's, or lower",
     "test: our number of wrong sequences and the paper's differ by chance (two Poisson counts, exact test, p of "
     f"{LEVEL} or more), or ours is lower",
 )
+HEADING = 'A row is reproduced when all of these hold, "and better" where a figure is so by more than they allow for:'
 
 
 class Judgement(NamedTuple):
@@ -22,15 +23,17 @@ class Judgement(NamedTuple):
 
     good: bool
     words: str
+    better: bool = False  # than within the rule's bounds
 
 
 def of_success(solved: int, trials: int, paper_solved: int, paper_trials: int) -> Judgement:
     """The share of trials that succeeded."""
-    words = f"solved {solved} of {trials}"
-    if solved * paper_trials >= paper_solved * trials:
-        return Judgement(True, words)
+    words = f"solved {solved} of {trials}, paper {paper_solved} of {paper_trials}"
     chance = fisher(solved, trials, paper_solved, paper_trials)
-    return Judgement(chance >= LEVEL, f"{words}, paper {paper_solved} of {paper_trials} (p = {chance:.2g})")
+    higher = solved * paper_trials >= paper_solved * trials
+    if solved and (higher or chance >= LEVEL):  # no success at all is none by chance either
+        return Judgement(True, words, better=chance < LEVEL)
+    return Judgement(False, f"{words} ({likely(chance)})")
 
 
 def of_sequences(mean: float | None, paper: float) -> Judgement:
@@ -40,7 +43,7 @@ def of_sequences(mean: float | None, paper: float) -> Judgement:
     ratio = mean / paper
     if ratio > FACTOR:
         return Judgement(False, f"{ratio:.1f} times the paper's sequences")
-    return Judgement(True, f"{ratio:.2f} of the paper's sequences")
+    return Judgement(True, f"{ratio:.2f} of the paper's sequences", better=ratio < 1 / FACTOR)
 
 
 def of_test(wrong: int, trials: int, paper_mean: float, paper_trials: int) -> Judgement:
@@ -56,16 +59,24 @@ def of_test(wrong: int, trials: int, paper_mean: float, paper_trials: int) -> Ju
         return Judgement(False, "no success to test")
     theirs = round(paper_mean * paper_trials)
     words = f"{wrong / trials:.1f} wrong, paper {paper_mean:g}"
-    if wrong * paper_trials <= theirs * trials:
-        return Judgement(True, words)
     chance = binomial(wrong, wrong + theirs, trials / (trials + paper_trials))
-    return Judgement(chance >= LEVEL, words if chance >= LEVEL else f"{words} (p = {chance:.2g})")
+    if wrong * paper_trials <= theirs * trials or chance >= LEVEL:
+        return Judgement(True, words, better=chance < LEVEL)
+    return Judgement(False, f"{words} ({likely(chance)})")
 
 
 def verdict(judgements: list[Judgement]) -> str:
     """All rules in one sentence: reproduced, or what is missed."""
     missed = [judgement.words for judgement in judgements if not judgement.good]
-    return f"missed: {'; '.join(missed)}" if missed else "reproduced"
+    better = [judgement.words for judgement in judgements if judgement.better]
+    if missed:
+        return f"missed: {'; '.join(missed)}"
+    return f"reproduced, and better: {'; '.join(better)}" if better else "reproduced"
+
+
+def likely(chance: float) -> str:
+    """A probability in words."""
+    return f"p = {chance:.2g}" if chance >= 1e-6 else "p < 1e-6"
 
 
 def fisher(a: int, n: int, b: int, m: int) -> float:

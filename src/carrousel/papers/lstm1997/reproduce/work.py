@@ -6,7 +6,8 @@ import json
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 from carrousel.errors import UserError
@@ -16,14 +17,17 @@ from carrousel.papers.lstm1997.trials import Outcome
 
 
 class Kept:
-    """The trials that have ended, one JSON line each, in a file that is gone once all are told.
+    """The trials that have ended, one JSON line each, in a file from which each goes once it is told.
+
+    Another run may write into the same file, and any run may be killed while it writes: a line is written at once, and
+    one that is none is passed over.
 
     Args:
         path: the file.
         seed: trials of another seed are not these.
 
     Raises:
-        UserError: the file cannot be written, or is not such a file.
+        UserError: the file cannot be read or written.
     """
 
     def __init__(self, path: Path, seed: int) -> None:
@@ -32,38 +36,83 @@ class Kept:
         self.outcomes: dict[str, dict[int, Outcome]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            path.open("ab").close()  # now, not when the first trial has ended
+            lines = path.read_bytes().splitlines()
         except OSError as error:
             raise UserError(f"--out {path.parent} cannot be used ({error.strerror}): choose another folder") from None
-        for line in lines:
-            self.read(line)
-
-    def read(self, line: str) -> None:
-        """Take in a line; the last one may have been cut short with the run."""
-        try:
-            facts = json.loads(line)
-            seed, key, outcome = facts.pop("seed"), facts.pop("row"), Outcome(**facts)
-        except (ValueError, KeyError, TypeError):
-            return
-        if seed == self.seed:
-            self.outcomes.setdefault(key, {})[outcome.trial] = outcome
+        for seed, key, outcome in filter(None, map(trial_of, lines)):
+            if seed == self.seed:
+                self.outcomes.setdefault(key, {})[outcome.trial] = outcome
 
     def add(self, row: Row, outcome: Outcome) -> None:
-        """Keep a trial."""
+        """Keep a trial.
+
+        Raises:
+            UserError: it cannot be written.
+        """
         line = json.dumps({"seed": self.seed, "row": row.key, **outcome.facts()})
         with self.lock:
             self.outcomes.setdefault(row.key, {})[outcome.trial] = outcome
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            try:
+                self.append(line.encode() + b"\n")
+            except OSError as error:
+                raise UserError(
+                    f"{self.path} cannot be written ({error.strerror}), a trial that has ended is lost: make room, "
+                    "then the same command goes on from those before it"
+                ) from None
+
+    def append(self, line: bytes) -> None:
+        """Write a line at the end, behind one that was cut short too."""
+        with self.path.open("a+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            rest = line if file.read(1) in (b"", b"\n") else b"\n" + line
+            while rest:  # in one go, unless the disk is full, which the second one tells
+                rest = rest[file.write(rest) :]
 
     def of(self, row: Row, count: int) -> list[Outcome]:
         """The first `count` trials of a row that have ended."""
         found = self.outcomes.get(row.key, {})
         return [found[trial] for trial in sorted(found) if trial < count]
 
-    def forget(self) -> None:
-        """All is told: the next run starts from nothing."""
-        self.path.unlink(missing_ok=True)
+    def forget(self, counts: dict[str, int]) -> None:
+        """These trials are told, so that the next run of them starts from nothing; all others stay.
+
+        Args:
+            counts: how many trials of each row, by its key.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        try:
+            lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+            left = [line for line in lines if not self.is_told(trial_of(line), counts)]
+            if left:
+                partial.write_bytes(b"".join(left))
+                partial.replace(self.path)
+            else:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise UserError(f"{self.path} cannot be written ({error.strerror}): make room, or remove it") from None
+
+    def is_told(self, trial: tuple[int, str, Outcome] | None, counts: dict[str, int]) -> bool:
+        """Whether a line is of no use any more."""
+        if trial is None:
+            return True
+        seed, key, outcome = trial
+        return seed == self.seed and outcome.trial < counts.get(key, 0)
+
+
+def trial_of(line: bytes) -> tuple[int, str, Outcome] | None:
+    """A line's seed, row and trial; None where it is no such line, as one that was cut short with its run."""
+    try:
+        facts = json.loads(line)
+        seed, key, outcome = facts.pop("seed"), facts.pop("row"), Outcome(**facts)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return (seed, key, outcome) if isinstance(key, str) and isinstance(outcome.trial, int) else None
 
 
 def run_all(
@@ -84,23 +133,35 @@ def run_all(
 
     Returns:
         The seconds that each row took, by its key; those of trials that ended before included.
+
+    Raises:
+        UserError: a trial cannot be kept; nothing more is run then.
     """
     seconds = {row.key: max((o.seconds for o in kept.of(row, counts[row.key])), default=0.0) for row in rows}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ordered = sorted(rows, key=lambda row: -row.steps * row.paper.sequences * counts[row.key])
+    over = threading.Event()
 
     def run(row: Row) -> None:
         left = sorted(set(range(counts[row.key])) - {outcome.trial for outcome in kept.of(row, counts[row.key])})
+        before = seconds[row.key]
 
         def done(outcome: Outcome) -> None:
+            outcome = replace(outcome, seconds=round(before + outcome.seconds, 3))
             kept.add(row, outcome)
             seconds[row.key] = max(seconds[row.key], outcome.seconds)
             progress(row, outcome)
 
-        if left and not halted():
-            trials.run(row, kept.seed, left, done, halted, threads=cores if len(rows) == 1 else 1)
+        def stop() -> bool:
+            return over.is_set() or halted()
+
+        if left and not stop():
+            trials.run(row, kept.seed, left, done, stop, threads=cores if len(rows) == 1 else 1)
 
     with ThreadPoolExecutor(max_workers=cores) as pool:
-        for future in [pool.submit(run, row) for row in ordered]:
+        futures = [pool.submit(run, row) for row in ordered]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        over.set()  # where one has failed the others need not go on
+        for future in futures:
             future.result()
     return seconds
