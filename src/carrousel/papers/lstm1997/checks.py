@@ -5,31 +5,57 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from carrousel.papers.lstm1997.network import Network
 from carrousel.papers.lstm1997.sequences import Sequences
+
+MOST = 2**31 - 1  # an int32 holds
 
 
 def checked(block: Sequences, network: Network, name: str = "block") -> Sequences:
     """The same sequences, contiguous, as float32 and int32; copied only where they are something else.
 
     Raises:
-        ValueError: shapes that do not belong together, an index that is none, NaN or infinity.
+        ValueError: no sequences, shapes that do not belong together, an index that is none, NaN or infinity.
     """
-    lengths = np.ascontiguousarray(block.lengths, dtype=np.int32)
-    if lengths.ndim != 1 or (lengths < 1).any():
-        raise ValueError(f"{name}.lengths={lengths} must be numbers of 1 or more: no sequence is empty")
+    if not isinstance(block, Sequences):
+        raise ValueError(f"{name} is of type {type(block).__name__}, expected Sequences")
+    lengths = checked_lengths(f"{name}.lengths", block.lengths)
     steps = int(lengths.sum())
     x = rows(f"{name}.x", block.x, steps, network.inputs)
-    at_end = len(block.targets) == len(lengths)
-    targets = rows(f"{name}.targets", block.targets, len(lengths) if at_end else steps, network.outputs, not at_end)
+    given = array_of(f"{name}.targets", block.targets)
+    at_end = len(given) == len(lengths) if given.ndim else False
+    targets = rows(f"{name}.targets", given, len(lengths) if at_end else steps, network.outputs, not at_end)
     if at_end and targets.ndim == 1 and (targets < 0).any():
         raise ValueError(f"{name}.targets holds -1; where the error comes at the end, each sequence has its target")
     return Sequences(lengths, x, targets, block.truth)
 
 
-def rows(name: str, array: NDArray, count: int, width: int, may_lack: bool = False, dtype: Any = np.float32) -> NDArray:
+def checked_lengths(name: str, lengths: ArrayLike) -> NDArray:
+    """Steps of each sequence [N], as int32."""
+    array = array_of(name, lengths)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} has shape {list(array.shape)} of {array.dtype}, expected [N] of whole numbers")
+    wrong = (array < 1) | (array > MOST)
+    if wrong.any():
+        raise ValueError(f"{name} holds {array[wrong][0]}; a sequence has 1 to {MOST} steps")
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def array_of(name: str, values: ArrayLike) -> NDArray:
+    """The values as an array of whatever they are.
+
+    Raises:
+        ValueError: rows of several lengths, which make no array.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}={values!r} is no array: {error}") from None
+
+
+def rows(name: str, array: ArrayLike, count: int, width: int, may_lack=False, dtype: Any = np.float32) -> NDArray:
     """An array of numbers [count, width], or of indices [count] below width as int32.
 
     Args:
@@ -43,7 +69,7 @@ def rows(name: str, array: NDArray, count: int, width: int, may_lack: bool = Fal
     Raises:
         ValueError: another shape, an index that is none, NaN or infinity.
     """
-    array = np.asarray(array)
+    array = array_of(name, array)
     if array.ndim == 1 and array.dtype.kind in "iu":
         return indices(name, array, count, width)
     if array.shape != (count, width) or array.dtype.kind not in "fiub":

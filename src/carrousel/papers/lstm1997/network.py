@@ -19,8 +19,9 @@ inputs before them. Gates feed no output.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,14 @@ CHOICES = {
     "h": ("h1", "id"),
     "output": ("logistic", "linear"),
 }
+
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number as Python or numpy have them; True is none here."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Weights(NamedTuple):
@@ -89,15 +98,19 @@ class Network:
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}={value!r} must be a whole number of {least} or more")
+            object.__setattr__(self, name, int(value))  # numpy's are none that JSON can hold
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
         if not isinstance(self.output_gates, bool):
             raise ValueError(f"output_gates={self.output_gates!r} must be True or False")
-        if not (isinstance(self.weight_range, (int, float)) and 0 <= self.weight_range < math.inf):
-            raise ValueError(f"weight_range={self.weight_range!r} must be a number of 0 or more")
+        if not is_number(self.weight_range) or not 0 <= self.weight_range <= LARGEST:
+            raise ValueError(f"weight_range={self.weight_range!r} must be a number of 0 or more, up to {LARGEST:.2g}")
+        object.__setattr__(self, "weight_range", float(self.weight_range))
         if not self.feeds:
             raise ValueError(f"blocks={self.blocks} and hidden={self.hidden} leave nothing to feed the outputs")
+        if self.biased == "gates" and not self.blocks:
+            raise ValueError('biased="gates" is for gates of blocks, but blocks=0')
         self._check_gate_bias("input_gate_bias")
         self._check_gate_bias("output_gate_bias")
 
@@ -105,8 +118,10 @@ class Network:
         values = getattr(self, name)
         if values is None:
             return
+        if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str) or not all(map(is_number, values)):
+            raise ValueError(f"{name}={values!r} must be {self.blocks} numbers, one a block")
         object.__setattr__(self, name, values := tuple(float(value) for value in values))
-        if len(values) != self.blocks or not all(map(math.isfinite, values)):
+        if len(values) != self.blocks or not all(abs(value) <= LARGEST for value in values):
             raise ValueError(f"{name}={values} must be {self.blocks} finite numbers, one a block")
         if self.biased == "none":
             raise ValueError(f'{name}={values} is for gates with a bias, but biased="none"')
@@ -173,8 +188,14 @@ class Network:
 
         Args:
             rng: a generator, from which always weight_count numbers are drawn, or a seed for one.
+
+        Raises:
+            ValueError: a seed that is none.
         """
-        rng = np.random.default_rng(rng)
+        try:
+            rng = np.random.default_rng(rng)
+        except (TypeError, ValueError):
+            raise ValueError(f"the seed {rng!r} must be a whole number of 0 or more, or a numpy Generator") from None
         weights = rng.uniform(-self.weight_range, self.weight_range, self.weight_count)
         apart = self.split(weights)
         for gates, values in (
@@ -189,13 +210,21 @@ class Network:
         """Take flat weights [..., weight_count] apart, into copies in float64; leading places stay.
 
         Raises:
-            ValueError: another number of weights, or one that is not finite.
+            ValueError: another number of weights, or one that single precision cannot hold.
         """
-        flat = np.asarray(weights, dtype=np.float64)
-        if flat.ndim < 1 or flat.shape[-1] != self.weight_count:
-            raise ValueError(f"weights has shape {list(flat.shape)}, expected [{self.weight_count}] for this network")
-        if not np.isfinite(flat).all():
-            raise ValueError(f"weights holds {flat[~np.isfinite(flat)].flat[0]}; every weight must be finite")
+        try:
+            given = np.asarray(weights)
+        except ValueError as error:
+            raise ValueError(f"weights={weights!r} is no array: {error}") from None
+        if given.ndim < 1 or given.shape[-1] != self.weight_count or given.dtype.kind not in "fiub":
+            raise ValueError(
+                f"weights has shape {list(given.shape)} of {given.dtype}, expected [{self.weight_count}] numbers for "
+                "this network"
+            )
+        flat = given.astype(np.float64)
+        good = np.abs(flat) <= LARGEST  # NaN is not
+        if not good.all():
+            raise ValueError(f"weights holds {flat[~good][0]}; every weight must be finite, up to {LARGEST:.2g}")
         lead = flat.shape[:-1]
         hidden, biases, output, output_bias = np.split(flat, np.cumsum(self.sizes)[:-1], axis=-1)
         hidden_bias = np.zeros((*lead, self.units))
