@@ -19,7 +19,7 @@ from rich.table import Table
 from carrousel.errors import UserError
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document, plots
-from carrousel.papers.lstm1997.reproduce.report import JSON, report, table
+from carrousel.papers.lstm1997.reproduce.report import JSON, report, table, told
 from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
@@ -27,6 +27,7 @@ from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.train.interrupt import Interrupt
 
 KEPT = "trials.jsonl"
+WIDTH = 120  # where no terminal tells one
 
 
 def reproduce(
@@ -64,7 +65,7 @@ def reproduce(
     from them.
     """
     if listed or not (experiments or row or everything):
-        Console(width=None if sys.stdout.isatty() else 140).print(listing())
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(listing())
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
@@ -152,17 +153,25 @@ def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
 
 def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float) -> None:
     """A table for each experiment, what the paper does not tell, and the rules of the verdicts."""
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for experiment in dict.fromkeys(experiment.name for experiment, _ in chosen):
-        of = ALL[experiment]
-        console.print(table(of, [row for row in rows if row["experiment"] == experiment]))
-        lines = [f"- {line}" for line in of.silent]
-        console.print("where the paper is silent:", *lines, sep="\n", markup=False)
-        if of.explained and any(row["reading"] != "literal" for row in rows):
-            console.print(f"readings: {of.explained}", markup=False)
-        console.print()
-    console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
-    console.print(f"{seconds:.1f} s", markup=False)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    try:
+        for of in dict.fromkeys(experiment.name for experiment, _ in chosen):
+            tell_of(ALL[of], [row for row in rows if row["experiment"] == of], console)
+        console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
+        console.print(f"{seconds:.1f} s", markup=False)
+    except OSError as error:
+        raise UserError(f"stdout cannot be written: {error.strerror}; the trials are kept") from None
+
+
+def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
+    """An experiment's table, its verdicts, and what the paper does not tell."""
+    console.print(table(of, rows))
+    console.print(told(rows))
+    lines = [f"- {line}" for line in of.silent]
+    console.print("where the paper is silent:", *lines, sep="\n", markup=False)
+    if of.explained and any(row["reading"] != "literal" for row in rows):
+        console.print(f"readings: {of.explained}", markup=False)
+    console.print()
 
 
 def listing() -> Table:

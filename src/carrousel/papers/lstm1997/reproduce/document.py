@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce.report import cells
+from carrousel.papers.lstm1997.reproduce.report import ours, ratio, theirs
 from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.row import Experiment
 
@@ -47,7 +47,7 @@ def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]
         f"## {experiment.title}\n",
         "| row | setting | reading | success | sequences until success | wrong of 2560 | ratio | verdict | s |",
         "|---|---|---|--:|--:|--:|--:|---|--:|",
-        *(f"| {' | '.join(cell.replace(' | ', ' / ') for cell in cells(row))} |" for row in rows),
+        *(f"| {' | '.join(cells(row))} |" for row in rows),
         "",
         *(line for row in rows for line in more(row)),
         "Where the paper is silent:\n",
@@ -55,6 +55,13 @@ def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]
         "",
     ]
     return [*lines, f"Readings. {experiment.explained}\n"] if experiment.explained else lines
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    both = (f"{our} / {their}" if their else "" for our, their in zip(ours(row), theirs(row["paper"])))
+    named = (row["row"], row["setting"], row["reading"])
+    return [*named, *both, ratio(row), row["verdict"], f"{row['seconds']:.1f}"]
 
 
 def more(row: dict[str, Any]) -> list[str]:

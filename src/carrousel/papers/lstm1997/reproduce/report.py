@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from carrousel.papers.lstm1997.reproduce import verdicts
 from carrousel.papers.lstm1997.row import Experiment, Row
@@ -83,54 +85,50 @@ def judged(row: Row, outcomes: Sequence[Outcome]) -> list[verdicts.Judgement]:
 
 
 def table(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Table:
-    """The paper's table with ours beside it."""
-    shown = Table(title=f"{experiment.title}: ours | paper's", title_justify="left", show_lines=True)
-    columns = (
-        "row",
-        "setting",
-        "reading",
-        "success",
-        "sequences until success",
-        "wrong of 2560",
-        "ratio",
-        "verdict",
-        "s",
-    )
-    for name in columns:
-        right = name in ("success", "sequences until success", "wrong of 2560", "ratio", "s")
-        shown.add_column(name, justify="right" if right else "left", overflow="fold")
+    """The paper's table with ours beside it, in 80 columns."""
+    shown = Table(title=experiment.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    shown.add_column("row", no_wrap=True)
+    shown.add_column("setting,\nreading", overflow="fold")
+    for name in ("", "success", "sequences\nuntil success", "wrong of\n2560", "ratio", "s"):
+        shown.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in rows:
-        verdict = f"[{'green' if row['verdict'].startswith('reproduced') else 'red'}]{row['verdict']}[/]"
-        shown.add_row(*cells(row)[:-2], verdict, f"{row['seconds']:.1f}")
+        both = zip(("ours", *ours(row)), ("paper", *theirs(row["paper"])))
+        beside = ("\n".join(pair) for pair in both)
+        shown.add_row(row["row"], f"{row['setting']}\n{row['reading']}", *beside, ratio(row), f"{row['seconds']:.1f}")
     return shown
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """A row in words, column by column, verdict and seconds last."""
-    paper = row["paper"]
-    wrong = "" if paper["wrong_of_2560"] is None else f"{number(row['wrong_of_2560'])} | {paper['wrong_of_2560']:g}"
-    ratio = f"{row['mean_sequences'] / paper['mean_sequences']:.2f}" if row["mean_sequences"] else "-"
-    return [
-        row["row"],
-        row["setting"],
-        row["reading"],
-        f"{row['solved']}/{row['trials']} | {paper['solved']}/{paper['trials']}",
-        f"{presented(row)} | {paper['mean_sequences']:,}",
-        wrong,
-        ratio,
-        row["verdict"],
-        f"{row['seconds']:.1f}",
-    ]
+def told(rows: Sequence[dict[str, Any]]) -> Text:
+    """The verdicts, a line each."""
+    lines = Text()
+    for row in rows:
+        reading = "" if row["reading"] == "literal" else f" {row['reading']}"
+        good = row["verdict"].startswith("reproduced")
+        lines.append(f"{row['row']}{reading}: ").append(f"{row['verdict']}\n", style="green" if good else "red")
+    return lines
+
+
+def ours(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Our success, sequences until success, and wrong of 2560, in words."""
+    tested = row["paper"]["wrong_of_2560"] is not None
+    wrong = ("-" if row["wrong_of_2560"] is None else f"{row['wrong_of_2560']:.1f}") if tested else ""
+    return f"{row['solved']}/{row['trials']}", presented(row), wrong
+
+
+def theirs(paper: dict[str, Any]) -> tuple[str, str, str]:
+    """The same of the paper."""
+    wrong = "" if paper["wrong_of_2560"] is None else f"{paper['wrong_of_2560']:g}"
+    return f"{paper['solved']}/{paper['trials']}", f"{paper['mean_sequences']:,}", wrong
+
+
+def ratio(row: dict[str, Any]) -> str:
+    """Our sequences, the paper's being 1."""
+    return f"{row['mean_sequences'] / row['paper']['mean_sequences']:.2f}" if row["mean_sequences"] else "-"
 
 
 def presented(row: dict[str, Any]) -> str:
-    """Mean and spread of the sequences until success."""
+    """Mean and spread of the sequences until success; the cap where there was none."""
     if row["mean_sequences"] is None:
-        return f"none up to {row['cap']:,}"
+        return f"> {row['cap']:,}"
     spread = "" if row["sd_sequences"] is None else f" ± {row['sd_sequences']:,.0f}"
     return f"{row['mean_sequences']:,.0f}{spread}"
-
-
-def number(value: float | None) -> str:
-    """A mean of few digits, or a dash."""
-    return "-" if value is None else f"{value:.1f}"
