@@ -1,0 +1,306 @@
+"""Bad input to the network of 1997, its trainer and its learner: an error names the argument, and nothing changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carrousel import checkpoint
+from carrousel.errors import UserError
+from carrousel.kernel import LSTM1997
+from carrousel.papers.lstm1997.learner import Learner
+from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.sequences import Sequences
+from carrousel.papers.lstm1997.trainer import Stop, Trainer
+
+native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no Trainer")
+NETWORK = Network(2, 3, 2, 2, biased="all", weight_range=0.5)
+
+# ---- descriptions ---------------------------------------------------------------------------------------------------
+
+number = st.integers(-2, 4)
+anything = st.one_of(st.none(), st.booleans(), number, st.floats(), st.text(max_size=3), st.lists(number, max_size=3))
+biases = st.one_of(anything, st.tuples(st.floats(-9, 0), st.floats(-9, 0)), st.lists(anything, max_size=3))
+ARGUMENTS = {
+    "inputs": anything,
+    "outputs": anything,
+    "blocks": anything,
+    "block_size": anything,
+    "hidden": anything,
+    "output_gates": anything,
+    "connectivity": st.sampled_from(["F", "B", "f", "", None]),
+    "biased": st.sampled_from(["none", "gates", "hidden", "all", "some", None]),
+    "input_gate_bias": biases,
+    "output_gate_bias": biases,
+    "weight_range": anything,
+    "g": st.sampled_from(["g1", "g2", "g3", 1]),
+    "h": st.sampled_from(["h1", "id", "h2", None]),
+    "output": st.sampled_from(["logistic", "linear", "softmax"]),
+}
+CHANGES = st.lists(st.sampled_from(sorted(ARGUMENTS)), max_size=3, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: ARGUMENTS[name] for name in names})
+)
+
+
+def made(changes):
+    """The network, or what is said against it."""
+    try:
+        return Network(**{"inputs": 2, "outputs": 1, "blocks": 2, **changes}), None
+    except ValueError as error:
+        return None, str(error)
+
+
+@given(changes=CHANGES)
+def test_a_description_is_right_or_refused_by_name(changes):
+    """No other exception, no network that cannot be drawn."""
+    network, error = made(changes)
+    if network is None:
+        assert any(name in error for name in changes)
+        return
+    weights = network.initial_weights(0)
+    assert weights.shape == (network.weight_count,)
+    assert np.isfinite(weights).all()
+    for given_bias, at in (
+        (network.input_gate_bias, network.input_gates),
+        (network.output_gate_bias, network.output_gate_units),
+    ):
+        if given_bias is not None:
+            assert network.split(weights).hidden_bias[at].tolist() == list(given_bias)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"block_size": 0}, "block_size=0"),
+        ({"biased": "all", "input_gate_bias": (-1.0, -2.0, -3.0)}, r"input_gate_bias=\(-1.0, -2.0, -3.0\) must be 2"),
+        ({"biased": "all", "input_gate_bias": -3.0}, "input_gate_bias=-3.0 must be 2"),
+        ({"biased": "all", "output_gate_bias": "12"}, "output_gate_bias='12'"),
+        ({"biased": "all", "input_gate_bias": ("a", "b")}, r"input_gate_bias=\('a', 'b'\)"),
+        ({"blocks": 0, "hidden": 3, "biased": "gates"}, 'biased="gates".*blocks=0'),
+        ({"blocks": 0, "hidden": 3, "biased": "all", "input_gate_bias": (-1.0,)}, r"input_gate_bias=\(-1.0,\)"),
+        ({"weight_range": True}, "weight_range=True"),
+        ({"weight_range": 1e300}, "weight_range=1e"),
+    ],
+    ids=str,
+)
+def test_the_argument_and_its_value_are_told(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        Network(**{"inputs": 2, "outputs": 1, "blocks": 2, **wrong})
+
+
+def test_numpys_numbers_describe_a_network_as_pythons_do(tmp_path):
+    network = Network(np.int64(2), np.int32(3), 2, 2, biased="all", weight_range=np.float64(0.5))
+    assert network == NETWORK
+    Learner(network, np.float32(0.1)).save(tmp_path / "learner")  # JSON holds it
+    assert Learner.load(tmp_path / "learner").network == NETWORK
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 1.5])
+def test_a_seed_that_is_none_is_told(seed):
+    with pytest.raises(ValueError, match=f"seed {seed!r}"):
+        NETWORK.initial_weights(seed)
+
+
+COUNT = NETWORK.weight_count
+WEIGHTS = {
+    "few": np.zeros(COUNT - 1),
+    "none": None,
+    "words": ["a"] * COUNT,
+    "complex": np.zeros(COUNT, complex),
+    "nan": np.full(COUNT, np.nan),
+    "beyond float32": np.full(COUNT, -1e39),
+}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(ValueError, match="weights"):
+        NETWORK.split(weights)
+
+
+# ---- the learner ----------------------------------------------------------------------------------------------------
+
+
+def everything(learner):
+    """All that a Learner keeps, weights, states, derivatives and collected changes among it."""
+    memory = np.zeros(learner._online.memory_size(), learner.dtype)
+    learner._online.read_memory(memory.ctypes.data)
+    kept = (memory, learner.weights, learner.states, learner.activations)
+    return [learner.steps, *(array.tobytes() for array in kept)]
+
+
+@pytest.fixture(scope="module")
+def learner():
+    """One that is in the middle of a sequence; weights change at its end."""
+    learner = Learner(NETWORK, 0.3, update="sequence")
+    for x, y in (([0.3, -0.2], [0.7, 0.1, 0.2]), ([1.0, 0.5], None), ([-1.0, 0.5], [0.1, 0.9, 0.5])):
+        learner.learn_one(x, y)
+    return learner
+
+
+def array_like(width):
+    """Inputs or targets of the wrong shape, of the wrong kind, or with NaN or infinity in them."""
+    bad = st.sampled_from([np.nan, np.inf, -np.inf, 1e39])
+    holds = st.tuples(
+        st.lists(st.floats(-1, 1), min_size=width - 1, max_size=width - 1), bad, st.integers(0, width - 1)
+    )
+    return st.one_of(
+        st.lists(st.floats(-1, 1), max_size=6).filter(lambda values: len(values) != width),
+        holds.map(lambda parts: [*parts[0][: parts[2]], parts[1], *parts[0][parts[2] :]]),
+        st.integers(width, 99),
+        st.integers(-99, -2),
+        st.floats(-1, 1),
+        st.text(max_size=3),
+        st.lists(st.text(max_size=2), min_size=width, max_size=width),
+        st.just([[0.5] * width]),
+        st.just([0.5j] * width),
+        st.just({}),
+    )
+
+
+@given(x=array_like(2))
+def test_a_bad_input_changes_nothing_in_a_learner(learner, x):
+    before = everything(learner)
+    for call in (
+        lambda: learner.learn_one(x, [0.5, 0.5, 0.5]),
+        lambda: learner.learn_one(x),
+        lambda: learner.predict_one(x),
+    ):
+        with pytest.raises(ValueError, match=r"\bx\b"):
+            call()
+    assert everything(learner) == before
+
+
+@given(y=array_like(3))
+def test_a_bad_target_changes_nothing_in_a_learner(learner, y):
+    before = everything(learner)
+    with pytest.raises(ValueError, match=r"\by\b"):
+        learner.learn_one([0.5, 0.5], y)
+    assert everything(learner) == before
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+def test_bad_weights_change_nothing_in_a_learner(learner, weights):
+    before = everything(learner)
+    with pytest.raises(ValueError, match="weights"):
+        learner.weights = weights
+    assert everything(learner) == before
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+@given(cut=st.floats(0, 1, exclude_max=True))
+def test_a_checkpoint_cut_anywhere_is_told(learner, tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("cut") / "learner"
+    learner.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(cut * len(whole))])
+    with pytest.raises(UserError, match="truncated"):
+        Learner.load(path)
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_checkpoint_with_one_bit_changed_is_told(learner, tmp_path_factory, place, bit):
+    path = tmp_path_factory.mktemp("bit") / "learner"
+    learner.save(path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=str(path)):
+        Learner.load(path)
+
+
+def test_a_checkpoint_of_something_else_is_told(learner, tmp_path):
+    path = tmp_path / "other"
+    checkpoint.write(path, {"kind": "text"}, {"weights": torch.zeros(3)})
+    with pytest.raises(UserError, match=f"{path} is a checkpoint, but of no Learner"):
+        Learner.load(path)
+    learner.save(path)
+    with pytest.raises(ValueError, match=r"network=.*block_size=1.*is not that of.*block_size=2"):
+        Learner.load(path, Network(2, 3, 2, 1, biased="all", weight_range=0.5))
+
+
+# ---- the trainer ----------------------------------------------------------------------------------------------------
+
+GOOD = Sequences(np.array([2, 3], np.int32), np.ones((5, 2), np.float32), np.full((2, 3), 0.5, np.float32))
+BAD_BLOCKS = {
+    "lengths": [
+        np.array([2.0, 3.0]),
+        np.array([2, 0]),
+        np.array([-1, 6]),
+        np.array([2 + 2**32, 3]),
+        np.array([[2, 3]]),
+        np.array([2, 3, 1]),
+        np.array(["2", "3"]),
+        None,
+    ],
+    "x": [
+        np.zeros((4, 2)),
+        np.zeros((5, 3)),
+        np.zeros(5),
+        np.array([0, 1, 2, 0, 0]),
+        np.array([0, 1, -2, 0, 0]),
+        np.full((5, 2), np.nan),
+        np.full((5, 2), np.inf),
+        np.full((5, 2), 1e39),
+        [[1.0, 2.0], [3.0]],
+        "abc",
+        None,
+    ],
+    "targets": [
+        np.zeros((3, 3)),
+        np.zeros((2, 2)),
+        np.zeros(2),
+        np.array([0, 3]),
+        np.array([0, -1]),
+        np.full((2, 3), np.nan),
+        np.full((5, 3), -np.inf),
+        np.array([[np.nan, 1, 1]] * 5),
+        [[0.0], [0.0, 1.0]],
+        0.5,
+        None,
+    ],
+}
+
+
+@native
+@pytest.mark.parametrize(
+    ("part", "value"), [(part, value) for part, values in BAD_BLOCKS.items() for value in values], ids=repr
+)
+def test_a_bad_block_changes_no_trial(part, value):
+    trainer = Trainer(NETWORK, [NETWORK.initial_weights(k) for k in range(3)], 0.5)
+    trainer.train([GOOD] * 3, Stop(0.01, window=3))
+    before = [trainer.weights.copy(), trainer.presented.copy(), trainer.stopped.copy(), trainer._recent.copy()]
+    blocks = [GOOD, GOOD._replace(**{part: value}), GOOD]
+    for call in (trainer.train, trainer.evaluate):
+        with pytest.raises(ValueError, match=r"blocks\[1\]\."):
+            call(blocks)
+    now = [trainer.weights, trainer.presented, trainer.stopped, trainer._recent]
+    assert all((a == b).all() for a, b in zip(before, now))
+
+
+@native
+def test_what_is_no_block_is_told():
+    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    with pytest.raises(ValueError, match=r"blocks\[1\] is of type tuple, expected Sequences"):
+        trainer.train([GOOD, tuple(GOOD)])
+    with pytest.raises(ValueError, match="blocks has 1 entries, expected 2"):
+        trainer.train([GOOD])
+
+
+@native
+@pytest.mark.parametrize(
+    "weights", [w for k, w in WEIGHTS.items() if k != "none"], ids=[k for k in WEIGHTS if k != "none"]
+)
+def test_bad_weights_change_no_trial(weights):
+    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    before = trainer.weights.copy()
+    with pytest.raises(ValueError, match="weights"):
+        trainer.weights = [weights, weights]
+    assert (trainer.weights == before).all()
+    with pytest.raises(ValueError, match="weights"):
+        Trainer(NETWORK, [weights], 0.5)
