@@ -19,6 +19,7 @@ using carrousel::Sequence;
 using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
 
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
+void add_streams(nb::module_& m);         // stream.cpp
 
 namespace {
 
@@ -137,4 +138,5 @@ NB_MODULE(_kernels, m) {
   m.def("compile_flags", carrousel::compile_flags, "what the kernels in force were compiled with");
   m.def("interface_digest", carrousel::interface_digest, "of sequence.hpp and target.hpp");
   add_lstm1997(m);
+  add_streams(m);
 }

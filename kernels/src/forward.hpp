@@ -9,8 +9,9 @@
 // Threads split the batch and never wait for each other, or, where the weights outgrow a core's cache and the batch is small, they
 // split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
 #pragma once
-#include "pack.hpp"
+#include "lone.hpp"
 #include "padding.hpp"
+#include "panels.hpp"
 #include "split.hpp"
 #include "steps.hpp"
 #include "team.hpp"
@@ -25,7 +26,7 @@ class Forward {
   static constexpr int R = Cell::rows;
 
  public:
-  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), steps(q.rows), split(choose_split<Cell>(q)) {}
+  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -38,33 +39,26 @@ class Forward {
  private:
   const Sequence<T>& q;
   const Shape<Cell, V> shape;
+  Panels<Cell, V> panels;
   Steps steps;
   const Split split;
   // Scratch. Panels are packed once by all threads; `accumulators` and the pointers are cut into one piece a thread.
   int64_t* places;
-  T *zeros, *x_panels, *h_panels, *biases, *per_unit, *projection_panels, *accumulators, *unprojected;
+  T *zeros, *accumulators, *unprojected;
   const T** pointers;
   long accumulators_each, projected_at, pointers_each;
-
-  static constexpr int projection_vectors = max_vectors;
-  long projection_width() const { return projection_vectors * L; }
-  long projection_panel_count() const { return (q.P + projection_width() - 1) / projection_width(); }
 
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
     zeros = layout.take<T>(std::max(q.P, q.H));
-    x_panels = layout.take<T>(q.I * Cell::x_rows * shape.padded);
-    h_panels = layout.take<T>(q.P * Cell::h_rows * shape.padded);
-    biases = layout.take<T>(R * shape.padded);
-    per_unit = layout.take<T>(Cell::weights * shape.padded);
-    projection_panels = layout.take<T>(q.projection ? projection_panel_count() * q.H * projection_width() : 0);
+    panels.lay_out(layout);
     unprojected = layout.take<T>(q.projection && !q.unprojected ? q.rows.B * q.H : 0);
     const long steps_at_once = split.steps_at_once;
     pointers_each = q.rows.B * (steps_at_once + 1);
     pointers = layout.take<const T*>(split.threads * pointers_each);
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : Shape<Cell, V>::blocks_in_group * L);
     projected_at = accumulators_each;  // beside the steps whose W x waits there
-    accumulators_each += q.projection ? q.rows.B * projection_width() : 0;
+    accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
     accumulators = layout.take<T>(split.threads * accumulators_each);
   }
 
@@ -75,10 +69,6 @@ class Forward {
     for (T* history : q.history) prefer_large_pages(history, N * q.H * sizeof(T));
   }
 
-  T* x_panel(long group) const { return x_panels + shape.first_block(group) * L * Cell::x_rows * q.I; }
-  T* h_panel(long group) const { return h_panels + shape.first_block(group) * L * Cell::h_rows * q.P; }
-  T* bias(long group) const { return biases + shape.first_block(group) * L * R; }
-
   struct Turn {  // what one thread does
     Member me;
     Share share;
@@ -87,29 +77,12 @@ class Forward {
     const T** rows;     // pointers
   };
 
-  void pack(Member me) {
-    for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
-      pack_group<Cell, V>(x_panel(g), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g);
-      pack_group<Cell, V>(h_panel(g), q.R, q.P, Cell::h_order, Cell::h_rows, shape, g);
-      pack_bias<Cell, V>(bias(g), q.b_x, q.b_h, shape, g);
-    }
-    if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
-    if (!q.projection) return;
-    for (long p = me.first(projection_panel_count()); p < me.last(projection_panel_count()); ++p) {
-      T* panel = projection_panels + p * q.H * projection_width();
-      for (long k = 0; k < q.H; ++k)
-        for (long c = 0; c < projection_width(); ++c) {
-          const long out = p * projection_width() + c;
-          panel[k * projection_width() + c] = out < q.P ? q.projection[out * q.H + k] : T(0);
-        }
-    }
-  }
-
   void work(Member me) {
-    pack(me);
+    panels.pack(me);
     put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
     pass_on(me);
     me.meet();
+    if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, zeros).run();
     Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each, pointers + me.rank * pointers_each};
     if (split.by_units) {
       turn.group_first = me.first(shape.groups);
@@ -163,21 +136,21 @@ class Forward {
   // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
   bool joined() const { return joint && q.I <= wide_input; }
 
-  Factor<T> x_factor(const T* const* rows, long g) const { return {rows, x_panel(g), long(Cell::x_rows) * shape.blocks_of(g) * L, q.I}; }
-  Factor<T> h_factor(const T* const* rows, long g) const { return {rows, h_panel(g), long(Cell::h_rows) * shape.blocks_of(g) * L, q.P}; }
+  Factor<T> x_factor(const T* const* rows, long g) const { return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, q.I}; }
+  Factor<T> h_factor(const T* const* rows, long g) const { return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, q.P}; }
 
   // a [count, width] = b + W x for the inputs in turn.rows.
   void add_x(const Turn& turn, long g, T* a, long width, long count) const {
     const int blocks = shape.blocks_of(g);
-    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * width, bias(g), width * sizeof(T));
+    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * width, panels.bias(g), width * sizeof(T));
     T* fed = a + long(Cell::x_first) * blocks * L;
-    product<V>(Cell::x_rows * blocks, fed, width, joint ? bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g));
+    product<V>(Cell::x_rows * blocks, fed, width, joint ? panels.bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g));
   }
 
   // a [count, width] = b + W x + R h, or what is in a already + R h.
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
-    if (joined()) return product<V>(R * blocks, a, width, bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
+    if (joined()) return product<V>(R * blocks, a, width, panels.bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;
     product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, lone());
@@ -220,7 +193,7 @@ class Forward {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
         old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       }
-      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
+      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
       Cell::forward(rows, old, weights, now, keep);
       T* h = q.projection ? unprojected_row(kept_at, b) : q.y + at * q.ld_y;
       store_some<V>(h + unit, now[0], n);
@@ -241,15 +214,14 @@ class Forward {
   // h = P h_full, which needs all units of a row.
   void project(const Turn& turn, long s, long count) {
     if (split.by_units) turn.me.meet();
-    const long width = projection_width();
+    const long width = panels.projection_width;
     for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.kept_at(s, turn.share.row(i)), turn.share.row(i));
-    const long panels = projection_panel_count();
-    const long first = split.by_units ? turn.me.first(panels) : 0, last = split.by_units ? turn.me.last(panels) : panels;
+    const long all = panels.projection_count();
+    const long first = split.by_units ? turn.me.first(all) : 0, last = split.by_units ? turn.me.last(all) : all;
     T* projected = turn.a + projected_at;
     for (long p = first; p < last; ++p) {
       std::fill(projected, projected + count * width, T(0));
-      product<V>(projection_vectors, projected, width, projected, width, count,
-                 {turn.rows, projection_panels + p * q.H * width, width, q.H});
+      product<V>(panels.projection_vectors, projected, width, projected, width, count, {turn.rows, panels.projection(p), width, q.H});
       const long some = std::min(width, q.P - p * width);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);

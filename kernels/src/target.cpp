@@ -37,6 +37,22 @@ int64_t kept_size(int64_t H) {
 }
 
 template <class Cell, class F>
+int64_t panels_size(const Sequence<F>& q) {
+  return by_width<F>(q.H, [&]<class V>(V) {
+    const Shape<Cell, V> shape(q.H);
+    return int64_t(Panels<Cell, V>(q, shape).size());
+  });
+}
+
+template <class Cell, class F>
+void pack(const Sequence<F>& q, F* to) {
+  by_width<F>(q.H, [&]<class V>(V) {
+    const Shape<Cell, V> shape(q.H);
+    Panels<Cell, V>(q, shape).pack_into(to);
+  });
+}
+
+template <class Cell, class F>
 void forward(const Sequence<F>& q) {
   by_width<F>(q.H, [&]<class V>(V) { Forward<Cell, V>(q).run(); });
 }
@@ -48,8 +64,8 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name, Cell::states,       Cell::x_rows,     Cell::h_rows,     Cell::weights,
-              {},         kept_size<Cell, F>, forward<Cell, F>, backward<Cell, F>};
+  Kernel<F> k{Cell::name,         Cell::states,         Cell::x_rows,  Cell::h_rows,     Cell::weights,    {},
+              kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>, backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = Cell::reads_old[s] || Cell::reads_new[s];
   return k;
 }

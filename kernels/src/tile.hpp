@@ -23,6 +23,7 @@ struct Factor {                  // what is summed: rows times panel
   const T* panel = nullptr;        // [K, vectors * lanes], row stride ld_panel
   long ld_panel = 0;
   long K = 0;
+  long between = 0;                // from a panel to the next, where several are taken side by side
 };
 
 template <class V, int M, int N>
@@ -61,32 +62,41 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
 
 // The same for the only row of a batch of one. Where one row keeps few sums, each addition waits for the one before, so the terms are
 // dealt to several chains in turn. The result differs in its last bits from the tile's: a batch of one is no part of a larger one.
-template <class V, int N>
-void lone_tile(element<V>* acc, long, const element<V>* start, long, const Factor<element<V>>& lead, const Factor<element<V>>& main) {
-  constexpr int chains = 8 / N;
-  V sum[chains][N] = {};
+// With G > 1 it does so for G panels side by side, Factor::between apart, and acc and start have ld_acc and ld_start between them: a
+// number of the row is read once for all. Their sums are those of the panels one by one.
+template <class V, int N, int G = 1>
+void lone_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+               const Factor<element<V>>& main) {
+  constexpr int chains = 8 / N, L = lanes<V>;
+  V sum[chains][G][N] = {};
   for (const Factor<element<V>>* f : {&lead, &main}) {
     const element<V>* panel = f->panel;
     const element<V>* row = f->K ? f->rows[0] : nullptr;
-    const long K = f->K, ld_panel = f->ld_panel;
+    const long K = f->K, ld_panel = f->ld_panel, between = f->between;
+    const auto add = [&](V(&to)[G][N], long k) __attribute__((always_inline)) {
+      const V a = splat<V>(row[k]);
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g)
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) to[g][n] += a * load<V>(panel + g * between + n * L);
+      panel += ld_panel;
+    };
     long k = 0;
     for (; k + chains <= K; k += chains)
 #pragma GCC unroll 8
-      for (int c = 0; c < chains; ++c, panel += ld_panel)
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) sum[c][n] += splat<V>(row[k + c]) * load<V>(panel + n * lanes<V>);
-    for (; k < K; ++k, panel += ld_panel)
-#pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[0][n] += splat<V>(row[k]) * load<V>(panel + n * lanes<V>);
+      for (int c = 0; c < chains; ++c) add(sum[c], k + c);
+    for (; k < K; ++k) add(sum[0], k);
   }
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g)
 #pragma GCC unroll 8
-  for (int n = 0; n < N; ++n) {
+    for (int n = 0; n < N; ++n) {
 #pragma GCC unroll 8
-    for (int half = chains / 2; half > 0; half /= 2)
+      for (int half = chains / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
-      for (int c = 0; c < half; ++c) sum[c][n] += sum[c + half][n];
-    store<V>(acc + n * lanes<V>, load<V>(start + n * lanes<V>) + sum[0][n]);
-  }
+        for (int c = 0; c < half; ++c) sum[c][g][n] += sum[c + half][g][n];
+      store<V>(acc + g * ld_acc + n * L, load<V>(start + g * ld_start + n * L) + sum[0][g][n]);
+    }
 }
 
 template <class V>
@@ -101,5 +111,21 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
 
 template <class V>
 inline constexpr Tile<V> lone_tiles[max_vectors] = {lone_tile<V, 1>, lone_tile<V, 2>, lone_tile<V, 3>, lone_tile<V, 4>};
+
+// As many panels side by side as registers hold the sums of.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int max_panels = 3;
+#else
+inline constexpr int max_panels = 1;
+#endif
+
+template <class V, int N>
+inline constexpr Tile<V> wide_lone_tiles[max_panels] = {
+    lone_tile<V, N>,
+#if defined(__AVX512F__) || defined(__aarch64__)
+    lone_tile<V, N, 2>,
+    lone_tile<V, N, 3>,
+#endif
+};
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -28,6 +28,7 @@ constexpr Divided divided[] = {
     {"by rows, W x of several steps", {30, 13, 70, 65}, false, true, true},
     {"by rows, W x of several steps only where there are few rows each", {8, 96, 70, 40}, false, false, true},
     {"by units, fewer rows than threads", {8, 3, 100, 330}, true, true, true},
+    {"by units, a lone row", {8, 1, 30, 700}, true, false, false},
     {"by units, weights that outgrow the cache", {4, 5, 70, 410}, true, true, true},
 };
 

@@ -3,10 +3,10 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from carrousel.errors import NoKernelWarning
-from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM, Recurrent
+from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM, Recurrent, State
 from carrousel.own import cell
 
-__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "NoKernelWarning", "PeepholeLSTM", "Recurrent", "cell"]
+__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "NoKernelWarning", "PeepholeLSTM", "Recurrent", "State", "cell"]
 
 try:
     __version__ = version("carrousel")

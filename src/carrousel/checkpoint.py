@@ -19,16 +19,20 @@ from torch import Tensor
 
 from carrousel.errors import UserError
 
+RESUME = "the checkpoint of before, if there was one, stays: make room, then go on with --resume"
+TRAINED = "name a folder that `carrousel train text --out` has written"
+
 FORMAT = 1  # goes up when what is in a file changes; `read` refuses all others
 
 
-def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], advice: str = RESUME) -> None:
     """Write a checkpoint, or leave what was there as it was.
 
     Args:
         path: the file.
         facts: what JSON can hold.
         tensors: by name, on any device.
+        advice: what to do where it cannot be written.
 
     Raises:
         UserError: the disk is full, or the file cannot be written for another reason.
@@ -36,11 +40,15 @@ def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = {"format": FORMAT, **facts}
     header = json.dumps({**facts, "sha256": checksum(facts, tensors)}, sort_keys=True)
-    replace(path, save(tensors, {"carrousel": header}))
+    replace(path, save(tensors, {"carrousel": header}), advice)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: Path, advice: str = TRAINED) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The facts and the tensors of a checkpoint.
+
+    Args:
+        path: the file.
+        advice: what to do where there is none.
 
     Raises:
         UserError: there is none; it is truncated, edited, of another format, or no checkpoint at all.
@@ -51,7 +59,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {name: tensor.clone() for name, tensor in load(content).items()}
         header = header_of(content)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: name a folder that `carrousel train text --out` has written") from None
+        raise UserError(f"{path} does not exist: {advice}") from None
     except SafetensorError as error:
         raise UserError(f"{path} is truncated or not a checkpoint ({error}): restore it or use another") from None
     except OSError as error:
@@ -95,7 +103,7 @@ def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, advice: str = RESUME) -> None:
     """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut."""
     partial = path.with_name(path.name + ".partial")
     try:
@@ -107,10 +115,7 @@ def replace(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UserError(
-            f"{path} could not be saved ({error.strerror or error}); the checkpoint of before, if there was one, "
-            f"stays: make room, then go on with --resume"
-        ) from None
+        raise UserError(f"{path} could not be saved ({error.strerror or error}); {advice}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -35,6 +35,25 @@ except ImportError as error:
 LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.papers.lstm1997; None without kernels
 
 
+class StreamClasses(NamedTuple):
+    """What streams are compiled to, in one dtype: packed weights, and a stream over them that writes into a state."""
+
+    Stack: Any
+    Stream: Any
+    Parameters: Any  # whether they are where they were, and as they were
+
+
+def _load_streams() -> dict[torch.dtype, StreamClasses]:
+    names = {torch.float32: "32", torch.float64: "64"} if _kernels else {}
+    return {
+        dtype: StreamClasses(getattr(_kernels, f"Stack{n}"), getattr(_kernels, f"Stream{n}"), _kernels.Parameters)
+        for dtype, n in names.items()
+    }
+
+
+STREAMS = _load_streams()  # empty where the extension is not built
+
+
 class Kernel(NamedTuple):
     """A cell's kernel in one dtype."""
 

@@ -33,6 +33,8 @@ struct Sequence {
   Rows rows;
   int64_t I = 0, H = 0, P = 0;
   int threads = 1;
+  bool from_last = false;                  // the first step takes the units from the last to the first. From step to step they turn:
+                                           // what was read last is still in the cache. A stream goes on so. It changes no bit.
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]
@@ -41,6 +43,7 @@ struct Sequence {
   const F* b_h = nullptr;                  // [h_rows * H]     optional
   const F* per_unit = nullptr;             // [weights * H]    peepholes; null only for cells without
   const F* projection = nullptr;           // [P, H]           optional
+  const F* panels = nullptr;               // what Kernel::pack wrote of the six above, which are then not read   optional
   const F* initial[max_states] = {};       // [B, P] for the first state, [B, H] for the others; null means zero
   const F* restored[max_states] = {};      // as initial: the states with which each part after a reset starts
 
@@ -77,6 +80,8 @@ struct Kernel {
   int states, x_rows, h_rows, weights;
   bool history[max_states];                                             // which states backward reads
   int64_t (*kept_size)(int64_t H);                                      // elements of `kept` for each of the N rows
+  int64_t (*panels_size)(const Sequence<F>&);                           // elements that pack writes; of Sequence only the sizes are read
+  void (*pack)(const Sequence<F>&, F* panels);                          // packs the weights for many calls of forward; 64-byte aligned
   void (*forward)(const Sequence<F>&);
   void (*backward)(const Sequence<F>&, const Gradients<F>&);            // `final` of Sequence is not read
 };

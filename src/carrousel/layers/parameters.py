@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from carrousel.cells import Cell
 from carrousel.layers.checks import check_options
 from carrousel.layers.native import flatten_for_cudnn, is_standard
+from carrousel.layers.state import Streams
 from carrousel.scan import Weights, reads_h
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
@@ -78,6 +79,7 @@ class Parameters(nn.Module):
         places = num_layers * (2 if bidirectional else 1)
         self._state_sizes = [(places, H) for H in (proj_size or hidden_size, *[hidden_size] * (len(cell.states) - 1))]
         self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
+        self._streams = Streams()
         self._fields: list[list[tuple[str, ...]]] = []  # [L][D], names in the order of Weights, "" for none
         for layer in range(num_layers):
             self._make_layer(layer, device, dtype)

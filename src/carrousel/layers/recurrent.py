@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.native import belongs_to_torch, run_torch
-from carrousel.layers.parameters import Parameters
 from carrousel.layers.sequences import as_tuple, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
+from carrousel.layers.streaming import Streaming
 from carrousel.layout import BATCH_FIRST, DENSE, Layout
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
@@ -25,7 +25,7 @@ States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*
 # RNN; tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase
 # keeps a list of the weights beside the parameters, which has to be kept true. The price: a program that asks
 # isinstance(layer, torch.nn.LSTM) must ask for carrousel.LSTM too.
-class Recurrent(Parameters, Generic[States]):
+class Recurrent(Streaming, Generic[States]):
     """Any cell over time, as a layer with torch.nn's contract: stacked, in one direction or both.
 
     Args:

@@ -1,0 +1,129 @@
+// carrousel._kernels.Stack32, Stream32 and their twins in float64: streams behind Python. Addresses and sizes come in as integers from
+// carrousel.layers.streaming, which owns and has checked every tensor. Where a call takes long the GIL is released.
+#include "carrousel/stream.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/shared_ptr.h>
+
+#include <string>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace carrousel;
+using Address = uintptr_t;
+
+namespace {
+
+// About 20 us. Below, other threads wait no longer than they would for any function of Python's own; and to ask for the GIL again may
+// cost five milliseconds where another thread computes in Python.
+constexpr double worth_releasing = 2e6;
+
+template <class F>
+F* at(nb::handle address) {
+  return reinterpret_cast<F*>(nb::cast<Address>(address));
+}
+
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection
+template <class F>
+std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers) {
+  std::vector<Sequence<F>> described;
+  for (nb::handle one : layers) {
+    const nb::tuple from = nb::cast<nb::tuple>(one);
+    Sequence<F> q;
+    q.I = nb::cast<int64_t>(from[0]), q.H = nb::cast<int64_t>(from[1]), q.P = nb::cast<int64_t>(from[2]);
+    q.W = at<F>(from[3]), q.R = at<F>(from[4]), q.b_x = at<F>(from[5]), q.b_h = at<F>(from[6]);
+    q.per_unit = at<F>(from[7]), q.projection = at<F>(from[8]);
+    described.push_back(q);
+  }
+  return std::make_shared<Stack<F>>(cell, std::move(described));
+}
+
+// Whether torch has counted a change in the parameters that a stack was packed from, or they lie elsewhere. From Python each look costs
+// twice as much, and a step of a small layer has eight.
+class Parameters {
+ public:
+  // For each its name, address and version. Without versions torch does not count them.
+  Parameters(nb::list names, nb::list places, nb::list versions) {
+    for (size_t k = 0; k < names.size(); ++k)
+      looks_.push_back({names[k], nb::cast<Address>(places[k]), k < versions.size() ? nb::cast<int64_t>(versions[k]) : -1});
+  }
+
+  bool hold(nb::dict now) const {
+    for (const Look& look : looks_) {
+      PyObject* found = PyDict_GetItemWithError(now.ptr(), look.name.ptr());
+      if (!found || found == Py_None) return false;
+      const nb::handle parameter(found);
+      if (nb::cast<Address>(parameter.attr(data_ptr_)()) != look.place) return false;
+      if (look.version >= 0 && nb::cast<int64_t>(parameter.attr(version_)) != look.version) return false;
+    }
+    return true;
+  }
+
+ private:
+  struct Look {
+    nb::object name;
+    Address place;
+    int64_t version;
+  };
+  std::vector<Look> looks_;
+  nb::object data_ptr_ = nb::str("data_ptr"), version_ = nb::str("_version");
+};
+
+template <class F>
+bool run(Stream<F>& stream, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
+  const Rows rows{T, stream.B(), step_stride, row_stride};
+  const auto call = [&] { return stream.run(reinterpret_cast<const F*>(x), reinterpret_cast<F*>(y), rows, threads); };
+  if (stream.stack().operations() * T * stream.B() < worth_releasing) return call();
+  nb::gil_scoped_release released;
+  return call();
+}
+
+// A stream, and the parameters that its weights were packed from.
+template <class F>
+struct Bound {
+  Stream<F> stream;
+  nb::object keeps;  // the parameters
+  const Parameters& parameters;
+
+  Bound(std::shared_ptr<Stack<F>> stack, nb::object of, int64_t B, const std::vector<F*>& states)
+      : stream(std::move(stack), B, states), keeps(of), parameters(nb::cast<const Parameters&>(of)) {}
+};
+
+template <class F>
+void add(nb::module_& m, const char* precision) {
+  const auto named = [&](const char* name) { return std::string(name) + precision; };
+  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a);
+  nb::class_<Bound<F>>(m, named("Stream").c_str())
+      .def(
+          "__init__",
+          [](Bound<F>* self, std::shared_ptr<Stack<F>> stack, nb::object parameters, int64_t B, nb::tuple addresses) {
+            std::vector<F*> states;
+            for (nb::handle address : addresses) states.push_back(at<F>(address));
+            new (self) Bound<F>(std::move(stack), std::move(parameters), B, states);
+          },
+          "stack"_a, "parameters"_a, "B"_a, "states"_a)
+      .def(
+          "step",
+          [](Bound<F>& self, nb::dict parameters, Address x, Address y, int threads) {
+            return self.parameters.hold(parameters) && run(self.stream, x, y, 1, self.stream.B(), 1, threads);
+          },
+          "parameters"_a, "x"_a, "y"_a, "threads"_a,
+          "x [B, I] -> y [B, P]; False, and nothing has happened, when the weights are other ones")
+      .def(
+          "block",
+          [](Bound<F>& self, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
+            return run(self.stream, x, y, T, step_stride, row_stride, threads);
+          },
+          "x"_a, "y"_a, "T"_a, "step_stride"_a, "row_stride"_a, "threads"_a,
+          "x [T, B, I] -> y [T, B, P]; False, and nothing has happened, when the weights do not hold what was packed");
+}
+
+}  // namespace
+
+void add_streams(nb::module_& m) {
+  nb::class_<Parameters>(m, "Parameters")
+      .def(nb::init<nb::list, nb::list, nb::list>(), "names"_a, "places"_a, "versions"_a)
+      .def("hold", &Parameters::hold, "now"_a);
+  add<float>(m, "32");
+  add<double>(m, "64");
+}

@@ -1,0 +1,254 @@
+"""The state of a stream: what a layer carries from step to step.
+
+Letters: B batch, H hidden units, P the width of h (H, or proj_size), L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import torch
+from torch import Tensor
+
+from carrousel import checkpoint
+from carrousel.errors import UserError
+
+
+class Kind(NamedTuple):
+    """What a layer must have in common with another for the states of the one to fit the other."""
+
+    layer: str  # its class
+    cell: str
+    states: tuple[str, ...]
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    proj_size: int
+
+    def __str__(self) -> str:
+        layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
+        projected = f", proj_size={self.proj_size}" if self.proj_size else ""
+        cell = "" if self.cell == self.layer.lower() else f"{self.cell}, "
+        return f"{self.layer}({cell}{self.input_size}, {self.hidden_size}{layers}{projected})"
+
+    def shapes(self, batch: int) -> list[tuple[int, int, int]]:
+        """[L, B, P] of the first state, [L, B, H] of the others."""
+        widths = [self.proj_size or self.hidden_size, *[self.hidden_size] * (len(self.states) - 1)]
+        return [(self.num_layers, batch, width) for width in widths]
+
+
+def kind_of(layer: Any) -> Kind:
+    """The kind of a recurrent layer."""
+    sizes = (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size)
+    return Kind(type(layer).__name__, layer.cell.name, layer.cell.states, *sizes)
+
+
+class Streams:
+    """What all streams of a layer share: whose they are, and the layer's weights, packed.
+
+    A copy of a layer goes on with the states of the original, and packs weights of its own.
+    """
+
+    __slots__ = ("identity", "packed")
+
+    def __init__(self, identity: str | None = None) -> None:
+        self.identity = identity or uuid4().hex
+        self.packed: Any = None  # carrousel.layers.streaming.Packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Streams, (self.identity,)
+
+
+class State:
+    """What a layer carries from step to step. `layer.start` makes it, `layer.step` and `layer.block` move it on.
+
+    It belongs to the layer that made it, and to copies of that layer. It has B rows, one for each sequence, and serves
+    one thread at a time. `len(state)` is B; `state[rows]` is a copy of some of the rows, and `state[rows] = other` puts
+    the rows of another state in their place. Rows are an int, a slice, indices [n], or a bool mask [B].
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_identity",
+        "_kind",
+        "_out",
+        "_out_place",
+        "_packed",
+        "_stream",
+        "_tensors",
+        "_x_shape",
+        "_y",
+    )
+
+    def __init__(self, kind: Kind, identity: str, tensors: Sequence[Tensor]) -> None:
+        # Copies, so that nothing else writes into them; and never tensors of inference mode, which only it may change.
+        with torch.inference_mode(False), torch.no_grad():
+            self._tensors: tuple[Tensor, ...] = tuple(
+                [t.detach().clone(memory_format=torch.contiguous_format) for t in tensors]
+            )
+            self._y = self._tensors[0].select(0, 0)  # what a step returns is made in its likeness
+        self._kind, self._identity = kind, identity
+        self._x_shape = (len(self), kind.input_size)
+        self._packed: Any = None  # the weights that _stream runs with; the compiled stream, which writes into _tensors
+        self._stream: Any = None
+        self._out: Any = None  # what a step has written into, and where it lay
+        self._out_place = 0
+
+    def __len__(self) -> int:
+        return self._tensors[0].shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of every number in it."""
+        return self._tensors[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return self._tensors[0].device
+
+    def __repr__(self) -> str:
+        return f"State({self._kind}, batch={len(self)}, dtype={self.dtype}, device='{self.device}')"
+
+    def hx(self) -> Any:
+        """A copy in torch's form: h [L, B, P], or the tuple of it and [L, B, H] for each further state."""
+        copies = tuple([t.clone() for t in self._tensors])
+        return copies if len(copies) > 1 else copies[0]
+
+    def clone(self) -> State:
+        """A copy that goes its own way."""
+        return State(self._kind, self._identity, self._tensors)
+
+    __copy__ = clone
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return State, (self._kind, self._identity, self._tensors)
+
+    def to(self, *args: Any, **kwargs: Any) -> State:
+        """A copy on another device, or in another floating-point type: arguments as Tensor.to takes them.
+
+        Raises:
+            TypeError: the type is not floating point.
+        """
+        moved = [t.to(*args, **kwargs) for t in self._tensors]
+        if not moved[0].is_floating_point():
+            raise TypeError(f"State.to: {moved[0].dtype} is not a floating-point type, which states have")
+        return State(self._kind, self._identity, moved)
+
+    # ---- rows
+
+    def reset(self, rows: Any = None) -> None:
+        """Put zeros into some rows, so that their sequences begin anew. Default: all.
+
+        Raises:
+            TypeError, ValueError, IndexError: `rows` is not what rows can be, a mask of another size, or out of range.
+        """
+        index = None if rows is None else indices(rows, len(self), self.device)
+        with torch.no_grad():
+            for t in self._tensors:
+                t.zero_() if index is None else t.index_fill_(1, index, 0)
+
+    def __getitem__(self, rows: Any) -> State:
+        index = indices(rows, len(self), self.device)
+        return State(self._kind, self._identity, [t.index_select(1, index) for t in self._tensors])
+
+    def __setitem__(self, rows: Any, other: State) -> None:
+        index = indices(rows, len(self), self.device)
+        check_alike("state[rows] = other", [self, other])
+        if len(other) != len(index):
+            raise ValueError(f"state[rows] = other: {len(index)} rows are to be replaced, and other has {len(other)}")
+        with torch.no_grad():
+            for mine, theirs in zip(self._tensors, other._tensors):
+                mine.index_copy_(1, index, theirs)
+
+    @staticmethod
+    def cat(states: Sequence[State]) -> State:
+        """The rows of several states of one layer, one after another.
+
+        Raises:
+            TypeError, ValueError: there is none, or they are not of one layer, dtype and device.
+        """
+        states = list(states)
+        check_alike("State.cat", states)
+        joined = [torch.cat(tensors, 1) for tensors in zip(*[s._tensors for s in states])]
+        return State(states[0]._kind, states[0]._identity, joined)
+
+    # ---- files
+
+    def save(self, path: str | Path) -> None:
+        """Write a file that holds this state: safetensors, with the layer's kind as JSON in its header.
+
+        Raises:
+            UserError: the file cannot be written; what was there stays.
+        """
+        tensors = dict(zip(self._kind.states, self._tensors))
+        advice = "make room, or name another file"
+        checkpoint.write(Path(path), {"state": self._kind._asdict()}, tensors, advice)
+
+    @staticmethod
+    def load(path: str | Path, layer: Any) -> State:
+        """A state from a file, for a layer of the kind that it was saved from, on that layer's device.
+
+        Args:
+            path: what `save` wrote.
+            layer: whose state it will be.
+
+        Raises:
+            UserError: there is no such file, it is damaged, or it holds no state.
+            ValueError: it holds the state of a layer of another kind or dtype.
+        """
+        facts, tensors = checkpoint.read(Path(path), "name a file that State.save has written")
+        if "state" not in facts:
+            raise UserError(f"{path} is a checkpoint, but holds no state: name a file that State.save has written")
+        saved, kind = facts["state"], kind_of(layer)
+        saved = Kind(**{**saved, "states": tuple(saved["states"])})
+        if saved._replace(layer=kind.layer) != kind:
+            raise ValueError(f"{path} holds a state of {saved}, and the layer is {kind}")
+        state = State(kind, layer._streams.identity, [tensors[name] for name in kind.states])
+        weight = next(layer.parameters())
+        if state.dtype != weight.dtype:
+            raise ValueError(f"{path} holds a state in {state.dtype}, and the layer computes in {weight.dtype}")
+        return state if weight.device == state.device else state.to(weight.device)
+
+
+def check_alike(action: str, states: Sequence[Any]) -> None:
+    """All are states of one layer, in one dtype, on one device."""
+    for state in states:
+        if not isinstance(state, State):
+            raise TypeError(f"{action} takes states that layer.start gave, not {type(state).__name__}")
+    if not states:
+        raise ValueError(f"{action} takes one state or more, and got none")
+    first, *others = states
+    for other in others:
+        if other._identity != first._identity or other._kind != first._kind:
+            raise ValueError(f"{action}: the states belong to two layers, {first._kind} and {other._kind}")
+        if (other.dtype, other.device) != (first.dtype, first.device):
+            raise ValueError(
+                f"{action}: one state is {first.dtype} on {first.device}, another {other.dtype} on {other.device}: "
+                "State.to converts one"
+            )
+
+
+def indices(rows: Any, batch: int, device: torch.device) -> Tensor:
+    """Rows, as State takes them, as indices [n] from 0 to B - 1."""
+    if isinstance(rows, slice):
+        return torch.arange(batch, device=device)[rows]
+    try:
+        given = torch.as_tensor(rows, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"rows are an int, a slice, indices or a bool mask, not {rows!r}") from None
+    if given.dtype == torch.bool:
+        if given.shape != (batch,):
+            raise ValueError(f"the mask of rows has shape {list(given.shape)}, and the state has {batch} rows")
+        return given.nonzero()[:, 0]
+    if given.numel() and (given.is_floating_point() or given.is_complex()):
+        raise TypeError(f"rows are integers or bool, not {given.dtype}")
+    given = given.long().reshape(-1) if given.dim() < 2 else given
+    if given.dim() > 1:
+        raise ValueError(f"rows have shape {list(given.shape)}: give one row of indices, or a mask [{batch}]")
+    if given.numel() and not (-batch <= given.min() and given.max() < batch):
+        raise IndexError(f"rows {given.tolist()} are not all among the state's {batch} rows")
+    return given % max(batch, 1)

@@ -1,0 +1,363 @@
+"""Streams: a layer that gets its sequence step by step, or block by block, and never forgets its state.
+
+`State` is changed where it lies and y alone comes back, so that there is nothing to carry and nothing to forget. The
+weights are packed once, for all streams of a layer, and again when they have changed.
+
+Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_size), L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from carrousel.fused import has_kernel
+from carrousel.kernel import STREAMS
+from carrousel.layers.parameters import Parameters
+from carrousel.layers.state import State, kind_of
+
+# Looked up once: a step of a small network takes no longer than thirty look-ups.
+is_compiling, is_grad_enabled, get_num_threads = (
+    torch.compiler.is_compiling,
+    torch.is_grad_enabled,
+    torch.get_num_threads,
+)
+tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # type: ignore[attr-defined]
+
+
+class Streaming(Parameters):
+    """start, step and block of a recurrent layer in one direction."""
+
+    def start(self, batch: int | None = None, hx: Any = None) -> State:
+        """A state for streams that begin here.
+
+        Args:
+            batch: B, the number of sequences. Default: that of hx, or 1.
+            hx: the states to start from, in torch's form: a tensor [L, B, P], for a cell with states h and c the tuple
+                of it and [L, B, H]. They are copied. Default zeros.
+
+        Raises:
+            ValueError: the layer is bidirectional, or hx does not fit it.
+            TypeError: batch is no int, or hx no tensor or tuple of tensors.
+            RuntimeError: hx requires a gradient, and streams have none.
+        """
+        if self.bidirectional:
+            raise ValueError(
+                f"{self._get_name()}.start: a bidirectional layer needs the end of a sequence for its first output, "
+                "and a stream has none: make the layer with bidirectional=False"
+            )
+        if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool)):
+            raise TypeError(f"{self._get_name()}.start: batch={batch!r} must be an int, the number of sequences")
+        if batch is not None and batch < 0:
+            raise ValueError(f"{self._get_name()}.start: batch={batch} must not be negative")
+        kind = kind_of(self)
+        weight = self._weights(self._fields[0][0]).W
+        if hx is not None:
+            return State(kind, self._streams.identity, checked_hx(self, batch, hx, weight))
+        shapes = kind.shapes(1 if batch is None else batch)
+        zeros = [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes]
+        return State(kind, self._streams.identity, zeros)
+
+    def step(self, input: Any, state: State, *, out: Any = None) -> Any:
+        """One step of every sequence; the state moves on.
+
+        Args:
+            input: [B, I], or [I] where the state has one row; a NumPy array gives a NumPy array.
+            state: what `start` gave.
+            out: where the result is written [B, P], contiguous; then nothing is allocated. Default: a tensor of its
+                own.
+
+        Returns:
+            The last layer's h [B, P]. What a sequence of steps returns are the very bits of `layer(x, hx)` without
+            gradients on the same steps.
+
+        Raises:
+            TypeError, ValueError: the state is not one of this layer's, or state, input and out do not fit one another.
+            RuntimeError: a gradient is asked for (the input or a weight requires one, outside of torch.no_grad), or
+                dropout, in training mode; a stream has neither.
+        """
+        if is_compiling():
+            return _step(self, input, state, out)
+        packed = self._streams.packed
+        # What mostly holds, in the order of its price; whatever fails here is looked at again, at leisure, in _step.
+        if (
+            type(state) is State
+            and state._packed is packed
+            and packed is not None
+            and type(input) is Tensor
+            and input.dtype is packed.dtype
+            and not is_grad_enabled()
+            and input.is_cpu
+            and input.is_contiguous()
+            and input.shape == state._x_shape
+            and not (self.dropout and self.training)
+            and not tracing_state()
+        ):
+            if out is None:
+                y = empty_like(state._y)
+            elif out is state._out and out.data_ptr() == state._out_place:
+                y = out
+            else:
+                y = accepted_out(self, input, out, state)
+            if state._stream.step(self._parameters, input.data_ptr(), y.data_ptr(), get_num_threads()):
+                return y
+        return _step(self, input, state, out)
+
+    def block(self, input: Any, state: State, *, out: Any = None) -> Any:
+        """A block of steps of every sequence; the state moves on.
+
+        Args:
+            input: [T, B, I], [B, T, I] with `batch_first`; without B where the state has one row. T may be 0. A NumPy
+                array gives a NumPy array.
+            state: what `start` gave.
+            out: where the result is written, shaped as the input with P in the last place, contiguous. Default: a
+                tensor of its own.
+
+        Returns:
+            The last layer's h of every step, the same bits as step by step.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `step`.
+        """
+        if isinstance(input, np.ndarray):
+            return _of_arrays(self.block, input, state, out)
+        if not _is_bound(self, state):
+            check_state(self, state, "block")
+        if isinstance(input, Tensor) and input.dim() == 2 and len(state) == 1:
+            row = 0 if self.batch_first else 1
+            return self.block(input.unsqueeze(row), state, out=None if out is None else out.unsqueeze(row)).squeeze(row)
+        check_block(self, input, state)
+        shape = (*input.shape[:2], state._y.shape[1])
+        y = input.new_empty(shape) if out is None else checked_out(self, input, out, shape)
+        if y.numel():
+            _run(self, input, state, y)
+        return y
+
+
+def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
+    """A step as a block of one: for what comes in another form, what has changed, and what is wrong."""
+    if isinstance(x, np.ndarray):
+        return _of_arrays(layer.step, x, state, out)
+    check_state(layer, state, "step")
+    if not isinstance(x, Tensor) or x.dim() not in ((1, 2) if len(state) == 1 else (2,)):
+        raise ValueError(f"{layer._get_name()}.step: input is {told(x)}, expected {list(state._x_shape)}")
+    if out is not None:
+        checked_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]))
+    one, time = x.dim() == 1, 1 if layer.batch_first else 0
+    x, place = (t if t is None else (t[None] if one else t).unsqueeze(time) for t in (x, out))
+    y = layer.block(x, state, out=place)
+    if out is not None:
+        return out
+    return y.flatten() if one else y.squeeze(time)
+
+
+def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
+    """NumPy in, NumPy out: they share memory with the tensors, but for what cannot be written or lies backwards."""
+    if out is not None and not isinstance(out, np.ndarray):
+        raise TypeError(f"input is a NumPy array and out {type(out).__name__}: give two of one kind")
+    usable = x if x.flags.writeable and min(x.strides, default=0) >= 0 else x.copy()
+    y = run(torch.from_numpy(usable), state, out=None if out is None else torch.from_numpy(out))
+    return y.numpy() if out is None else out
+
+
+def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
+    """All that is asked is right: x [T, B, I] or [B, T, I] -> y."""
+    stream = None if is_compiling() or tracing_state() else _bound(layer, x, state)
+    if stream is None:
+        return _run_by_layer(layer, x, state, y)
+    x = x.contiguous()
+    T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
+    while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
+        layer._streams.packed = None
+        stream = _bound(layer, x, state)
+
+
+def _run_by_layer(layer: Any, x: Tensor, state: State, y: Tensor) -> None:
+    """Where there is no kernel: the layer's own forward, a block at a time."""
+    tensors: Any = state._tensors
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        result, hx = layer.forward(x, tensors if len(tensors) > 1 else tensors[0])
+        y.copy_(result)
+        for old, new in zip(tensors, hx if len(tensors) > 1 else (hx,)):
+            old.copy_(new)
+
+
+def _is_bound(layer: Streaming, state: Any) -> bool:
+    """Whether a state's compiled stream runs with the layer's weights as they are now, as far as torch counts."""
+    packed = layer._streams.packed
+    if type(state) is not State or state._packed is not packed or packed is None:
+        return False
+    return packed.parameters.hold(layer._parameters)
+
+
+def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
+    """The state's compiled stream over the layer's weights as they are now; None where no kernel serves them."""
+    packed = layer._streams.packed
+    if packed is None or not packed.parameters.hold(layer._parameters):
+        names = [name for of_layer in layer._fields for name in of_layer[0]]
+        weights: list[Any] = [layer._parameters.get(name) if name else None for name in names]
+        there = [w for w, name in zip(weights, names) if name]
+        if type(x) not in (Tensor, Parameter) or not has_kernel(layer.cell, x):
+            return None
+        if not all(_is_plain(w) and w.dtype == x.dtype for w in there):
+            return None
+        # Only then in place, when it is whole: another thread may look at the same time.
+        layer._streams.packed = packed = Packed(layer, names, weights)
+    if state._packed is not packed:
+        state._stream = packed.stream(state)
+        state._packed = packed
+    return state._stream
+
+
+def _is_plain(weight: Any) -> bool:
+    """A parameter that holds its numbers itself: not one that is computed anew at each look."""
+    return type(weight) is Parameter and weight.is_cpu and weight.is_contiguous()
+
+
+class Packed:
+    """A layer's weights in the order in which the kernels read them, and how to see that they have changed.
+
+    torch counts what its operations write into a tensor, and new memory has another address. Neither shows what is
+    written through `.data`, through NumPy, or by an optimiser with fused=True: for that the compiled stream compares a
+    part of the weights at each step with what was packed.
+    """
+
+    __slots__ = ("classes", "dtype", "kept", "parameters", "stack")
+
+    def __init__(self, layer: Streaming, names: Sequence[str], weights: Sequence[Any]) -> None:
+        there = {name: w for name, w in zip(names, weights) if name}
+        self.dtype = weights[0].dtype
+        self.kept = [w.detach() for w in there.values()]  # while they live nothing else has their addresses
+        self.classes = STREAMS[self.dtype]
+        places = [w.data_ptr() for w in there.values()]
+        # Whether the parameters lie where they lay, and torch has counted no change.
+        self.parameters = self.classes.Parameters(list(there), places, versions(there.values()))
+        sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
+        addresses = [0 if w is None else w.data_ptr() for w in weights]
+        each = len(names) // layer.num_layers
+        described = [(weights[k].shape[1], *sizes, *addresses[k : k + each]) for k in range(0, len(names), each)]
+        self.stack = self.classes.Stack(layer.cell.name, described)
+
+    def stream(self, state: State) -> Any:
+        """A compiled stream that writes into a state."""
+        return self.classes.Stream(
+            self.stack, self.parameters, len(state), tuple([t.data_ptr() for t in state._tensors])
+        )
+
+
+def versions(weights: Any) -> list[int]:
+    """How often torch has counted a change of each; nothing where it does not count."""
+    try:
+        return [w._version for w in weights]
+    except RuntimeError:  # made in inference mode
+        return []
+
+
+# ---- what is refused
+
+
+def told(x: Any) -> str:
+    """What something is, for an error."""
+    return f"{list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def check_state(layer: Streaming, state: Any, action: str) -> None:
+    """The state is one of this layer's, in its dtype and on its device."""
+    name = f"{layer._get_name()}.{action}"
+    if not isinstance(state, State):
+        raise TypeError(
+            f"{name}: the state is a {type(state).__name__}, expected what layer.start() gives; "
+            "layer.start(hx=...) makes it of torch's states"
+        )
+    kind = kind_of(layer)
+    if state._kind._replace(layer=kind.layer) != kind:
+        raise ValueError(f"{name}: the state is of {state._kind}, and this layer is {kind}: start one here")
+    if state._identity != layer._streams.identity:
+        raise ValueError(
+            f"{name}: the state belongs to another {kind}: start one here, or take its numbers over with "
+            "layer.start(hx=state.hx())"
+        )
+    weight = layer._weights(layer._fields[0][0]).W
+    if (state.dtype, state.device) != (weight.dtype, weight.device):
+        raise ValueError(
+            f"{name}: the state is {state.dtype} on {state.device}, and the layer {weight.dtype} on {weight.device}: "
+            f"state.to('{weight.device}', {weight.dtype}) converts it"
+        )
+
+
+def check_block(layer: Streaming, x: Any, state: State) -> None:
+    """x [T, B, I] or [B, T, I] fits the state, and asks for nothing that a stream has not."""
+    name = layer._get_name()
+    B, I = state._x_shape
+    order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
+    if not isinstance(x, Tensor) or x.dim() != 3:
+        raise ValueError(f"{name}: input is {told(x)}, expected {order}, or [{B}, {I}] for one step")
+    if x.shape[2] != I or x.shape[0 if layer.batch_first else 1] != B:
+        raise ValueError(
+            f"{name}: input is {told(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"
+        )
+    if (x.dtype, x.device) != (state.dtype, state.device):
+        raise ValueError(
+            f"{name}: input is {x.dtype} on {x.device}, and the state {state.dtype} on {state.device}: "
+            f"input.to('{state.device}', {state.dtype}) converts it"
+        )
+    if is_grad_enabled():
+        check_no_grad(name, [("input", x), *layer.named_parameters()])
+    if layer.dropout and layer.training:
+        raise RuntimeError(
+            f"{name}: dropout={layer.dropout} acts in training mode, and streams have none: call layer.eval()"
+        )
+
+
+def check_no_grad(name: str, tensors: list[tuple[str, Tensor]]) -> None:
+    """None of the tensors, each with what to call it, asks for a gradient."""
+    for of, tensor in tensors:
+        if tensor.requires_grad:
+            raise RuntimeError(
+                f"{name}: {of} requires a gradient, and streams compute none: put them under torch.no_grad() or "
+                "torch.inference_mode(), or freeze the layer with requires_grad_(False). To train, call layer(x, hx) "
+                "on whole sequences"
+            )
+
+
+def checked_out(layer: Streaming, x: Tensor, out: Any, shape: tuple[int, ...]) -> Tensor:
+    """`out`, if the result can be written there."""
+    name = layer._get_name()
+    if not isinstance(out, Tensor) or tuple(out.shape) != tuple(shape):
+        raise ValueError(f"{name}: out is {told(out)}, expected {list(shape)}")
+    if (out.dtype, out.device) != (x.dtype, x.device) or not out.is_contiguous() or out.requires_grad:
+        raise ValueError(f"{name}: out must be {x.dtype} on {x.device}, contiguous and without a gradient")
+    return out
+
+
+def accepted_out(layer: Streaming, x: Tensor, out: Any, state: State) -> Tensor:
+    """`out` of a step, if the result can be written there. It is remembered: most streams come with the same again."""
+    state._out = checked_out(layer, x, out, state._y.shape)
+    state._out_place = out.data_ptr()
+    return out
+
+
+def checked_hx(layer: Streaming, batch: int | None, hx: Any, weight: Tensor) -> list[Tensor]:
+    """hx in torch's form, as a list of the states, if it fits the layer."""
+    name, kind = f"{layer._get_name()}.start", kind_of(layer)
+    states = list(hx) if isinstance(hx, (tuple, list)) else [hx]
+    if len(states) != len(kind.states) or not all(isinstance(s, Tensor) for s in states):
+        form = "a tensor" if len(kind.states) == 1 else f"a tuple of {len(kind.states)} tensors"
+        raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {told(hx)}")
+    B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == 3 else 1)
+    for state, label, shape in zip(states, kind.states, kind.shapes(B)):
+        if tuple(state.shape) != shape:
+            raise ValueError(f"{name}: state {label} of hx is {told(state)}, expected {list(shape)}")
+        if (state.dtype, state.device) != (weight.dtype, weight.device):
+            raise ValueError(
+                f"{name}: state {label} of hx is {state.dtype} on {state.device}, and the layer {weight.dtype} on "
+                f"{weight.device}: convert it with .to()"
+            )
+    if is_grad_enabled():
+        check_no_grad(name, [(f"state {label} of hx", state) for label, state in zip(kind.states, states)])
+    return states
