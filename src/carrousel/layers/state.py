@@ -115,8 +115,8 @@ class State:
 
     def hx(self) -> Any:
         """A copy in torch's form: h [L, B, P], or the tuple of it and [L, B, H] for each further state."""
-        copies = tuple([t.clone() for t in self._tensors])
-        return copies if len(copies) > 1 else copies[0]
+        copies: tuple[Tensor, ...] = tuple([t.clone() for t in self._tensors])
+        return copies[0] if len(self._tensors) == 1 else copies
 
     def clone(self) -> State:
         """A copy that goes its own way."""
