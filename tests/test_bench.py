@@ -15,7 +15,7 @@ from own_cells import needs_compiler
 from rich.console import Console
 
 import carrousel
-from carrousel.bench import clock, layers, lstm1997, memory, own, table
+from carrousel.bench import clock, layers, lstm1997, memory, own, streaming, table
 from carrousel.bench.lstm1997_torch import TorchOperations
 from carrousel.bench.shapes import GRID, PAPERS, named
 from carrousel.bench.text import ScratchLSTM, trainers
@@ -337,3 +337,55 @@ def test_the_1997_table_says_what_is_missed_and_markdown_has_every_row():
     assert lines[1] == "| 4-1 | 1 | torch operations | 54,000 | 900 |"
     assert lines[2] == "| 4-1 | 16 with their data | carrousel | 12 |  |"
     assert {line.count("|") for line in (rule, *lines[:3])} == {6}
+
+
+# ---- carrousel bench streaming --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("T", [1, 5])
+def test_the_rivals_of_a_stream_return_the_same(T):
+    """At the first call and at the second, which goes on with the state of the first."""
+    with torch.inference_mode():
+        rivals = dict(streaming.calls(streaming.Size(3, 7, T, None), streaming.with_onnx()))
+        assert len(rivals) >= (4 if T == 1 else 3)
+        for _ in range(2):
+            first, *others = [torch.as_tensor(call()).clone() for call in rivals.values()]
+            assert first.shape == (T, 7)
+            for other in others:
+                torch.testing.assert_close(other, first)
+
+
+def measured_streaming(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(streaming, "SIZES", streaming.SIZES[:1])
+    assert run(["bench", "streaming", "--seconds", "0", "--repeat", "1", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_without_onnx_runtime_its_rows_say_how_to_get_it(capsys, monkeypatch):
+    monkeypatch.setattr(streaming, "with_onnx", lambda: None)
+    rows = json.loads(measured_streaming(capsys, monkeypatch, "--json", "-"))
+    whose = ["carrousel", "carrousel, out=", "torch.nn.LSTMCell", "torch.nn.LSTM", "ONNX Runtime"]
+    assert [row["who"] for row in rows] == whose
+    assert rows[2]["ratio"] == pytest.approx(rows[2]["us"] / rows[0]["us"])
+    assert "carrousel[bench]" in rows[4]["note"]
+    assert "us" not in rows[4]
+    assert "carrousel[bench]" in measured_streaming(capsys, monkeypatch)
+    assert "carrousel[bench]" in measured_streaming(capsys, monkeypatch, "--markdown")
+
+
+ROWS_OF_STREAMS = [
+    streaming.Row("I1-H40-T1", "carrousel", 2.5, target=3),
+    streaming.Row("I1-H40-T1", "torch.nn.LSTMCell", 12.5, ratio=5.0),
+    streaming.Row("I1-H40-T512", "carrousel", 0.16, target=0.15),
+]
+
+
+def test_the_table_of_streams_says_what_is_missed_and_markdown_has_every_row():
+    paper = Console(file=io.StringIO(), width=160)
+    paper.print(table.streaming_table(ROWS_OF_STREAMS))
+    text = paper.file.getvalue()
+    assert "at most 3 us, reached" in text
+    assert "at most 0.15 us, MISSED" in text
+    _, rule, *lines = table.streaming_markdown(ROWS_OF_STREAMS).splitlines()
+    assert lines[1] == "| I1-H40-T1 | torch.nn.LSTMCell | 12.5 | 5.0 |"
+    assert {line.count("|") for line in (rule, *lines[:3])} == {5}

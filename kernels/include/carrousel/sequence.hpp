@@ -1,5 +1,5 @@
-// One recurrent layer in one direction over a whole sequence, forward and backward. This is the library's whole interface; it knows
-// no Python and no torch. README.md in kernels/ explains the notation and the memory layout.
+// One recurrent layer in one direction over a whole sequence, forward and backward. With stream.hpp and own.hpp this is the library's
+// interface; it knows no Python and no torch. README.md in kernels/ explains the notation and the memory layout.
 //
 // Letters: T steps, B rows of the batch, I inputs, H units, P width of the output (H, or the projection's). N = the number of
 // (step, row) pairs that x and y have room for: T * B, or those that there are when the sequences are packed or lie end to end.
@@ -33,8 +33,9 @@ struct Sequence {
   Rows rows;
   int64_t I = 0, H = 0, P = 0;
   int threads = 1;
-  bool from_last = false;                  // the first step takes the units from the last to the first. From step to step they turn:
-                                           // what was read last is still in the cache. A stream goes on so. It changes no bit.
+  // The first step takes the units from the last to the first. They turn from step to step: what was read last is still in the cache. A
+  // stream goes on so over its calls. No bit depends on it.
+  bool from_last = false;
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]

@@ -7,6 +7,7 @@ own.py       a cell of one's own beside our LSTM
 memory.py    peak memory, each side in a process of its own
 text.py      tokens a second of a character model
 lstm1997.py  a network step of the 1997 rule; lstm1997_torch.py, lstm1997_jax.py: the same rule there
+streaming.py a step and a block of a stream; streaming_onnx.py: the same in ONNX Runtime
 table.py     the results for people; the JSON is for machines
 command.py   the command line
 """

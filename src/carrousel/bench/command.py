@@ -13,9 +13,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import layers, lstm1997, memory, own, text
+from carrousel.bench import layers, lstm1997, memory, own, streaming, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
-from carrousel.bench.table import layers_markdown, layers_table, lstm1997_markdown, lstm1997_table, own_markdown
+from carrousel.bench.table import (
+    layers_markdown,
+    layers_table,
+    lstm1997_markdown,
+    lstm1997_table,
+    own_markdown,
+    streaming_markdown,
+    streaming_table,
+)
 from carrousel.data.text import read
 from carrousel.errors import UserError
 
@@ -141,6 +149,25 @@ def bench_lstm1997(
         print(lstm1997_markdown(rows))
     elif str(json_file) != "-":
         console().print(lstm1997_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("streaming")
+def bench_streaming(
+    seconds: Seconds = 3,
+    repeat: Repeat = 5,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """A step and a block of a stream on one thread, beside torch.nn's cell and layer, and ONNX Runtime."""
+    onnx = streaming.with_onnx()
+    rows: list[streaming.Row] = []
+    for size in progress(streaming.SIZES, "measuring"):
+        rows.extend(streaming.measure(size, seconds, repeat, onnx))
+    if markdown:
+        print(streaming_markdown(rows))
+    elif str(json_file) != "-":
+        console().print(streaming_table(rows))
     write([row.json() for row in rows], json_file)
 
 

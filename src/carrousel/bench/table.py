@@ -12,7 +12,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import lstm1997
+from carrousel.bench import lstm1997, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -131,3 +131,31 @@ def with_instructions() -> str:
     """What was measured on, JAX where it is installed, and our instruction set."""
     jax = f"JAX {version('jax')}, " if find_spec("jax") else ""
     return f"{machine()}, {jax}{instruction_set()}"
+
+
+def streaming_table(rows: Sequence[streaming.Row]) -> Table:
+    """Every measurement, and beside it what it should reach."""
+    title = "streams at batch 1, one thread, T steps a call: ratio = rival / ours, higher is better"
+    table = Table(title=title, caption=f"{machine()}, {instruction_set()}")
+    for name in ("size", "who"):
+        table.add_column(name)
+    for name in ("us a step", "ratio", "target"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        told = "" if row.reached is None else verdict(row.reached, f"at most {row.target:g} us")
+        table.add_row(row.size, row.who, *microseconds(row), escape(row.note or "") or told)
+    return table
+
+
+def streaming_markdown(rows: Sequence[streaming.Row]) -> str:
+    """A line for each measurement."""
+    lines = ["| size | who | us a step | rival / ours |", "|---|---|--:|--:|"]
+    for row in rows:
+        time, ratio = microseconds(row)
+        lines.append(f"| {row.size} | {row.who} | {time or row.note} | {ratio} |")
+    return "\n".join([*lines, "", f"{machine()}, {instruction_set()}."])
+
+
+def microseconds(row: streaming.Row) -> tuple[str, str]:
+    """A step's time, and the ratio; empty where there is none."""
+    return "" if row.us is None else f"{row.us:.3g}", "" if row.ratio is None else f"{row.ratio:.1f}"
