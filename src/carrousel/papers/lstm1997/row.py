@@ -91,6 +91,7 @@ class Experiment:
         variants: rows that read the paper otherwise.
         silent: what the paper does not tell, and what is done here.
         explained: what the variants are and why they are there.
+        inputs: what the input units are called, in a picture; none: they are numbered.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Experiment:
     variants: tuple[Row, ...] = ()
     silent: tuple[str, ...] = ()
     explained: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 def drawn(training: Draw) -> Callable[[Stream, int], Source]:

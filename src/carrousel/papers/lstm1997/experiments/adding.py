@@ -108,4 +108,5 @@ EXPERIMENT = Experiment(
         "The others leave f' out of the output unit's error, learn at four times the rate, or take the criterion as a "
         "squared error below 0.01 and all within 0.2."
     ),
+    inputs=("value", "marker"),
 )

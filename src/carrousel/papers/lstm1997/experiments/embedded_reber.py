@@ -131,4 +131,5 @@ EXPERIMENT = Experiment(
         'the sum is taken to the end of a string. The reading "update at every step" changes the weights after each '
         "symbol."
     ),
+    inputs=tuple(SYMBOLS),
 )

@@ -58,4 +58,5 @@ EXPERIMENT = Experiment(
         'The reading "f\' left out" takes e_k = t - y, which is the gradient of the cross entropy; '
         '"linear output" has a linear output unit.'
     ),
+    inputs=("value", "marker"),
 )

@@ -70,4 +70,5 @@ EXPERIMENT = Experiment(
         'the "average training error" is the mean absolute error over outputs and the 2000 most recent sequences',
         "X and Y are equally likely; positions count from 1",
     ),
+    inputs=tuple(SYMBOLS),
 )

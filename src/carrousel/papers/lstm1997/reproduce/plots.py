@@ -15,6 +15,8 @@ from carrousel.papers.lstm1997.sequences import Sequences, starts
 from carrousel.papers.lstm1997.streams import streams
 from carrousel.papers.lstm1997.trials import Outcome
 
+BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}  # a legend that hides no line
+
 
 def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: int, path: Path) -> None:
     """Write a row's picture: learning curves above, the first trial's states in a fresh sequence below.
@@ -25,14 +27,14 @@ def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: in
     from matplotlib.figure import Figure  # half a second to import, and only here
 
     first = next((outcome for outcome in outcomes if outcome.weights), None)
-    figure = Figure(figsize=(9, 8 if first else 4), layout="constrained")
+    figure = Figure(figsize=(10, 8 if first else 4), layout="constrained")
     axes = figure.subplots(3 if first else 1, 1, squeeze=False)[:, 0]
     curves(axes[0], row, outcomes)
     axes[0].set_title(f"{experiment.title}, row {row.key} ({row.setting})")
     if first:
         stream = streams(seed, row.group)
         sequence = row.source(stream, first.trial).training(stream("picture", first.trial), 1)
-        inputs_and_states(axes[1], axes[2], row, np.array(first.weights), sequence)
+        inputs_and_states(axes[1], axes[2], row, np.array(first.weights), sequence, experiment.inputs)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
@@ -51,23 +53,26 @@ def curves(axes, row: Row, outcomes: Sequence[Outcome]) -> None:
     if not all(outcome.solved for outcome in outcomes):
         axes.plot([], [], color="C3", lw=0.8, label=f"trial, failed at {row.cap:,}")
     axes.set(xlabel="sequences presented", ylabel="mean absolute error", yscale="log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(**BESIDE)
 
 
-def inputs_and_states(above, below, row: Row, weights: NDArray, sequence: Sequences) -> None:
+def inputs_and_states(above, below, row: Row, weights: NDArray, sequence: Sequences, names: Sequence[str]) -> None:
     """What is read, and the cells' states meanwhile."""
     x = one_hot(sequence, row.network.inputs)
     steps = np.arange(1, len(x) + 1)
     states, outputs = states_over(Reference(row.network, weights), x)
     if sequence.x.ndim == 1:
         above.plot(steps, sequence.x, ".", ms=3)
-        above.set_ylabel("symbol read (number)")
+        above.set_ylabel("symbol read" if names else "symbol read (number)")
+        if names:
+            above.set_yticks(range(len(names)), names)
     else:
         for k, column in enumerate(sequence.x.T):
-            above.plot(steps, column, lw=0.5 if k == 0 else 1.5, label=f"input {k + 1}")
+            above.plot(steps, column, lw=0.5 if k == 0 else 1.5, label=names[k] if names else f"input {k + 1}")
         above.set_ylabel("input")
-        above.legend(loc="upper right")
+        above.legend(**BESIDE)
     for cell, column in enumerate(states.T):
         below.plot(steps, column, lw=1.2, label=f"cell {cell + 1}")
     told, wanted = outputs[-1], target_of(sequence, row.network.outputs)
@@ -75,7 +80,7 @@ def inputs_and_states(above, below, row: Row, weights: NDArray, sequence: Sequen
         f"states of the first trial's cells; told at the end {words(told)}, wanted {words(wanted)}", fontsize=9
     )
     below.set(xlabel="step", ylabel="internal state s")
-    below.legend(loc="best")
+    below.legend(**BESIDE)
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, len(x) + 1)

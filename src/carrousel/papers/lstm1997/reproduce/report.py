@@ -86,7 +86,14 @@ def judged(row: Row, outcomes: Sequence[Outcome]) -> list[verdicts.Judgement]:
 
 def table(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Table:
     """The paper's table with ours beside it, in 80 columns."""
-    shown = Table(title=experiment.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    shown = Table(
+        title=experiment.title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     shown.add_column("row", no_wrap=True)
     shown.add_column("setting,\nreading", overflow="fold")
     for name in ("", "success", "sequences\nuntil success", "wrong of\n2560", "ratio", "s"):
