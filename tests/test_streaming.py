@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from own_cells import AWKWARD, compiled, needs_compiler
 from torch import nn
 
 import carrousel
@@ -164,6 +165,18 @@ def test_without_a_kernel_it_is_the_same(case, monkeypatch):
     torch.testing.assert_close(torch.cat([steps(layer, x[:2], state), layer.block(x[2:], state)]), y, **close)
     for mine, theirs in zip(state.hx(), hx, strict=True):
         torch.testing.assert_close(mine, theirs, **close)
+
+
+@needs_compiler
+@pytest.mark.parametrize("own", AWKWARD, ids=lambda cell: cell.name)
+@pytest.mark.parametrize("B", [1, 3])
+def test_cells_compiled_at_run_time(own, B):
+    layer = carrousel.Recurrent(compiled(*AWKWARD)[own.name], 3, 20, num_layers=2).eval()
+    x, state = data(layer, 6, B), layer.start(B)
+    y, hx = layer(x)
+    assert_same(torch.cat([steps(layer, x[:3], state), layer.block(x[3:], state)]), y)
+    assert_same(state.hx(), hx)
+    assert state._packed is not None
 
 
 # ---- forms of input and output
@@ -707,6 +720,32 @@ def test_dropout_is_not_left_out_in_silence():
 def test_wrong_starts(arguments, error, words):
     with pytest.raises(error, match=words):
         layer_of("lstm", 3, 7).start(**arguments)
+
+
+@given(
+    shape=st.lists(st.integers(0, 4), max_size=4),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.int64, torch.bool, torch.bfloat16]),
+    action=st.sampled_from(["step", "block"]),
+    out=st.none() | st.lists(st.integers(0, 4), max_size=4),
+    bound=st.booleans(),
+)
+def test_anything_is_right_or_refused(shape, dtype, action, out, bound):
+    """An input or out that does not fit is a ValueError, and the state stays; what fits gives what the layer gives."""
+    layer = layer_of("gru", 3, 4)
+    state = started(layer, 2) if bound else layer.start(2)
+    before = state.hx()
+    x = torch.ones(shape, dtype=dtype)
+    expected = {"step": [2, 3], "block": [len(x) if shape else 0, 2, 3]}[action]
+    right = shape == expected and dtype == torch.float32 and out in (None, [*shape[:-1], 4])
+    try:
+        y = getattr(layer, action)(x, state, out=None if out is None else torch.empty(out))
+    except ValueError:
+        assert not right
+        assert_same(state.hx(), before)
+    else:
+        assert right
+        if x.numel():
+            assert_same(y if action == "block" else y[None], layer(x if action == "block" else x[None], before)[0])
 
 
 def test_a_state_is_never_of_integers():

@@ -82,7 +82,8 @@ class Forward {
     put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
     pass_on(me);
     me.meet();
-    if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, zeros).run();
+    if constexpr (Lone<Cell, V>::fits)
+      if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, zeros).run();
     Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each, pointers + me.rank * pointers_each};
     if (split.by_units) {
       turn.group_first = me.first(shape.groups);

@@ -18,8 +18,10 @@ class Lone {
   static constexpr int at_once = B == 1 ? max_panels : 1;  // groups
 
  public:
+  // Whether a group's sums fit into one tile, and h feeds any.
+  static constexpr bool fits = Cell::h_rows > 0 && std::max(Cell::x_rows, Cell::h_rows) <= max_vectors / B;
+
   static bool takes(const Sequence<T>& q) {
-    if constexpr (!fits) return false;
     return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.projection && q.I <= wide_input;
   }
 
@@ -54,7 +56,6 @@ class Lone {
   const T* old[Cell::states];  // the states before the step
 
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
-  static constexpr bool fits = Cell::h_rows > 0 && Cell::x_rows* B <= max_vectors&& Cell::h_rows* B <= max_vectors;
 
   // What of the weights stays in the first cache from step to step.
   static constexpr long nearest_cache = 48000;
@@ -78,7 +79,7 @@ class Lone {
     for (long k = 0; k < q.P; k += k_block) {
       const T* h = old[0] + k;
       const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, q.P - k), h_vectors * L * q.P};
-      const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles < V, fits ? Cell::h_rows : 1 > [groups - 1];
+      const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles<V, Cell::h_rows>[groups - 1];
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
     }
   }

@@ -23,10 +23,14 @@ const Kernel<F>& kernel_of(const char* cell) {
   return *found;
 }
 
+// Weights that fill a good part of a large page get large pages of their own: fewer misses of the address cache at each step.
 template <class F>
 std::shared_ptr<F[]> aligned(int64_t count) {
-  void* memory = std::aligned_alloc(line, (count * sizeof(F) + line - 1) / line * line);
+  constexpr size_t page = size_t(2) << 20;
+  const size_t bytes = count * sizeof(F), unit = bytes > page / 4 ? page : line, whole = (bytes + unit - 1) / unit * unit;
+  void* memory = std::aligned_alloc(unit, whole);
   if (!memory) throw std::bad_alloc();
+  if (unit == page) baseline::prefer_large_pages(memory, whole);
   return {static_cast<F*>(memory), [](F* p) { std::free(p); }};
 }
 
@@ -100,7 +104,8 @@ bool Stream<F>::run(const F* x, F* y, const Rows& rows, int threads) {
   const Turn turn(running_);
   const Sequence<F>&first = stack_->layers().front(), &last = stack_->layers().back();
   const int64_t count = rows.T * B_, parts = std::min(count, most_parts);
-  if (x < y + count * last.P && y < x + count * first.I)
+  const auto from = [](const F* p) { return reinterpret_cast<uintptr_t>(p); };
+  if (from(x) < from(y + count * last.P) && from(y) < from(x + count * first.I))
     throw std::invalid_argument("out and input overlap in memory: the input is still read when out is written");
   if (!stack_->holds(turn_, parts)) return false;
   turn_ = (turn_ + parts) % most_parts;
