@@ -117,6 +117,8 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 NB_MODULE(_kernels, m) {
+  // A layer that something keeps until the interpreter ends, such as a cache, is no leak: nanobind would call what it has compiled one.
+  nb::set_leak_warnings(false);
   m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
   m.def("forward_float32", forward<float>);
   m.def("forward_float64", forward<double>);
