@@ -53,9 +53,10 @@ def tuple_of(hx):
 
 
 def assert_same(a, b):
+    """The same bits, where a kernel computes; torch's own products round otherwise in another number of rows."""
     for one, other in zip(tuple_of(a), tuple_of(b), strict=True):
         assert one.dtype == other.dtype
-        assert torch.equal(one, other)
+        assert torch.equal(one, other) if KERNELS else torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def steps(layer, xs, state):
@@ -647,6 +648,7 @@ def test_outs_that_are_refused(out, words):
     assert_same(state.hx(), before)
 
 
+@pytest.mark.skipif(not KERNELS, reason="torch's operations have read the input when out is written")
 def test_out_must_not_be_the_input():
     layer = layer_of("lstm", 7, 7)
     state, x = started(layer, 2), torch.randn(2, 7)

@@ -73,8 +73,8 @@ class Streaming(Parameters):
                 own.
 
         Returns:
-            The last layer's h [B, P]. What a sequence of steps returns are the very bits of `layer(x, hx)` without
-            gradients on the same steps.
+            The last layer's h [B, P]. Where a kernel computes, a sequence of steps returns the very bits of
+            `layer(x, hx)` on all of them; elsewhere the same numbers to rounding.
 
         Raises:
             TypeError, ValueError: the state is not one of this layer's, or state, input and out do not fit one another.
@@ -119,7 +119,7 @@ class Streaming(Parameters):
                 tensor of its own.
 
         Returns:
-            The last layer's h of every step, the same bits as step by step.
+            The last layer's h of every step, the same bits as step by step where a kernel computes.
 
         Raises:
             TypeError, ValueError, RuntimeError: as `step`.
