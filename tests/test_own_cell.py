@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from own_cells import AWKWARD, MGU, compiled, minimal_gated_unit, needs_compiler, random_cell
 from sequences import RAGGED, WAYS, Shape, assert_same_bits, make_ragged, make_sequence, run, with_resets
+from test_compile import check_ops
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence
 from twins import Size, assert_equal_to_1e10
@@ -231,6 +232,13 @@ def test_torch_compile_takes_the_kernel_whole():
     by_kernel.zero_grad()
     expected.sum().backward()
     torch.testing.assert_close(got, by_kernel.weight_hh_l0.grad, rtol=0, atol=1e-12)
+
+
+@needs_compiler
+def test_opcheck():
+    """The custom operators as they are called for a cell that they learnt of at run time."""
+    torch.compiler.reset()
+    check_ops(make_sequence(fused_cell("many_rows"), SIZES["H7_tail_only"]))
 
 
 @needs_compiler

@@ -60,6 +60,9 @@ def in_place(a, h):
     return (h,)
 
 
+FIELDS = ("rows", "states", "from_x", "from_h", "weights")
+
+
 def behind_torchs_back(a, h):
     a.numpy()[:] += 1
     return (h,)
@@ -106,6 +109,28 @@ def test_what_the_function_raises_passes_through():
 def test_names_that_do_not_go_together_are_refused(options, says):
     with pytest.raises(ValueError, match=says):
         carrousel.cell(lambda rows, states: (rows[0],), **{"name": "Mine", **options})
+
+
+@given(data=st.data())
+def test_any_names_give_a_layer_that_runs_or_an_error_that_names_them(data):
+    """What is drawn goes together once in a while."""
+    names = {field: data.draw(st.text("abc1 ", max_size=3), label=field) for field in FIELDS}
+    count = len(names["states"])
+
+    def step(rows, states, weights=()):
+        return (sum(rows) + sum(weights), *states[1:])
+
+    said = ""
+    try:
+        own = carrousel.cell(step, **names, name="Mine")
+    except ValueError as error:
+        said = str(error)
+    if said:
+        assert any(field in said for field in FIELDS)
+        return
+    y, hx = own(3, 5)(X)
+    assert y.shape == (4, 2, 5)
+    assert count == 1 or len(hx) == count
 
 
 def test_making_a_cell_leaves_the_programs_random_numbers_alone():

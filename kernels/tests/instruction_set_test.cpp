@@ -5,8 +5,10 @@
 #include <set>
 #include <string>
 
+#include "carrousel/own.hpp"
 #include "reference.hpp"
 #include "run.hpp"
+#include "target.hpp"
 
 namespace carrousel::test {
 namespace {
@@ -20,6 +22,39 @@ TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA n
   for (const char* const* name = instruction_sets(); asked && *name; ++name)
     if (std::string(*name) == asked) expected = asked;
   CHECK(at_start == expected);
+}
+
+// The name is all that is looked at.
+template <class F>
+Kernel<F> called(const char* cell) {
+  Kernel<F> kernel{};
+  kernel.cell = cell;
+  return kernel;
+}
+
+TEST_CASE("a library's cells are found beside those that were built in, the latest first, whatever is in force") {
+  // What stays in the list must stay in memory.
+  static const Kernel<float> single[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
+  static const Kernel<double> twice[] = {called<double>("added_2"), {}}, none[] = {{}};
+  static const Target first{"avx2", single, twice, ""}, second{"avx2", later, none, ""};
+  CHECK(find<float>("added_1") == nullptr);
+  const Kernel<float>* lstm = find<float>("lstm");
+  add(first);
+  CHECK(find<float>("added_1") == single);
+  CHECK(find<double>("added_1") == nullptr);
+  CHECK(find<double>("added_2") == twice);
+  CHECK(find<float>("lstm") == lstm);
+  add(second);
+  with_every_instruction_set([&](const char*) { CHECK(find<float>("added_1") == later); });
+  CHECK(find<double>("added_2") == twice);
+}
+
+TEST_CASE("what a library is compiled with says for which instruction set, and has a digest of its interface") {
+  std::set<std::string> flags;
+  int sets = 0;
+  with_every_instruction_set([&](const char*) { ++sets, flags.insert(compile_flags()); });
+  CHECK(int(flags.size()) == sets);
+  CHECK(std::string(interface_digest()).size() == 2 * 64);
 }
 
 TEST_CASE("each instruction set has its own kernels of every cell") {

@@ -44,7 +44,8 @@ class Cell:
         from_h: the rows that `R h` feeds, in the order of R's blocks; may be empty.
         states: the states; the first is the output h, which is fed back through R.
         step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the new states.
-            It is pointwise: it may use + - * /, integer powers, numbers, and this module's sigmoid, tanh, relu, exp.
+            It is pointwise: it may use + - * /, powers, comparisons, numbers, this module's sigmoid, tanh, relu, exp,
+            and as methods what `carrousel.cell` lists, such as x.log() and x.clamp(-1, 1).
         weights: weight vectors [H] that multiply unit by unit, such as peepholes.
 
     Raises:
