@@ -220,6 +220,19 @@ def test_float32_is_as_near_as_scan():
 
 
 @needs_compiler
+def test_a_stream_by_kernel_goes_on_by_scan(tmp_path):
+    """Step by step it is the whole sequence, and what it saved fits the same layer without a kernel."""
+    by_kernel, by_scan = twins(num_layers=2)
+    with torch.no_grad():
+        state = by_kernel.start(3)
+        first = torch.stack([by_kernel.step(x, state) for x in X[:3]])
+        assert torch.equal(first, by_kernel(X[:3])[0])
+        state.save(tmp_path / "state")
+        rest = by_scan.block(X[3:], carrousel.State.load(tmp_path / "state", by_scan))
+        torch.testing.assert_close(torch.cat([first, rest]), by_scan(X)[0], rtol=0, atol=1e-12)
+
+
+@needs_compiler
 def test_torch_compile_takes_the_kernel_whole():
     torch.compiler.reset()
     by_kernel, _ = twins()

@@ -54,6 +54,11 @@ class OwnLayer(Recurrent[Any]):
         """Whether the layer has a kernel, which computes float32 and float64 on the CPU."""
         return self.cell is not self.CELL
 
+    @property
+    def mode(self) -> str:
+        """The cell's own name, in capitals; a compiled one bears another, which no saved state need know."""
+        return self.CELL.name.upper()
+
     # A function can not be pickled once its name is the layer's: the cell is found again by the class.
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "cell": self.compiled}
