@@ -144,7 +144,7 @@ def computed_by(monkeypatch):
 
     for name, function in native.FUNCTIONS.items():
         monkeypatch.setitem(native.FUNCTIONS, name, recorded(name, function))
-    monkeypatch.setattr(stack, "fused", recorded("fused", stack.fused))
+    monkeypatch.setattr(stack, "fused_in", recorded("fused", stack.fused_in))
     return calls
 
 
