@@ -19,14 +19,14 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// I, K, C, S, H, output_gates, recurrent, cells_biased, gates_biased, hidden_biased, outputs_biased, wide_g, squash_h, logistic_output
+// I, K, C, S, H, output_gates, recurrent, recurrent_cells, shortcuts, cells_biased, gates_biased, hidden_biased, outputs_biased, wide_g, squash_h, logistic_output
 Network network(nb::tuple from) {
   const auto number = [&](int k) { return nb::cast<int>(from[k]); };
   Network n;
   n.I = number(0), n.K = number(1), n.C = number(2), n.S = number(3), n.H = number(4);
-  n.output_gates = number(5), n.recurrent = number(6);
-  n.cells_biased = number(7), n.gates_biased = number(8), n.hidden_biased = number(9), n.outputs_biased = number(10);
-  n.wide_g = number(11), n.squash_h = number(12), n.logistic_output = number(13);
+  n.output_gates = number(5), n.recurrent = number(6), n.recurrent_cells = number(7), n.shortcuts = number(8);
+  n.cells_biased = number(9), n.gates_biased = number(10), n.hidden_biased = number(11), n.outputs_biased = number(12);
+  n.wide_g = number(13), n.squash_h = number(14), n.logistic_output = number(15);
   return n;
 }
 

@@ -22,6 +22,8 @@ NETWORKS = {
     "experiment_6b": Network(8, 8, 3, 2, biased="all", weight_range=0.5),
     "large_alphabet": Network(20, 3, 4, 1, biased="gates", weight_range=0.5),
     "experiment_2a": Network(9, 9, 1, 1, output_gates=False, connectivity="B", g="g1", h="id", weight_range=0.5),
+    "outputs_see_inputs": Network(4, 3, 2, 2, connectivity="FB", biased="gates and outputs", weight_range=0.5),
+    "cells_see_inputs_only": Network(5, 2, 2, 1, recurrent_cells=False, weight_range=0.5),
     "conventional_linear": Network(3, 2, 2, 3, hidden=5, biased="hidden", output="linear", weight_range=0.5),
     "no_blocks": Network(3, 2, 0, connectivity="B"),
 }

@@ -45,15 +45,19 @@ def test_initial_weights_lie_in_their_range_and_gate_biases_are_exact():
     assert n.initial_weights(3).tolist() != n.initial_weights(4).tolist()
 
 
-@pytest.mark.parametrize("biased", ["none", "gates", "hidden", "all"])
-@pytest.mark.parametrize("shape", [{}, {"hidden": 3}, {"connectivity": "B"}, {"output_gates": False}], ids=str)
+@pytest.mark.parametrize("biased", ["none", "gates", "gates and outputs", "hidden", "all"])
+@pytest.mark.parametrize(
+    "shape", [{}, {"hidden": 3}, {"connectivity": "B"}, {"connectivity": "FB"}, {"output_gates": False}], ids=str
+)
 def test_split_and_join_are_each_others_reverse(biased, shape):
     n = Network(4, 3, 2, 2, biased=biased, **shape)
     flat = np.arange(1.0, 1 + 2 * n.weight_count).reshape(2, -1)
     apart = n.split(flat)
     assert (n.join(apart) == flat).all()
     assert ((apart.hidden_bias != 0) == n.hidden_biased).all()
-    assert n.hidden_biased.sum() == {"none": 0, "gates": n.units - n.cells - n.hidden}.get(biased, n.units)
+    assert n.hidden_biased.sum() == {"none": 0, "hidden": n.units, "all": n.units}.get(
+        biased, n.units - n.cells - n.hidden
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,7 @@ def test_split_and_join_are_each_others_reverse(biased, shape):
         ({"biased": "some"}, "biased='some'"),
         ({"g": "tanh"}, "g='tanh'"),
         ({"output_gates": 2}, "output_gates=2"),
+        ({"recurrent_cells": "no"}, "recurrent_cells='no'"),
         ({"weight_range": float("nan")}, "weight_range=nan"),
         ({"biased": "all", "input_gate_bias": (-1.0,)}, r"input_gate_bias=\(-1.0,\) must be 2"),
         ({"biased": "all", "input_gate_bias": (1.0, float("inf"))}, "input_gate_bias"),

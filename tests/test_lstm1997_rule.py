@@ -21,6 +21,7 @@ NETWORKS = {
     "no_output_gates_recurrent": Network(3, 2, 2, 2, output_gates=False, h="id", biased="all", weight_range=1.0),
     "conventional": Network(2, 2, 1, 2, hidden=3, biased="all", weight_range=1.0),
     "conventional_below": Network(2, 2, 1, 1, hidden=2, connectivity="B", biased="all", weight_range=1.0),
+    "outputs_see_inputs": Network(3, 2, 2, 2, connectivity="FB", biased="gates and outputs", weight_range=1.0),
     "linear_output": Network(2, 2, 2, 1, biased="all", output="linear", weight_range=1.0),
 }
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -67,7 +68,7 @@ def torch_gradient(network, weights, steps_with_target, detach):
     x, targets = map(torch.as_tensor, data(network))
     s, y, error = torch.zeros(n.cells).double(), torch.zeros(n.units).double(), 0.0
     for t in range(T):
-        z = torch.cat([x[t], y.detach() if detach else y]) if n.connectivity == "F" else x[t]
+        z = torch.cat([x[t], y.detach() if detach else y]) if n.recurrent else x[t]
         net = hidden.view(n.units, n.fed_by) @ z + bias
         f = torch.sigmoid(net)
         g = 4 * f[: n.cells] - 2 if n.g == "g2" else f[: n.cells]
@@ -76,8 +77,8 @@ def torch_gradient(network, weights, steps_with_target, detach):
         out = f[n.output_gate_units].repeat_interleave(n.block_size) if n.output_gates else 1.0
         y = torch.cat([out * h, f[n.cells :]])
         above = torch.cat([out * h, f[n.conventional]])
-        above = above if n.connectivity == "F" else torch.cat([x[t], above])
-        y_k = output.view(n.outputs, n.feeds) @ above + (output_bias if n.biased == "all" else 0)
+        above = torch.cat([x[t], above]) if n.shortcuts else above
+        y_k = output.view(n.outputs, n.feeds) @ above + (output_bias if n.outputs_biased else 0)
         y_k = torch.sigmoid(y_k) if n.output == "logistic" else y_k
         if t in steps_with_target:
             error = error + ((targets[t] - y_k) ** 2).sum() / 2
@@ -309,3 +310,16 @@ def scalar_backward(reference, before, target):
         e_out = f[gate_out] * (1 - f[gate_out]) * of_gate
         change[gate_out] = [times(e_out, z[m]) for m in range(Z)]  # (22)
     return change, count
+
+
+def test_weights_that_are_held_do_not_change():
+    """With recurrent_cells=False the cells see the inputs only; all other changes are the rule's."""
+    held = Network(3, 2, 2, 2, recurrent_cells=False, biased="all", weight_range=1.0)
+    weights = held.initial_weights(1)
+    into_cells = (slice(held.cells), slice(held.inputs, None))
+    assert not held.split(weights).hidden[into_cells].any()
+    change, free = (change_of(n, weights, range(T))[0] for n in (held, NETWORKS["S2_all_biased"]))
+    expected = held.split(free)
+    assert expected.hidden[into_cells].all()
+    expected.hidden[into_cells] = 0.0
+    assert (change == held.join(expected)).all()

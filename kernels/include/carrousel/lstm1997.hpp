@@ -15,7 +15,9 @@ namespace carrousel::lstm1997 {
 struct Network {
   int I = 1, K = 1, C = 1, S = 1, H = 0;
   bool output_gates = true;
-  bool recurrent = true;       // connectivity F; false: B, each layer sees all layers below
+  bool recurrent = true;       // the hidden layer sees itself, one step before
+  bool recurrent_cells = true; // false: the weights from the hidden layer into the cells do not learn
+  bool shortcuts = false;      // the outputs see the inputs
   bool gates_biased = false, cells_biased = false, hidden_biased = false, outputs_biased = false;
   bool wide_g = true;          // g in [-2, 2]; false: logistic
   bool squash_h = true;        // h in [-1, 1]; false: identity
@@ -24,7 +26,7 @@ struct Network {
   int cells() const { return C * S; }
   int units() const { return C * S + C * (1 + output_gates) + H; }
   int Z() const { return I + (recurrent ? units() : 0); }
-  int M() const { return C * S + H + (recurrent ? 0 : I); }
+  int M() const { return C * S + H + (shortcuts ? I : 0); }
   bool biased(int unit) const { return unit < cells() ? cells_biased : unit < units() - H ? gates_biased : hidden_biased; }
   int64_t weight_count() const {
     const int64_t biases = int64_t(cells_biased) * cells() + int64_t(gates_biased) * (units() - H - cells()) + int64_t(hidden_biased) * H;

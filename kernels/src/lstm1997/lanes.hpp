@@ -9,15 +9,13 @@
 #include <vector>
 
 #include "activations.hpp"
-#include "carrousel/lstm1997.hpp"
 #include "judge.hpp"
+#include "step.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
 using lstm1997::Block;
 using lstm1997::Trial;
-
-inline constexpr int small_alphabet = 16;
 
 template <int W, int C, int S>
 class Lanes {

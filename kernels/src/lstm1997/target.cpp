@@ -6,9 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "alone.hpp"
-#include "judge.hpp"
 #include "lanes.hpp"
+#include "present_alone.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -22,36 +21,22 @@ constexpr int widest = 8;
 #endif
 constexpr int alone_is_faster = 2;  // so many trials take less time one after the other than in lanes that stay empty
 
-bool is_small(const Network& n) { return n.cells() <= 4 && n.K <= 4 && n.H <= 4; }
+bool is_small(const Network& n) { return n.cells() <= 4 && n.H <= 4; }
+
+// run(N, NK) with vectors as wide as the layers are: a narrow one takes less time from its first to its last instruction.
+template <class F, class Run>
+auto with_widths(const Network& n, Run run) {
+  constexpr std::integral_constant<int, 4> four;
+  constexpr std::integral_constant<int, 8> eight;
+  constexpr std::integral_constant<int, sizeof(F) == 4 ? widest : 8> wide;
+  if (n.K > 8) return is_small(n) ? run(four, wide) : run(eight, wide);
+  if (n.K > 4) return is_small(n) ? run(four, eight) : run(eight, eight);
+  return is_small(n) ? run(four, four) : run(eight, four);
+}
 
 template <class F>
 lstm1997::Online<F>* online(const Network& n) {
-  if (is_small(n)) return new Alone<F, 4>(n);
-  return new Alone<F, 8>(n);
-}
-
-// One trial's block in one network.
-template <int N>
-void present_alone(const Network& n, const Rule& rule, const Stop& stop, Trial& trial) {
-  Alone<float, N> network(n);
-  network.load(trial.weights);
-  const Block& block = trial.block;
-  int64_t begin = 0;
-  for (int64_t i = 0; i < block.count && !trial.stopped; ++i) {
-    const int T = block.lengths[i];
-    const auto at = [&](int t) { return block.at_end ? i : begin + t; };
-    const auto wanted = [&](int t) {
-      if (block.at_end) return t == T - 1;
-      return block.targets ? block.targets[at(t) * n.K] == block.targets[at(t) * n.K] : block.classes[at(t)] >= 0;
-    };
-    const auto target = [&](int t, int k) { return block.targets ? block.targets[at(t) * n.K + k] : float(block.classes[at(t)] == k); };
-    const auto said = [&](int t) { return trial.outputs ? trial.outputs + at(t) * n.K : nullptr; };
-    trial.errors[i] = network.sequence(rule, T, block.x ? block.x + begin * n.I : nullptr, block.symbols ? block.symbols + begin : nullptr,
-                                       target, wanted, said);
-    begin += T;
-    judge(stop, trial, i);
-  }
-  if (rule.learn) network.save(trial.weights);
+  return with_widths<F>(n, [&](auto N, auto NK) -> lstm1997::Online<F>* { return new Alone<F, N, NK>(n); });
 }
 
 using Group = std::vector<Trial*>;
@@ -113,7 +98,7 @@ void present(const Network& n, const Rule& rule, const Stop& stop, Trial* trials
       tasks.push_back([&] { lanes(n, rule, stop, group); });
   }
   for (Trial* trial : alone)
-    tasks.push_back([&, trial] { is_small(n) ? present_alone<4>(n, rule, stop, *trial) : present_alone<8>(n, rule, stop, *trial); });
+    tasks.push_back([&, trial] { with_widths<float>(n, [&](auto N, auto NK) { present_alone<N, NK>(n, rule, stop, *trial); }); });
   run_all(tasks, threads);
 }
 

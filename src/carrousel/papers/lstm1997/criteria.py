@@ -117,7 +117,8 @@ class TestSet(Periodic):
         wrong_from: an absolute error of this or more is a misclassification.
         fewer_than: so many must be misclassified.
         means: for each stage the mean absolute error that must not be reached; None: none.
-        size: of the set, which is drawn once a trial.
+        size: of the set.
+        fixed: the set is drawn once a trial, not each time that it is examined.
     """
 
     __test__ = False  # for pytest, which collects what is called Test...
@@ -126,22 +127,33 @@ class TestSet(Periodic):
     fewer_than: int = 1
     means: tuple[float | None, ...] = (None, 0.01)
     size: int = 256
+    fixed: bool = False
 
     @property
     def stages(self) -> int:
         return len(self.means)
 
     def examined(self, trial: Judged) -> Sequences | None:
-        return trial.fresh(self.size)
+        return trial.fresh(self.size) if self.fixed else None
 
     def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
-        some = {place: trial.examined.part(0, SOME) for place, trial in trials.items() if trial.examined}
-        errors = trainer.evaluate(only(trainer, some))  # who fails on some of the set fails on all of it
-        return super().passed(trainer, {p: t for p, t in trials.items() if not self.too_many(errors[p])})
+        some = self.errors(trainer, trials, 0, SOME)  # who fails on some of the set fails on all of it
+        left = {place: trial for place, trial in trials.items() if not self.too_many(some[place])}
+        rest = self.errors(trainer, left, SOME, self.size) if left else {}
+        return {place for place in left if self.reached(joined(some[place], rest[place]), left[place].stage)}
 
-    def too_many(self, errors: Errors | None) -> bool:
+    def errors(self, trainer: Trainer, trials: Mapping[int, Judged], first: int, last: int) -> dict[int, Errors]:
+        """Of each trial, on these places of its set."""
+        sets = {
+            place: trial.examined.part(first, last) if trial.examined else trial.fresh(last - first)
+            for place, trial in trials.items()
+        }
+        found = trainer.evaluate(only(trainer, sets))
+        return {place: errors for place, errors in enumerate(found) if errors is not None}
+
+    def too_many(self, errors: Errors) -> bool:
         """Whether too many are misclassified; NaN is."""
-        return errors is None or int((~(errors.largest < self.wrong_from)).sum()) >= self.fewer_than
+        return int((~(errors.largest < self.wrong_from)).sum()) >= self.fewer_than
 
     def reached(self, errors: Errors | None, stage: int) -> bool:
         if errors is None or self.too_many(errors):
@@ -204,6 +216,11 @@ def legal_lead(outputs: NDArray | None, legal: NDArray | None) -> bool:
         return False
     lowest = np.where(legal, outputs, np.inf).min(-1)
     return bool((lowest > np.where(legal, -np.inf, outputs).max(-1)).all())
+
+
+def joined(a: Errors, b: Errors) -> Errors:
+    """The errors on the sequences of both, in order."""
+    return Errors(*map(np.concatenate, zip(a, b)))
 
 
 def only(trainer: Trainer, blocks: Mapping[int, Sequences | None]) -> list[Sequences | None]:

@@ -3,8 +3,8 @@
 Letters: I inputs, K outputs, C memory cell blocks, S cells in a block, H conventional hidden units, U hidden units in
 all. The units of the hidden layer stand in this order: cells [C*S], block by block, input gates [C], output gates [C]
 (where there are some), conventional hidden units [H]. z = [x, y of the hidden layer one step before], [Z], feeds them;
-with connectivity "B" z = x. The output layer reads [M]: the cells, then the conventional hidden units; with "B", the
-inputs before them. Gates feed no output.
+with connectivity "B" z = x. The output layer reads [M]: the cells, then the conventional hidden units; with "B" and
+"FB", the inputs before them. Gates feed no output.
 
 @article{hochreiter1997long,
   author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CHOICES = {
-    "connectivity": ("F", "B"),
-    "biased": ("none", "gates", "hidden", "all"),
+    "connectivity": ("F", "B", "FB"),
+    "biased": ("none", "gates", "gates and outputs", "hidden", "all"),
     "g": ("g2", "g1"),
     "h": ("h1", "id"),
     "output": ("logistic", "linear"),
@@ -65,8 +65,12 @@ class Network:
         hidden: conventional hidden units; no experiment of the paper has any.
         output_gates: without them a cell's output is h(s) (Experiments 2a, 2b).
         connectivity: "F": the hidden layer sees the inputs and itself, the outputs see the hidden layer without its
-            gates. "B": each layer sees all layers below, and nothing recurs but the cells' own state.
-        biased: which units have a bias: "none", the "gates", all "hidden" units, or "all" that are no inputs.
+            gates. "B": each layer sees all layers below, and nothing recurs but the cells' own state. "FB", which the
+            paper does not have: the hidden layer as in F, the outputs as in B.
+        recurrent_cells: False holds the weights from the hidden layer into the cells at zero, so that cells see the
+            inputs only and gates see everything: a reading of Experiment 2c.
+        biased: which units have a bias: "none", the "gates", "gates and outputs", all "hidden" units, or "all" that are
+            no inputs.
         input_gate_bias: initial values, one a block. None: drawn as all other weights.
         output_gate_bias: initial values, one a block. None: drawn as all other weights.
         weight_range: r; weights are drawn from [-r, r].
@@ -85,6 +89,7 @@ class Network:
     hidden: int = 0
     output_gates: bool = True
     connectivity: str = "F"
+    recurrent_cells: bool = True
     biased: str = "none"
     input_gate_bias: tuple[float, ...] | None = None
     output_gate_bias: tuple[float, ...] | None = None
@@ -102,15 +107,16 @@ class Network:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
-        if not isinstance(self.output_gates, bool):
-            raise ValueError(f"output_gates={self.output_gates!r} must be True or False")
+        for name in ("output_gates", "recurrent_cells"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
         if not is_number(self.weight_range) or not 0 <= self.weight_range <= LARGEST:
             raise ValueError(f"weight_range={self.weight_range!r} must be a number of 0 or more, up to {LARGEST:.2g}")
         object.__setattr__(self, "weight_range", float(self.weight_range))
         if not self.feeds:
             raise ValueError(f"blocks={self.blocks} and hidden={self.hidden} leave nothing to feed the outputs")
-        if self.biased == "gates" and not self.blocks:
-            raise ValueError('biased="gates" is for gates of blocks, but blocks=0')
+        if self.biased in ("gates", "gates and outputs") and not self.blocks:
+            raise ValueError(f'biased="{self.biased}" is for gates of blocks, but blocks=0')
         self._check_gate_bias("input_gate_bias")
         self._check_gate_bias("output_gate_bias")
 
@@ -141,12 +147,22 @@ class Network:
     @property
     def fed_by(self) -> int:
         """Z: what feeds a hidden unit, but its bias."""
-        return self.inputs + (self.units if self.connectivity == "F" else 0)
+        return self.inputs + (self.units if self.recurrent else 0)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the hidden layer sees itself, one step before."""
+        return self.connectivity != "B"
+
+    @property
+    def shortcuts(self) -> bool:
+        """Whether the outputs see the inputs."""
+        return self.connectivity != "F"
 
     @property
     def feeds(self) -> int:
         """M: what feeds an output unit, but its bias."""
-        return self.cells + self.hidden + (self.inputs if self.connectivity == "B" else 0)
+        return self.cells + self.hidden + (self.inputs if self.shortcuts else 0)
 
     @property
     def input_gates(self) -> slice:
@@ -168,15 +184,20 @@ class Network:
     def hidden_biased(self) -> NDArray:
         """Which hidden units have a bias [U], bool."""
         has = np.full(self.units, self.biased in ("hidden", "all"))
-        if self.biased == "gates":
+        if self.biased in ("gates", "gates and outputs"):
             has[self.cells : self.units - self.hidden] = True
         return has
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """How many weights of each kind the flat vector holds, in its order: as Weights' fields."""
-        output_biases = self.outputs if self.biased == "all" else 0
+        output_biases = self.outputs * self.outputs_biased
         return self.units * self.fed_by, int(self.hidden_biased.sum()), self.outputs * self.feeds, output_biases
+
+    @property
+    def outputs_biased(self) -> bool:
+        """Whether the output units have a bias."""
+        return self.biased in ("all", "gates and outputs")
 
     @property
     def weight_count(self) -> int:
@@ -198,6 +219,8 @@ class Network:
             raise ValueError(f"the seed {rng!r} must be a whole number of 0 or more, or a numpy Generator") from None
         weights = rng.uniform(-self.weight_range, self.weight_range, self.weight_count)
         apart = self.split(weights)
+        if not self.recurrent_cells:
+            apart.hidden[: self.cells, self.inputs :] = 0.0
         for gates, values in (
             (self.input_gates, self.input_gate_bias),
             (self.output_gate_units, self.output_gate_bias),
@@ -233,7 +256,7 @@ class Network:
             hidden.reshape(*lead, self.units, self.fed_by).copy(),
             hidden_bias,
             output.reshape(*lead, self.outputs, self.feeds).copy(),
-            output_bias.copy() if self.biased == "all" else np.zeros((*lead, self.outputs)),
+            output_bias.copy() if self.outputs_biased else np.zeros((*lead, self.outputs)),
         )
 
     def join(self, apart: Weights) -> NDArray:
@@ -244,4 +267,4 @@ class Network:
             np.asarray(apart.hidden_bias)[..., self.hidden_biased],
             np.reshape(apart.output, (*lead, -1)),
         ]
-        return np.concatenate(parts + ([apart.output_bias] if self.biased == "all" else []), axis=-1)
+        return np.concatenate(parts + ([apart.output_bias] if self.outputs_biased else []), axis=-1)

@@ -71,7 +71,7 @@ class Reference:
     def _hidden(self, x: NDArray, before: NDArray) -> None:
         """(6)-(9): net_u = sum_m w_um z_m;  s(t) = s(t-1) + y^in g(net_c);  y^c = y^out h(s)."""
         n, cell, gate = self.network, slice(self.network.cells), self.block_of
-        self.z = np.concatenate([x, before, [1.0]] if n.connectivity == "F" else [x, [1.0]])
+        self.z = np.concatenate([x, before, [1.0]] if n.recurrent else [x, [1.0]])
         self.net = np.column_stack([self.weights.hidden, self.weights.hidden_bias]) @ self.z
         self.y_in, self.net_in = f(self.net[n.input_gates])[gate], self.net[n.input_gates][gate]
         self.s = self.s + self.y_in * self._g(self.net[cell])
@@ -89,7 +89,7 @@ class Reference:
         """y^k = f_k(net_k), net_k over all units but gates: here they are of this step."""
         n = self.network
         above = [self.y[: n.cells], self.y[n.conventional], [1.0]]
-        self.r = np.concatenate(above if n.connectivity == "F" else [x, *above])
+        self.r = np.concatenate([x, *above] if n.shortcuts else above)
         net_k = np.column_stack([self.weights.output, self.weights.output_bias]) @ self.r
         self.y_k = f(net_k) if n.output == "logistic" else net_k
 
@@ -105,7 +105,7 @@ class Reference:
         if error == "squared" and n.output == "logistic":
             e_k = self.y_k * (1 - self.y_k) * e_k  # (19)
         arriving = e_k @ self.weights.output  # sum_k w_km e_k of each unit that feeds the outputs
-        arriving = arriving[n.inputs :] if n.connectivity == "B" else arriving
+        arriving = arriving[n.inputs :] if n.shortcuts else arriving
         self._collect(e_k, arriving[: n.cells], arriving[n.cells :])
 
     def _collect(self, e_k: NDArray, at_cells: NDArray, at_conventional: NDArray) -> None:
@@ -122,6 +122,8 @@ class Reference:
                 e_out = df(self.net[gate]) * (self._h(self.s[cells]) @ at_cells[cells])  # (21)
                 hidden[gate] = e_out * self.z  # (22)
         hidden[n.conventional] = np.outer(e_i, self.z)  # (22)
+        if not n.recurrent_cells:
+            hidden[: n.cells, n.inputs : -1] = 0.0
         output = np.outer(e_k, self.r)  # (22)
         new = Weights(hidden[:, :-1], hidden[:, -1], output[:, :-1], output[:, -1])
         self.change = Weights(*(total + share for total, share in zip(self.change, new)))

@@ -230,8 +230,9 @@ def native(network: Network) -> tuple[int, ...]:
     return tuple(
         int(number)
         for number in (
-            *(n.inputs, n.outputs, n.blocks, n.block_size, n.hidden, n.output_gates, n.connectivity == "F"),
-            *(biased in ("hidden", "all"), biased != "none", biased in ("hidden", "all"), biased == "all"),
+            *(n.inputs, n.outputs, n.blocks, n.block_size, n.hidden, n.output_gates),
+            *(n.recurrent, n.recurrent_cells, n.shortcuts),
+            *(biased in ("hidden", "all"), biased != "none", biased in ("hidden", "all"), n.outputs_biased),
             *(n.g == "g2", n.h == "h1", n.output == "logistic"),
         )
     )

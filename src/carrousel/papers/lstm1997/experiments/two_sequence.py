@@ -9,6 +9,7 @@ noise of variance 0.2. Lengths are random in [T, T + T/10]. At the end the class
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 
@@ -79,21 +80,34 @@ def row(number: str, T: int, N: int) -> Row:
     )
 
 
+ROWS = (
+    row("3a-1", T=100, N=3),
+    row("3a-2", T=100, N=1),
+    row("3a-3", T=1000, N=3),
+    row("3b-1", T=100, N=3),
+    row("3b-2", T=100, N=1),
+    row("3b-3", T=1000, N=1),
+    row("3c-1", T=100, N=3),
+    row("3c-2", T=100, N=1),
+)
+ONE_SET = tuple(
+    replace(row, criterion=replace(CRITERIA[row.number[:2]], fixed=True), reading="one test set a trial")
+    for row in ROWS
+    if row.steps < 200
+)
+
 EXPERIMENT = Experiment(
     "two-sequence",
     "Experiment 3: noise and signal on the same channel",
-    rows=(
-        row("3a-1", T=100, N=3),
-        row("3a-2", T=100, N=1),
-        row("3a-3", T=1000, N=3),
-        row("3b-1", T=100, N=3),
-        row("3b-2", T=100, N=1),
-        row("3b-3", T=1000, N=1),
-        row("3c-1", T=100, N=3),
-        row("3c-2", T=100, N=1),
-    ),
+    rows=ROWS,
+    variants=ONE_SET,
     silent=(
-        "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are drawn once a trial",
+        "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are drawn anew each time",
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",
+    ),
+    explained=(
+        'Of the "randomly chosen test set" the paper does not say whether it is chosen once. A set that stays may hold '
+        "a sequence that a network which is right otherwise never gets right: then the trial never ends. A set that "
+        "changes lets luck end a trial a little sooner."
     ),
 )

@@ -1,0 +1,116 @@
+// The output layer of one network: what it says, its error signals (19), and its weights' changes (22). Side by side in vectors stand the
+// output units, so that one symbol among a hundred that is on costs a column of them, and so does each cell.
+#pragma once
+#include <vector>
+
+#include "hidden.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class F, int N>
+struct Outputs {
+  using V = vec<F, N>;
+  using Lane = bits_of<V>;
+  const Network n;
+  const int KP, M;                 // K padded
+  const int first;                 // the first of the cells among the M that feed; before it stand the inputs (connectivity B)
+  std::vector<F> weights, change;  // [M + 1, KP], biases last
+  std::vector<F> y, e;             // [KP]
+
+  explicit Outputs(const Network& network) : n(network), KP(padded<N>(n.K)), M(n.M()), first(n.recurrent ? 0 : n.I) {
+    weights.resize((M + 1) * KP), change.resize(weights.size()), y.resize(KP), e.resize(KP);
+  }
+
+  void load(const F* from) {
+    const F* bias = from + int64_t(n.K) * M;
+    for (int k = 0; k < n.K; ++k)
+      for (int m = 0; m <= M; ++m) weights[m * KP + k] = m < M ? from[int64_t(k) * M + m] : n.outputs_biased ? bias[k] : F(0);
+  }
+  void save(F* to) const {
+    F* bias = to + int64_t(n.K) * M;
+    for (int k = 0; k < n.K; ++k) {
+      for (int m = 0; m < M; ++m) to[int64_t(k) * M + m] = weights[m * KP + k];
+      if (n.outputs_biased) bias[k] = weights[M * KP + k];
+    }
+  }
+
+  // y, from what the hidden layer puts out at this step.
+  CARROUSEL_INLINE void respond(const Input<F>& input, const F* hidden, int units) {
+    for (int k = 0; k < KP; k += N) {
+      V a = at(weights, M * KP + k);
+      each_source(input, hidden, units, [&](int m, F z) { a += at(weights, m * KP + k) * splat<V>(z); });
+      store<V>(&y[k], n.logistic_output ? sigmoid(a) : a);
+    }
+  }
+
+  // (19), and the errors, counted in.
+  CARROUSEL_INLINE void tell(const Wanted<F>& wanted, bool entropy, Tally<F, N>& tally) {
+    constexpr int parts = partials / N;
+    V absolute[parts], squared[parts], largest = {};
+    std::memcpy(absolute, tally.absolute, sizeof absolute), std::memcpy(squared, tally.squared, sizeof squared);
+    const bool plain = entropy || !n.logistic_output;
+    for (int k = 0; k < KP; k += partials)
+      for (int j = 0; j < parts; ++j) {
+        const int place = k + j * N;
+        if (place >= KP) break;
+        const V said = at(y, place), error = inside(place) ? target(wanted, place) - said : V{};
+        const V size = error < V{} ? -error : error;
+        largest = size > largest ? size : largest;
+        absolute[j] += size, squared[j] += error * error;
+        store<V>(&e[place], plain ? error : said * (splat<V>(1) - said) * error);
+      }
+    std::memcpy(tally.absolute, absolute, sizeof absolute), std::memcpy(tally.squared, squared, sizeof squared);
+    const V ever = carrousel::CARROUSEL_TARGET::load<V>(tally.largest);
+    store<V>(tally.largest, largest > ever ? largest : ever);
+    store<V>(tally.last, largest);
+    ++tally.rows;
+  }
+
+  // The sum over k of w_km e_k, for the m-th of the cells and the conventional units.
+  CARROUSEL_INLINE F arriving(int m) const {
+    const F* w = &weights[(first + m) * KP];
+    return sum_over_outputs<F, N>(KP, [&](int k) { return carrousel::CARROUSEL_TARGET::load<V>(w + k) * at(e, k); });
+  }
+
+  // (22): this step's share of each weight's change.
+  CARROUSEL_INLINE void collect(const Input<F>& input, const F* hidden, int units) {
+    const auto add = [&](int m, F z) {
+      F* d = &change[m * KP];
+      for (int k = 0; k < KP; k += N) store<V>(d + k, carrousel::CARROUSEL_TARGET::load<V>(d + k) + at(e, k) * splat<V>(z));
+    };
+    each_source(input, hidden, units, add);
+    if (n.outputs_biased) add(M, F(1));
+  }
+
+  // The weights of the m-th of all that feed change by what was collected.
+  CARROUSEL_INLINE void apply(int m, F rate) {
+    for (int k = m * KP; k < (m + 1) * KP; k += N) {
+      store<V>(&weights[k], at(weights, k) + splat<V>(rate) * at(change, k));
+      store<V>(&change[k], V{});
+    }
+  }
+
+ private:
+  static CARROUSEL_INLINE V at(const std::vector<F>& from, int place) { return carrousel::CARROUSEL_TARGET::load<V>(from.data() + place); }
+
+  template <class Visit>  // visit(m, what it puts out)
+  CARROUSEL_INLINE void each_source(const Input<F>& input, const F* hidden, int units, Visit visit) const {
+    if (!n.recurrent) input.each(n.I, visit);
+    const int cells = n.cells();
+    for (int c = 0; c < cells; ++c) visit(first + c, hidden[c]);
+    for (int i = 0; i < n.H; ++i) visit(first + cells + i, hidden[units - n.H + i]);
+  }
+
+  static CARROUSEL_INLINE Lane counted(int from) {
+    Lane lane;
+    for (int i = 0; i < N; ++i) lane[i] = from + i;
+    return lane;
+  }
+  CARROUSEL_INLINE Lane inside(int place) const { return counted(place) < n.K; }
+  CARROUSEL_INLINE V target(const Wanted<F>& wanted, int place) const {
+    if (wanted.row) return load_some<V>(wanted.row + place, n.K - place);
+    return counted(place) == wanted.index ? splat<V>(1) : V{};
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
