@@ -24,10 +24,19 @@ def without_blocks(network: Network, weights: ArrayLike) -> NDArray:
     return network.join(apart)
 
 
-def with_blocks(network: Network, weights: ArrayLike, rng: np.random.Generator) -> NDArray:
-    """The weights that learned so far, and the blocks' new random ones [weight_count]."""
+def with_blocks(network: Network, weights: ArrayLike, rng: np.random.Generator, opening: float = 0.0) -> NDArray:
+    """The weights that learned so far, and the blocks' new random ones [weight_count].
+
+    Args:
+        network: the description.
+        weights: as they are now [weight_count].
+        rng: where the new ones come from.
+        opening: is added to all weights from the inputs into the new input gates. One input is on at each step, so
+            that it acts as a bias, which these gates do not have: below zero the gates open a little only.
+    """
     apart, new = network.split(weights), network.split(network.initial_weights(rng))
     apart.hidden[:] = new.hidden
+    apart.hidden[network.input_gates] += opening
     first = network.feeds - network.cells
     apart.output[:, first:] = new.output[:, first:]
     return network.join(apart)

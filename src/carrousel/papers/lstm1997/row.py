@@ -39,6 +39,7 @@ class Row:
             None: no such test.
         steps: of a sequence, on average.
         grows: the memory cell block comes when the error stops decreasing (sequential network construction).
+        opening: of the input gate that comes then, as `construction.with_blocks` takes it.
         reading: "literal", or what is different from the paper's letter.
         error: the output units' error signal, as the trainer's.
         update: when the weights change, as the trainer's.
@@ -54,6 +55,7 @@ class Row:
     wrong_from: float | None
     steps: int
     grows: bool = False
+    opening: float = 0.0
     reading: str = "literal"
     error: str = "squared"
     update: str = "sequence"

@@ -146,7 +146,7 @@ def grow(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> None:
     """Give the memory cell block to the trials whose error has stopped falling."""
     for place, trial in trials.items():
         if trial.grown is None and stopped_falling(trial.since_new):
-            trainer.weights[place] = with_blocks(row.network, trainer.weights[place], trial.weights_rng)
+            trainer.weights[place] = with_blocks(row.network, trainer.weights[place], trial.weights_rng, row.opening)
             trial.grown = trial.presented
 
 
