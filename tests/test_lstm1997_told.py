@@ -62,8 +62,8 @@ def test_markdown_to_stdout_is_all_that_stands_there(made, tmp_path, capsys):
     [
         (outcomes(*[74_000] * 10), "reproduced"),
         (outcomes(*[148_000] * 10), "reproduced"),  # a factor of two
-        (outcomes(*[149_000] * 10), "missed: 2.0 times the paper's sequences"),
-        (outcomes(*[36_000] * 10), "reproduced, and better: 0.49 of the paper's sequences"),
+        (outcomes(*[149_000] * 10), "missed: 2.01 times the paper's sequences"),
+        (outcomes(*[36_000] * 10), "missed: 0.49 times the paper's sequences"),
         (outcomes(*[74_000] * 10, wrong=0), "reproduced, and better: 0.0 wrong, paper 1"),
         (outcomes(*[74_000] * 10, wrong=4), "missed: 4.0 wrong, paper 1 (p = "),
         (outcomes(*[74_000] * 10, wrong=900), "missed: 900.0 wrong, paper 1 (p < 1e-6)"),

@@ -1,8 +1,5 @@
 // One network: its layers, its errors' way back through them (20), (21), (23), and its memory between calls.
 #pragma once
-#include <array>
-#include <vector>
-
 #include "credit.hpp"
 #include "outputs.hpp"
 
@@ -12,7 +9,7 @@ namespace carrousel::CARROUSEL_TARGET {
 template <class F, int N, int NK>
 class Alone final : public lstm1997::Online<F> {
  public:
-  explicit Alone(const Network& network) : n(network), hidden(n), outputs(n), credit(hidden), back(n.cells()), s_kept(hidden.s) {}
+  explicit Alone(const Network& network) : n(network), hidden(n), outputs(n), credit(hidden), back(n.cells()), s_kept(hidden.P) {}
 
   void load(const F* from) override { outputs.load(hidden.load(from)); }
   void save(F* to) const override { outputs.save(hidden.save(to)); }
@@ -26,7 +23,7 @@ class Alone final : public lstm1997::Online<F> {
     const Input<F> input{x, symbol};
     advance(rule, input);
     outputs.respond(input, hidden.y.data(), hidden.U);
-    std::copy_n(outputs.y.begin(), n.K, said);
+    std::copy_n(outputs.y.data(), n.K, said);
     Tally<F, NK> unread;
     if (target && rule.learn) {
       outputs.tell({target}, rule.entropy, unread);
@@ -36,34 +33,30 @@ class Alone final : public lstm1997::Online<F> {
 
   void predict(const F* x, int32_t symbol, F* said) override {
     const Input<F> input{x, symbol};
-    std::copy(hidden.s.begin(), hidden.s.end(), s_kept.begin());
+    hidden.s.swap(s_kept), std::copy_n(s_kept.data(), hidden.P, hidden.s.data());
     hidden.forward(input);
     outputs.respond(input, hidden.y.data(), hidden.U);
-    std::copy_n(outputs.y.begin(), n.K, said);
-    std::swap(hidden.y, hidden.y_before);
-    std::copy(s_kept.begin(), s_kept.end(), hidden.s.begin());
+    std::copy_n(outputs.y.data(), n.K, said);
+    hidden.y.swap(hidden.y_before), hidden.s.swap(s_kept);
   }
 
   int64_t memory_size() const override {
     int64_t size = 2;
-    for (const auto* part : memory(*this)) size += part->size();
+    each_memory(*this, [&](const Array<F>& part) { size += part.size(); });
     return size;
   }
   void read_memory(F* to) const override {
     *to++ = waiting, *to++ = rate;
-    for (const auto* part : memory(*this)) to = std::copy(part->begin(), part->end(), to);
+    each_memory(*this, [&](const Array<F>& part) { to = std::copy_n(part.data(), part.size(), to); });
   }
   void write_memory(const F* from) override {
     waiting = *from++ != 0, rate = *from++;
-    for (auto* part : memory(*this)) {
-      std::copy(from, from + part->size(), part->begin());
-      from += part->size();
-    }
+    each_memory(*this, [&](Array<F>& part) { std::copy_n(from, part.size(), part.data()), from += part.size(); });
     credit.seen.add_all();
   }
   void state(F* s_to, F* y_to) const override {
-    std::copy_n(hidden.s.begin(), hidden.cells, s_to);
-    std::copy_n(hidden.y.begin(), hidden.U, y_to);
+    std::copy_n(hidden.s.data(), hidden.cells, s_to);
+    std::copy_n(hidden.y.data(), hidden.U, y_to);
   }
 
   // One sequence: at(t) tells its input, what is wanted, and where what is said goes, or null.
@@ -77,7 +70,7 @@ class Alone final : public lstm1997::Online<F> {
       if (!wanted) continue;
       outputs.respond(input, hidden.y.data(), hidden.U);
       outputs.tell(wanted, rule.entropy, tally);
-      if (said) std::copy_n(outputs.y.begin(), n.K, said);
+      if (said) std::copy_n(outputs.y.data(), n.K, said);
       if (rule.learn) correct(rule, input);
     }
     if (waiting) apply();
@@ -85,10 +78,10 @@ class Alone final : public lstm1997::Online<F> {
   }
 
  private:
-  template <class Self>
-  static auto memory(Self& self) {
-    auto& credit = self.credit;
-    return std::array{&self.hidden.s, &self.hidden.y, &credit.derivatives, &credit.change, &credit.told, &credit.settled, &self.outputs.change};
+  template <class Self, class Visit>  // all that lives on between steps, beside the weights
+  static void each_memory(Self& self, Visit visit) {
+    visit(self.hidden.s), visit(self.hidden.y), visit(self.credit.derivatives), visit(self.credit.change);
+    visit(self.credit.told), visit(self.credit.settled), visit(self.outputs.change);
   }
 
   // Activations, states and derivatives to zero; errors that wait are not applied.
@@ -131,7 +124,7 @@ class Alone final : public lstm1997::Online<F> {
     credit.apply(rate, hidden);
     const int inputs = outputs.first;
     if (credit.many)
-      for (int m : credit.seen.columns()) m < inputs ? outputs.apply(m, rate) : void();
+      for (int m : credit.seen) m < inputs ? outputs.apply(m, rate) : void();
     for (int m = credit.many ? inputs : 0; m <= outputs.M; ++m) outputs.apply(m, rate);
     waiting = false;
   }
@@ -140,7 +133,7 @@ class Alone final : public lstm1997::Online<F> {
   Hidden<F, N> hidden;
   Outputs<F, NK> outputs;
   Credit<F, N> credit;
-  std::vector<F> back, s_kept;  // what arrives at each cell; the states while a prediction is made
+  Array<F> back, s_kept;  // what arrives at each cell; the states while a prediction is made
   F rate = 0;
   bool waiting = false;         // there are changes that were not applied
 };

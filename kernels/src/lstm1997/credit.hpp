@@ -1,7 +1,5 @@
 // The truncated rule's memory, ds/dw of each cell (25), (27), and the changes of the hidden layer's weights (22), (24), (26), (28).
 #pragma once
-#include <vector>
-
 #include "hidden.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -9,22 +7,24 @@ namespace carrousel::CARROUSEL_TARGET {
 // Which inputs have been on since the sequence began, when there are many.
 class Seen {
  public:
-  explicit Seen(int I) : is(I > small_alphabet ? I : 0) {}
-  void add(int m) {
-    if (!is[m]) is[m] = true, list.push_back(m);
+  explicit Seen(int I) : is(I > small_alphabet ? I : 0), list(is.size()) {}
+  CARROUSEL_INLINE void add(int m) {
+    if (!is[m]) is[m] = true, list[count++] = m;
   }
   void add_all() {
-    for (size_t m = 0; m < is.size(); ++m) add(int(m));
+    for (int64_t m = 0; m < is.size(); ++m) add(int(m));
   }
   void clear() {
-    for (int m : list) is[m] = false;
-    list.clear();
+    is.clear();
+    count = 0;
   }
-  const std::vector<int>& columns() const { return list; }
+  CARROUSEL_INLINE const int* begin() const { return list.data(); }
+  CARROUSEL_INLINE const int* end() const { return list.data() + count; }
 
  private:
-  std::vector<uint8_t> is;
-  std::vector<int> list;
+  Array<uint8_t> is;
+  Array<int> list;
+  int count = 0;
 };
 
 // Of many inputs few are on. As long as one is off its ds/dw stay what they are, so its weights' change is that times the sum of the
@@ -36,24 +36,24 @@ struct Credit {
   const int P, Q, L, Z, U;
   const bool many;                    // inputs
   Seen seen;
-  std::vector<F> derivatives;         // [Z + 1, 2 P]   of each cell: by its own weights, by its input gate's
-  std::vector<F> change;              // [Z + 1, L]
-  std::vector<F> told, settled;       // [P]; [I, P], or nothing where inputs are few
-  std::vector<F> biased;              // [L] 1 where a unit has a bias
-  std::vector<F> e_s, e_out, e_i;     // error signals of this step [P], [P], [Q]
+  Array<F> derivatives;         // [Z + 1, 2 P]   of each cell: by its own weights, by its input gate's
+  Array<F> change;              // [Z + 1, L]
+  Array<F> told, settled;       // [P]; [I, P], or nothing where inputs are few
+  Array<F> biased;              // [L] 1 where a unit has a bias
+  Array<F> e_s, e_out, e_i;     // error signals of this step [P], [P], [Q]
 
   explicit Credit(const Hidden<F, N>& hidden)
       : n(hidden.n), P(hidden.P), Q(hidden.Q), L(hidden.L), Z(hidden.Z), U(hidden.U), many(n.I > small_alphabet), seen(n.I) {
-    derivatives.resize((Z + 1) * 2 * P), change.resize((Z + 1) * L);
-    told.resize(P), settled.resize(many ? n.I * P : 0), biased.resize(L);
+    derivatives.reset((Z + 1) * 2 * P), change.reset((Z + 1) * L);
+    told.reset(P), settled.reset(many ? n.I * P : 0), biased.reset(L);
     for (int r = 0; r < L; ++r) biased[r] = hidden.unit_of(r) >= 0 && n.biased(hidden.unit_of(r));
-    e_s.resize(P), e_out.resize(P), e_i.resize(Q);
+    e_s.reset(P), e_out.reset(P), e_i.reset(Q);
   }
 
   void forget() {
     each_column([&](int m) { std::fill_n(&derivatives[int64_t(m) * 2 * P], 2 * P, F(0)); });
-    for (int m : seen.columns()) std::fill_n(&settled[int64_t(m) * P], P, F(0));
-    std::fill(told.begin(), told.end(), F(0));
+    for (int m : seen) std::fill_n(&settled[int64_t(m) * P], P, F(0));
+    told.clear();
     seen.clear();
   }
 
@@ -87,7 +87,7 @@ struct Credit {
 
   // The weights change by what was collected. A gate's change is the sum over its block's cells (26).
   void apply(F rate, Hidden<F, N>& hidden) {
-    for (int m : seen.columns()) settle(m);
+    for (int m : seen) settle(m);
     each_column([&](int m) {
       F* w = &hidden.weights[int64_t(m) * L];
       F* d = &change[int64_t(m) * L];
@@ -105,12 +105,12 @@ struct Credit {
   }
 
  private:
-  static CARROUSEL_INLINE V at(const std::vector<F>& from, int place) { return load_(from.data() + place); }
+  static CARROUSEL_INLINE V at(const Array<F>& from, int place) { return load_(from.data() + place); }
   static CARROUSEL_INLINE V load_(const F* p) { return carrousel::CARROUSEL_TARGET::load<V>(p); }
 
   template <class Visit>  // of all that feed: those whose derivatives may be other than zero
   CARROUSEL_INLINE void each_column(Visit visit) const {
-    for (int m : seen.columns()) visit(m);
+    for (int m : seen) visit(m);
     for (int m = many ? n.I : 0; m <= Z; ++m) visit(m);
   }
 
@@ -118,7 +118,7 @@ struct Credit {
   CARROUSEL_INLINE void by_states(int m, int c, V e) {
     F* w = &change[int64_t(m) * L + c];
     const F* d = &derivatives[int64_t(m) * 2 * P + c];
-    store<V>(w, load_(w) + e * load_(d));
+    if (n.recurrent_cells || m < n.I || m == Z) store<V>(w, load_(w) + e * load_(d));
     store<V>(w + P, load_(w + P) + e * load_(d + P));
   }
 

@@ -1,6 +1,10 @@
-// The rule for the instruction set in force.
+// The rule for the instruction set in force; trials in groups, and groups over threads.
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <initializer_list>
+#include <thread>
+#include <vector>
 
 #include "carrousel/sequence.hpp"
 #include "target.hpp"
@@ -20,10 +24,45 @@ const Target& chosen() {
 #endif
 }
 
+using Group = std::vector<Trial*>;
+
+constexpr int alone_is_faster = 2;  // so many trials take less time one after the other than in lanes that stay empty
+
+// Groups of `widest` or fewer, as many and as even as the threads want them.
+void divide(const Group& trials, int widest, int threads, std::vector<Group>& groups) {
+  const int count = int(trials.size());
+  int parts = std::max((count + widest - 1) / widest, std::min(threads, count));
+  if (count <= parts * alone_is_faster) parts = count;
+  for (int p = 0; p < parts; ++p)
+    groups.emplace_back(trials.begin() + int64_t(count) * p / parts, trials.begin() + int64_t(count) * (p + 1) / parts);
+}
+
+template <class Run>  // run(i) for i below count
+void over_threads(int count, int threads, Run run) {
+  std::atomic<int> next{0};
+  const auto work = [&] {
+    for (int i; (i = next++) < count;) run(i);
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < std::min(threads, count); ++i) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+}
+
 }  // namespace
 
 void present(const Network& network, const Rule& rule, const Stop& stop, Trial* trials, int64_t count, int threads) {
-  chosen().present(network, rule, stop, trials, count, threads);
+  const Target& target = chosen();
+  Group alike[2][2];  // by symbols or numbers, and with targets at the ends or at every step
+  for (int64_t i = 0; i < count; ++i) {
+    const Block& block = trials[i].block;
+    if (!trials[i].stopped && block.count) alike[block.symbols != nullptr][block.at_end].push_back(&trials[i]);
+  }
+  std::vector<Group> groups;
+  for (const auto& pair : alike)
+    for (const Group& group : pair)
+      if (!group.empty()) divide(group, target.widest(network, group[0]->block), threads, groups);
+  over_threads(int(groups.size()), threads, [&](int i) { target.present(network, rule, stop, groups[i].data(), int(groups[i].size())); });
 }
 
 template <>

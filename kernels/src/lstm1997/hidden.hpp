@@ -4,9 +4,8 @@
 //
 // P = cells padded, Q = conventional units padded, L = length of a column of weights.
 #pragma once
-#include <vector>
-
 #include "activations.hpp"
+#include "array.hpp"
 #include "step.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -21,14 +20,14 @@ struct Hidden {
   using V = vec<F, N>;
   const Network n;
   const int cells, P, Q, L, U, Z;
-  std::vector<F> weights;               // [Z + 1, L], biases last
-  std::vector<F> s, y, y_before;        // states; outputs of the units [U], now and one step before
-  std::vector<F> net, h, dh, entering;  // logistic values [L]; h(s), h'(s) [P]; the coefficients of (27) and of (25) [2 P]
+  Array<F> weights;               // [Z + 1, L], biases last
+  Array<F> s, y, y_before;        // states; outputs of the units [U], now and one step before
+  Array<F> net, h, dh, entering;  // logistic values [L]; h(s), h'(s) [P]; the coefficients of (27) and of (25) [2 P]
 
   explicit Hidden(const Network& network)
       : n(network), cells(n.cells()), P(padded<N>(cells)), Q(padded<N>(n.H)), L((2 + n.output_gates) * P + Q), U(n.units()), Z(n.Z()) {
-    weights.resize((Z + 1) * L);
-    s.resize(P), y.resize(U + N), y_before.resize(U + N), net.resize(L), h.resize(P), dh.resize(P), entering.resize(2 * P);
+    weights.reset((Z + 1) * L);
+    s.reset(P), y.reset(U + N), y_before.reset(U + N), net.reset(L), h.reset(P), dh.reset(P), entering.reset(2 * P);
   }
 
   // The unit whose weights row r holds, or -1 for padding; a gate's unit stands in several rows.
@@ -51,7 +50,7 @@ struct Hidden {
   // From the flat weights, and to them; both return where the output layer's begin.
   const F* load(const F* from) {
     const F* bias = from + int64_t(U) * Z;
-    std::vector<F> biases(U);
+    Array<F> biases(U);
     for (int u = 0; u < U; ++u) biases[u] = n.biased(u) ? *bias++ : F(0);
     for (int r = 0; r < L; ++r) {
       const int u = unit_of(r);
@@ -69,13 +68,13 @@ struct Hidden {
   }
 
   void forget() {
-    std::fill(s.begin(), s.end(), F(0));
-    std::fill(y.begin(), y.end(), F(0));
+    s.clear();
+    y.clear();
   }
 
   // (6)-(9): the next step.
   CARROUSEL_INLINE void forward(const Input<F>& input) {
-    std::swap(y, y_before);
+    y.swap(y_before);
     int at = 0;
     for (; at + 3 * N <= L; at += 3 * N) sums<3>(at, input);
     if (at + 2 * N == L) sums<2>(at, input);
@@ -88,7 +87,7 @@ struct Hidden {
   }
 
  private:
-  static CARROUSEL_INLINE V at(const std::vector<F>& from, int place) { return load_(from.data() + place); }
+  static CARROUSEL_INLINE V at(const Array<F>& from, int place) { return load_(from.data() + place); }
   static CARROUSEL_INLINE V load_(const F* p) { return carrousel::CARROUSEL_TARGET::load<V>(p); }
 
   // Net inputs of B vectors of rows, from `place` on: (bias + inputs) + (recurrent, even + odd): two chains are faster than one.

@@ -6,9 +6,10 @@
 #pragma once
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 #include "activations.hpp"
+#include "array.hpp"
+#include "fold.hpp"
 #include "judge.hpp"
 #include "step.hpp"
 
@@ -47,12 +48,10 @@ class Lanes {
  private:
   void allocate() {
     const int columns = sparse ? 0 : I;
-    w_in.assign(size_t(columns) * U, V{}), d_in.assign(size_t(columns) * D, V{});
-    w_symbol.assign(sparse ? size_t(W) * I * U : 0, 0.0f), d_symbol.assign(sparse ? size_t(W) * I * D : 0, 0.0f);
-    w_out.assign(size_t(K) * (CS + 1), V{}), target.assign(K, V{});
-    said.assign(K, V{}), e_k.assign(K, V{});
-    z_x.assign(columns, V{});
-    staged.assign(symbolic ? 0 : size_t(steps_staged) * I, V{});
+    w_in.reset(int64_t(columns) * U), d_in.reset(int64_t(columns) * D);
+    w_symbol.reset(sparse ? int64_t(W) * I * U : 0), d_symbol.reset(sparse ? int64_t(W) * I * D : 0);
+    w_out.reset(int64_t(K) * (CS + 1)), target.reset(K), said.reset(K), e_k.reset(K);
+    z_x.reset(columns), staged.reset(symbolic ? 0 : int64_t(steps_staged) * I);
   }
 
   template <class Visit>  // visit(index among the flat weights, the weight in its lane)
@@ -121,14 +120,12 @@ class Lanes {
     for (auto& column : d_rec)
       for (V& v : column) v = V{};
     for (V& v : d_bias) v = V{};
-    std::fill(d_in.begin(), d_in.end(), V{});
-    std::fill(d_symbol.begin(), d_symbol.end(), 0.0f);
+    d_in.clear(), d_symbol.clear();
     for (V& v : e_s) v = V{};
     for (V& v : e_out) v = V{};
     for (V& v : y_end) v = V{};
     for (V& v : z_y) v = V{};
-    std::fill(z_x.begin(), z_x.end(), V{});
-    std::fill(e_k.begin(), e_k.end(), V{});
+    z_x.clear(), e_k.clear();
   }
 
   void stage_targets(int64_t i, const int32_t* lengths) {
@@ -258,22 +255,28 @@ class Lanes {
   void finish(int steps, int64_t i) {
     const V one = splat<V>(1);
     const Mask ends = length == steps;
-    V largest{}, absolute{}, squared{};
-    V error[CS] = {};  // sum over k of w_kc e_k
+    V largest{}, absolute[partials], squared[partials], partial[CS][partials];  // sums over k, in folded's order; partial: of w_kc e_k
+    for (int k = 0; k < partials && k < 2 * K; ++k) {
+      absolute[k] = squared[k] = V{};
+      for (int c = 0; c < CS; ++c) partial[c][k] = V{};
+    }
     for (int k = 0; k < K; ++k) {
+      const int p = k % partials;
       const V* w = &w_out[k * (CS + 1)];
       V a = w[CS];
       for (int c = 0; c < CS; ++c) a += w[c] * y[c];
       said[k] = n.logistic_output ? sigmoid(a) : a;
       const V e = target[k] - said[k], size = e < V{} ? -e : e;
       largest = size > largest ? size : largest;
-      absolute += size, squared += e * e;
+      absolute[p] += size, squared[p] += e * e;
       const V signal = rule.entropy || !n.logistic_output ? e : said[k] * (one - said[k]) * e;
       e_k[k] = ends ? signal : e_k[k];
-      for (int c = 0; c < CS; ++c) error[c] += w[c] * signal;
+      for (int c = 0; c < CS; ++c) partial[c][p] += w[c] * signal;
     }
-    largest = absolute == absolute ? largest : absolute;
-    const V absolute_mean = absolute / splat<V>(float(K)), squared_mean = squared / splat<V>(float(K));
+    V error[CS];
+    for (int c = 0; c < CS; ++c) error[c] = folded(partial[c], K);
+    const V sum = folded(absolute, K), absolute_mean = sum / splat<V>(float(K)), squared_mean = folded(squared, K) / splat<V>(float(K));
+    largest = sum == sum ? largest : sum;
     for (int lane = 0; lane < taken; ++lane)
       if (ends[lane]) {
         trial[lane]->errors[i] = {largest[lane], largest[lane], absolute_mean[lane], squared_mean[lane]};
@@ -299,16 +302,15 @@ class Lanes {
     if (sparse)
       last_symbol = ends ? symbol : last_symbol;
     else
-      for (size_t m = 0; m < z_x.size(); ++m) z_x[m] = ends ? input(t, int(m)) : z_x[m];
+      for (int64_t m = 0; m < z_x.size(); ++m) z_x[m] = ends ? input(t, int(m)) : z_x[m];
   }
 
   // (22), (26), (28), for every trial at once.
   void apply() {
     const V rate = splat<V>(alpha);
-    const auto column = [&](V* w, const V* d, V z, bool bias) {
-      for (int c = 0; c < CS; ++c)
-        if (!bias || n.cells_biased) w[c] += rate * (e_s[c] * d[c]);
-      if (bias && !n.gates_biased) return;
+    const auto column = [&](V* w, const V* d, V z, bool cells_learn, bool gates_learn) {
+      for (int c = 0; c < CS && cells_learn; ++c) w[c] += rate * (e_s[c] * d[c]);
+      if (!gates_learn) return;
       for (int j = 0; j < C; ++j) {
         V sum = e_s[j * S] * d[CS + j * S];
         for (int v = 1; v < S; ++v) sum += e_s[j * S + v] * d[CS + j * S + v];
@@ -318,9 +320,9 @@ class Lanes {
     };
     if (sparse)
       for (int lane = 0; lane < taken; ++lane) apply_symbols(lane);
-    for (size_t m = 0; m < z_x.size(); ++m) column(&w_in[m * U], &d_in[m * D], z_x[m], false);
-    for (int j = 0; j < U; ++j) column(w_rec[j], d_rec[j], z_y[j], false);
-    column(w_bias, d_bias, splat<V>(1), true);
+    for (int64_t m = 0; m < z_x.size(); ++m) column(&w_in[m * U], &d_in[m * D], z_x[m], true, true);
+    for (int j = 0; j < U; ++j) column(w_rec[j], d_rec[j], z_y[j], n.recurrent_cells, true);
+    column(w_bias, d_bias, splat<V>(1), n.cells_biased, n.gates_biased);
     for (int k = 0; k < K; ++k) {
       for (int c = 0; c < CS; ++c) w_out[k * (CS + 1) + c] += rate * (e_k[k] * y_end[c]);
       if (n.outputs_biased) w_out[k * (CS + 1) + CS] += rate * e_k[k];
@@ -356,13 +358,13 @@ class Lanes {
   bool symbolic = false, sparse = false;
   int64_t begin[W] = {};                     // of each trial, the first step of its sequence in its block
   V w_rec[U][U] = {}, w_bias[U] = {}, d_rec[U][D] = {}, d_bias[D] = {};  // columns: what feeds, then whom
-  std::vector<V> w_in, d_in;                 // [I, U], [I, D]
-  std::vector<float> w_symbol, d_symbol;     // [W, I, U], [W, I, D]
-  std::vector<V> w_out;                      // [K, CS + 1], biases last
+  Array<V> w_in, d_in;                 // [I, U], [I, D]
+  Array<float> w_symbol, d_symbol;     // [W, I, U], [W, I, D]
+  Array<V> w_out;                      // [K, CS + 1], biases last
   V s[CS] = {}, y[U] = {}, y_before[U] = {}, net[U] = {}, h[CS] = {}, dh[CS] = {}, fed[U] = {};
-  std::vector<V> target, said, e_k, z_x;     // of the step with the target: what fed the hidden layer, and the errors
+  Array<V> target, said, e_k, z_x;     // of the step with the target: what fed the hidden layer, and the errors
   V e_s[CS] = {}, e_out[C] = {}, y_end[CS] = {}, z_y[U] = {};
-  std::vector<V> staged;                     // [steps_staged, I]
+  Array<V> staged;                     // [steps_staged, I]
   alignas(64) int32_t symbols[steps_staged][W] = {};
   Mask symbol = {}, last_symbol = {}, length = {};
 };

@@ -1,8 +1,6 @@
 // The output layer of one network: what it says, its error signals (19), and its weights' changes (22). Side by side in vectors stand the
 // output units, so that one symbol among a hundred that is on costs a column of them, and so does each cell.
 #pragma once
-#include <vector>
-
 #include "hidden.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -13,12 +11,12 @@ struct Outputs {
   using Lane = bits_of<V>;
   const Network n;
   const int KP, M;                 // K padded
-  const int first;                 // the first of the cells among the M that feed; before it stand the inputs (connectivity B)
-  std::vector<F> weights, change;  // [M + 1, KP], biases last
-  std::vector<F> y, e;             // [KP]
+  const int first;                 // the first of the cells among the M that feed; before it stand the inputs (connectivity B, FB)
+  Array<F> weights, change;  // [M + 1, KP], biases last
+  Array<F> y, e;             // [KP]
 
-  explicit Outputs(const Network& network) : n(network), KP(padded<N>(n.K)), M(n.M()), first(n.recurrent ? 0 : n.I) {
-    weights.resize((M + 1) * KP), change.resize(weights.size()), y.resize(KP), e.resize(KP);
+  explicit Outputs(const Network& network) : n(network), KP(padded<N>(n.K)), M(n.M()), first(n.shortcuts ? n.I : 0) {
+    weights.reset((M + 1) * KP), change.reset((M + 1) * KP), y.reset(KP), e.reset(KP);
   }
 
   void load(const F* from) {
@@ -91,11 +89,11 @@ struct Outputs {
   }
 
  private:
-  static CARROUSEL_INLINE V at(const std::vector<F>& from, int place) { return carrousel::CARROUSEL_TARGET::load<V>(from.data() + place); }
+  static CARROUSEL_INLINE V at(const Array<F>& from, int place) { return carrousel::CARROUSEL_TARGET::load<V>(from.data() + place); }
 
   template <class Visit>  // visit(m, what it puts out)
   CARROUSEL_INLINE void each_source(const Input<F>& input, const F* hidden, int units, Visit visit) const {
-    if (!n.recurrent) input.each(n.I, visit);
+    if (n.shortcuts) input.each(n.I, visit);
     const int cells = n.cells();
     for (int c = 0; c < cells; ++c) visit(first + c, hidden[c]);
     for (int i = 0; i < n.H; ++i) visit(first + cells + i, hidden[units - n.H + i]);

@@ -6,7 +6,9 @@ namespace carrousel::lstm1997 {
 
 struct Target {
   const char* name;
-  void (*present)(const Network&, const Rule&, const Stop&, Trial*, int64_t, int);
+  int (*widest)(const Network&, const Block&);  // how many trials with such blocks go side by side; 1: each is for itself
+  // Trials that go side by side, or a single one.
+  void (*present)(const Network&, const Rule&, const Stop&, Trial* const*, int count);
   Online<float>* (*single)(const Network&);
   Online<double>* (*twice)(const Network&);
 };

@@ -90,8 +90,8 @@ EXPERIMENT = Experiment(
         "its state, which no h bounds, grows by a quarter at each step, to 25 at the sequence's end. Once its gate has "
         "shut, x and y are told apart, but the last of two outputs to come within 0.25 takes some 15,000 sequences: "
         "the slope f' of outputs near 0 holds up what is left to learn. The reading "
-        "\"new gate almost shut, f' left out\" lets the input gate come with -3 added to its weights, and leaves f' out "
-        "of the output units' error; the others change one of it, have the cell from the start, or change the weights "
-        "at each symbol."
+        "\"new gate almost shut, f' left out\" lets the input gate come with -3 added to its weights, and leaves f' "
+        "out of the output units' error; the others change one of it, have the cell from the start, or change the "
+        "weights at each symbol."
     ),
 )

@@ -62,9 +62,9 @@ EXPERIMENT = Experiment(
     ),
     explained=(
         "Read to the letter, the outputs x and y have an error at each of the hundred steps, and at 99 of them it "
-        "pushes them down: nothing in the input tells which step is the last. No trial learns to say x or y within 0.25 "
-        "there. The reading \"error at the end, f' left out\" trains on the last symbol only, as most of the paper's "
-        "experiments do, and leaves f' out of the output units' error; the others change one of it, or change the "
-        "weights at each symbol."
+        "pushes them down: nothing in the input tells which step is the last. No trial learns to say x or y within "
+        '0.25 there. The reading "error at the end, f\' left out" trains on the last symbol only, as most of the '
+        "paper's experiments do, and leaves f' out of the output units' error; the others change one of it, or change "
+        "the weights at each symbol."
     ),
 )

@@ -11,7 +11,7 @@ FACTOR = 2.0
 RULES = (
     f"success: the shares of trials that succeeded differ by chance (Fisher's exact test, p of {LEVEL} or more), or "
     "ours is higher; and there is a success",
-    f"sequences: our mean until success is within a factor of {FACTOR:g} of the paper's, or lower",
+    f"sequences: our mean until success is within a factor of {FACTOR:g} of the paper's, up or down",
     "test: our number of wrong sequences and the paper's differ by chance (two Poisson counts, exact test, p of "
     f"{LEVEL} or more), or ours is lower",
 )
@@ -41,9 +41,7 @@ def of_sequences(mean: float | None, paper: float) -> Judgement:
     if mean is None:
         return Judgement(False, "no success to take the mean of")
     ratio = mean / paper
-    if ratio > FACTOR:
-        return Judgement(False, f"{ratio:.1f} times the paper's sequences")
-    return Judgement(True, f"{ratio:.2f} of the paper's sequences", better=ratio < 1 / FACTOR)
+    return Judgement(1 / FACTOR <= ratio <= FACTOR, f"{ratio:.2f} times the paper's sequences")
 
 
 def of_test(wrong: int, trials: int, paper_mean: float, paper_trials: int) -> Judgement:
