@@ -123,7 +123,8 @@ def test_successive_tries_ten_thousand_and_breaks_off_at_the_first_failure():
     good = errors(0.1, 0.1)
     judge = Judge([good] * 20, [good] * 3 + [errors(0.1, 0.21)] + [good] * 16, [])
     criterion = Successive(bound=0.2)
-    trials = {0: trial(recent=good), 1: trial(recent=good), 2: trial(recent=errors(0.1, 0.3))}
+    ready = np.full(1000, 0.1)
+    trials = {place: trial(ends=ends) for place, ends in enumerate((ready, ready, np.where(np.arange(1000), 0.1, 0.3)))}
     assert criterion.passed(judge, trials) == {0}
     assert sum(shown[0] for shown in judge.shown) == 10_000
     assert sum(shown[1] for shown in judge.shown) == 4 * 500
@@ -132,7 +133,7 @@ def test_successive_tries_ten_thousand_and_breaks_off_at_the_first_failure():
 
 def test_successive_judges_the_end_of_a_sequence():
     ends_well = errors(0.9, 0.9, at_end=[0.1, 0.1])
-    assert Successive(bound=0.25).passed(Judge(ends_well), {0: trial(recent=ends_well)}) == {0}
+    assert Successive(bound=0.25).passed(Judge(ends_well), {0: trial(ends=np.full(1000, 0.1))}) == {0}
 
 
 @pytest.mark.parametrize(

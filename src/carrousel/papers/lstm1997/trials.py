@@ -72,7 +72,7 @@ class Trial:
         self.source: Source = row.source(stream, number)
         self.presented, self.stage = 0, 0
         self.stages: list[int] = []
-        self.recent: Any = None
+        self.ends = np.zeros(0, np.float32)
         self.stopped = False
         self.grown: int | None = None
         self.since_new: list[float] = []  # squared errors, for sequential construction
@@ -88,12 +88,13 @@ class Trial:
         """Take in what became of a block."""
         if presented is None:
             return
-        self.recent, self.stopped = presented.errors, presented.stopped
-        self.presented += len(self.recent.absolute)
-        if not self.curve or len(self.recent.absolute) >= 20:  # the mean of a few is no point of a curve
-            self.curve.append((self.presented, float(self.recent.absolute.mean())))
+        errors, self.stopped = presented
+        self.presented += len(errors.absolute)
+        self.ends = np.concatenate((self.ends, errors.at_end))[-1000:]
+        if not self.curve or len(errors.absolute) >= 20:  # the mean of a few is no point of a curve
+            self.curve.append((self.presented, float(errors.absolute.mean())))
         if self.grown is None:
-            self.since_new.extend(self.recent.squared.tolist())
+            self.since_new.extend(errors.squared.tolist())
             del self.since_new[:-400]
 
 

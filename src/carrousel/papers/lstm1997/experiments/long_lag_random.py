@@ -55,7 +55,7 @@ EXPERIMENT = Experiment(
     ),
     silent=(
         "weights change once, at the end of each sequence",
-        "the 10,000 sequences are tried, with frozen weights, whenever the 100 most recent training sequences were all "
+        "the 10,000 sequences are tried, with frozen weights, once the 1000 most recent training sequences were all "
         "right; only the sequences trained on count",
         "the error has stopped decreasing when the mean squared error of 100 sequences is not 1 % below that of the "
         "100 before; then the memory cell and its input gate come, with new random weights",

@@ -75,7 +75,7 @@ EXPERIMENT = Experiment(
     variants=(*CELLS, replace(ROWS[0], error="entropy", reading="f' left out")),
     silent=(
         "the final symbol is not read: the last input is the trigger",
-        "the 10,000 sequences are tried, with frozen weights, whenever the 100 most recent training sequences were all "
+        "the 10,000 sequences are tried, with frozen weights, once the 1000 most recent training sequences were all "
         "right; only the sequences trained on count",
     ),
     explained=(
