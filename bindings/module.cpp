@@ -34,6 +34,13 @@ void fill(F* (&to)[carrousel::max_states], nb::tuple from) {
   for (size_t k = 0; k < from.size(); ++k) to[k] = at<F>(nb::cast<Address>(from[k]));
 }
 
+template <class Pointer>
+std::vector<Pointer> addresses(nb::tuple from) {
+  std::vector<Pointer> to;
+  for (size_t k = 0; k < from.size(); ++k) to.push_back(reinterpret_cast<Pointer>(nb::cast<Address>(from[k])));
+  return to;
+}
+
 template <class F>
 const Kernel<F>& kernel(const char* cell) {
   const Kernel<F>* found = carrousel::find<F>(cell);
@@ -44,6 +51,7 @@ const Kernel<F>& kernel(const char* cell) {
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y, kept, unprojected
+// gates: nothing, or where each kept value lies; they live as long as the vector behind them
 template <class F>
 Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
                      nb::tuple history) {
@@ -73,10 +81,12 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
 
 template <class F>
 void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-             nb::tuple history, double padding) {
+             nb::tuple history, double padding, bool histories_shown, nb::tuple gates) {
   const Kernel<F>& k = kernel<F>(cell);
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, final, history);
-  q.padding = F(padding);
+  const std::vector<F*> gate_addresses = addresses<F*>(gates);
+  q.padding = F(padding), q.histories_shown = histories_shown;
+  if (gates.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
 }
@@ -84,9 +94,14 @@ void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outp
 // d_outputs: dy, ld_dy; gradients: dx, dW, dR, db_x, db_h, d_per_unit, d_projection
 template <class F>
 void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
-              nb::tuple history, nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial, nb::tuple d_restored) {
+              nb::tuple history, nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial, nb::tuple d_restored,
+              bool histories_shown, nb::tuple gates, nb::tuple d_history, nb::tuple d_gates) {
   const Kernel<F>& k = kernel<F>(cell);
-  const Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, nb::tuple(), history);
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, nb::tuple(), history);
+  const std::vector<F*> gate_addresses = addresses<F*>(gates);
+  const std::vector<const F*> d_gate_addresses = addresses<const F*>(d_gates);
+  q.histories_shown = histories_shown;
+  if (gates.size()) q.gates = gate_addresses.data();
   const auto gradient = [&](int i) { return at<F>(nb::cast<Address>(gradients[i])); };
   Gradients<F> d;
   d.dy = at<F>(nb::cast<Address>(d_outputs[0])), d.ld_dy = nb::cast<int64_t>(d_outputs[1]);
@@ -95,6 +110,8 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
   fill(d.d_final, d_final);
   fill(d.d_initial, d_initial);
   fill(d.d_restored, d_restored);
+  fill(d.d_history, d_history);
+  if (d_gates.size()) d.d_gates = d_gate_addresses.data();
   nb::gil_scoped_release released;
   k.backward(q, d);
 }
@@ -105,7 +122,9 @@ nb::object describe(const char* cell) {
   if (!k) return nb::none();
   nb::list history;
   for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
-  return nb::make_tuple(k->states, nb::tuple(history));
+  nb::list kept;
+  for (int i = 0; i < k->kept; ++i) kept.append(k->kept_names[i]);
+  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(kept));
 }
 
 std::vector<std::string> instruction_sets() {
@@ -124,7 +143,8 @@ NB_MODULE(_kernels, m) {
   m.def("forward_float64", forward<double>);
   m.def("backward_float32", backward<float>);
   m.def("backward_float64", backward<double>);
-  m.def("describe", describe<float>, "cell"_a, "(number of states, which of them backward reads), or None without a kernel");
+  m.def("describe", describe<float>, "cell"_a,
+        "(number of states, which of them backward reads, what is kept of each unit), or None without a kernel");
   m.def(
       "kept_size",
       [](const char* cell, int64_t H, bool single) {

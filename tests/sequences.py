@@ -167,10 +167,11 @@ def reads_h(cell: Cell) -> bool:
 
 
 def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Iterable[str] | None = None):
-    """Outputs, final states and the gradients of the tensors named (of all by default), by name."""
+    """Outputs, final states, what is shown inside, and the gradients of the tensors named (default: all), by name."""
     ready = sequence.to(dtype).requires_grad_(names)
-    y, states = ready.call(function)
+    y, states, *shown = ready.call(function)
     outputs = {"y": y} | {f"final {name}": s for name, s in zip(sequence.cell.states, states, strict=True)}
+    outputs |= {f"inside {name}": tensor for of_step in shown for name, tensor in of_step.items()}
     scalar_of(outputs.values()).backward()
     result = {name: t.detach() for name, t in outputs.items()}
     grads = {name: t.grad for name, t in ready.tensors.items() if t.requires_grad}

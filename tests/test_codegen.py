@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy
 import torch
 from own_cells import AWKWARD, MINIMAL, random_cell
 
@@ -289,9 +290,48 @@ def test_backward_takes_few_operations(library, name, at_most):
     cell = ALL[name]
     library.take_operations()
     by_library(library, cell, *make_arguments(cell))
-    forward, backward = map(int, re.findall(r"// (\d+) operations", codegen.header(cell)))
+    forward, backward, _ = map(int, re.findall(r"// (\d+) operations", codegen.header(cell)))
     assert library.take_operations() == SAMPLES * (forward + backward), "the header's comments count otherwise"
     assert backward <= at_most
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_of_gates_add_to_backward(name):
+    """Without any, backward through gates is backward; each one reaches its own row, by its function's slope."""
+    _, backward, kept, through_gates = symbolic.derive(ALL[name])
+    random = np.random.default_rng(1)
+    at = {symbol: random.normal() for symbol in {*backward.reads.values(), *through_gates.reads.values()}}
+    gates = {place: symbol for place, symbol in through_gates.reads.items() if place.startswith("dk")}
+    assert len(gates) == sum(str(value) in ALL[name].rows for value in kept)
+    none = evaluate(through_gates, at | dict.fromkeys(gates.values(), 0.0))
+    assert none == pytest.approx(evaluate(backward, at), abs=1e-12)
+    for place, symbol in gates.items():
+        gate = kept[int(place[3:-1])]
+        one = evaluate(through_gates, at | dict.fromkeys(gates.values(), 0.0) | {symbol: 1.0})
+        row = f"da[{ALL[name].rows.index(str(gate))}]"
+        slopes = [
+            at[gate] * (1 - at[gate]),
+            1 - at[gate] ** 2,
+            (1 - at[gate] ** 2) / 2,
+        ]  # sigmoid(a), tanh(a), tanh(a/2)
+        assert any(one[row] - none[row] == pytest.approx(slope, abs=1e-12) for slope in slopes)
+
+
+def evaluate(steps, at):
+    """What a function of the C++ stores, in numbers."""
+    functions = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "step_of": lambda x: float(x > 0)}
+    known = {symbol.name: at[symbol] for symbol in steps.reads.values()}
+    waiting = dict(steps.values)
+    while waiting:
+        ready = [s for s, expr in waiting.items() if {u.name for u in expr.free_symbols} <= set(known)]
+        for symbol in ready:
+            known[symbol.name] = number(waiting.pop(symbol), known, functions)
+    return {place: number(expr, known, functions) for place, expr in steps.stores.items()}
+
+
+def number(expr, known, functions):
+    symbols = sorted(expr.free_symbols, key=str)
+    return float(sympy.lambdify(symbols, expr, [functions, "numpy"])(*[known[s.name] for s in symbols]))
 
 
 def test_kept_is_what_backward_can_not_compute():

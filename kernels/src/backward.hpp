@@ -237,24 +237,36 @@ class Backward {
 
   // The pointwise step, backward, of row b on one block of units.
   CARROUSEL_INLINE void cell(long s, long b, long block, V dh, T* da) {
-    const long unit = block * L, at = steps.kept_at(s, b), row = steps.row(b);
+    const long unit = block * L, kept_at = steps.kept_at(s, b), at = steps.at(s, b), row = steps.row(b);
     const int n = shape.lanes_of(block);
     const Origin origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
     V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
     V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
-    const T* kept = q.kept + at * shape.kept_size() + shape.kept_at(block);
-    for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(kept + k * shape.kept_stride(block));
+    const T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
+    for (int k = 0; k < Cell::kept; ++k)
+      keep[k] = q.gates ? load_some<V>(q.gates[k] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
     d_now[0] = dh;
     for (int k = 0; k < Cell::states; ++k) {
       if (Cell::reads_old[k]) old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, s, b) + unit, n);
-      if (k)
+      if (k) {
         d_now[k] =
             ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + row * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
+        if (d.d_history[k]) d_now[k] += load_some<V>(d.d_history[k] + at * q.H + unit, n);
+      }
     }
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
-    Cell::backward(keep, old, now, weights, d_now, d_rows, d_old, d_weights);
+    if (d.d_gates) {
+      V d_keep[Cell::kept + 1] = {};
+      for (int k = 0; k < Cell::kept; ++k)
+        if (d.d_gates[k]) d_keep[k] = load_some<V>(d.d_gates[k] + at * q.H + unit, n);
+      Cell::backward_through_gates(keep, old, now, weights, d_now, d_keep, d_rows, d_old, d_weights);
+    } else {
+      Cell::backward(keep, old, now, weights, d_now, d_rows, d_old, d_weights);
+    }
+    // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
+    for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
     for (int r = 0; r < R; ++r) store<V>(da + r * shape.padded + unit, d_rows[r]);
     if (origin == Origin::restored) add_restored(row, unit, n, d_old);
     for (int k = 0; k < Cell::states; ++k) store<V>(ds[k] + b * shape.padded + unit, d_old[k]);
@@ -274,7 +286,7 @@ class Backward {
   }
 
   const T* history(int k, long s, long b) const {
-    if (k) return q.history[k] + steps.kept_at(s, b) * q.H;
+    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
     return projected() ? q.unprojected + steps.kept_at(s, b) * q.H : q.y + steps.at(s, b) * q.ld_y;
   }
   const T* old_state(int k, Origin origin, long s, long b) const {

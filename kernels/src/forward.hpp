@@ -63,10 +63,11 @@ class Forward {
   }
 
   void prefer_large_pages_of_outputs() const {
-    const long N = pairs_of(q.rows);
-    prefer_large_pages(q.kept, N * shape.kept_size() * sizeof(T));
-    prefer_large_pages(q.y, N * q.ld_y * sizeof(T));
-    for (T* history : q.history) prefer_large_pages(history, N * q.H * sizeof(T));
+    const size_t pairs = pairs_of(q.rows), places = q.rows.lengths ? q.rows.T * q.rows.B : pairs, unit = sizeof(T);
+    prefer_large_pages(q.kept, pairs * shape.kept_size() * unit);
+    prefer_large_pages(q.y, places * q.ld_y * unit);
+    for (T* history : q.history) prefer_large_pages(history, (q.histories_shown ? places : pairs) * q.H * unit);
+    for (int k = 0; k < Cell::kept && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
   }
 
   struct Turn {  // what one thread does
@@ -80,6 +81,9 @@ class Forward {
   void work(Member me) {
     panels.pack(me);
     put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
+    for (T* history : q.history)
+      if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
+    for (int k = 0; k < Cell::kept && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
     pass_on(me);
     me.meet();
     if constexpr (Lone<Cell, V>::fits)
@@ -201,9 +205,11 @@ class Forward {
       if (ends && !q.projection) store_some<V>(q.final[0] + row * q.H + unit, now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
         store_some<V>(q.final[k] + row * q.H + unit, now[k], n);
-        if (q.history[k]) store_some<V>(q.history[k] + kept_at * q.H + unit, now[k], n);
+        if (q.history[k]) store_some<V>(q.history[k] + (q.histories_shown ? at : kept_at) * q.H + unit, now[k], n);
       }
-      if (q.kept) {
+      if (q.gates) {
+        for (int k = 0; k < Cell::kept; ++k) store_some<V>(q.gates[k] + at * q.H + unit, keep[k], n);
+      } else if (q.kept) {
         T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
         for (int k = 0; k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
       }

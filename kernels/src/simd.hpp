@@ -98,6 +98,19 @@ CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
     store_tail<V>(p, v, n);
 }
 
+// v with zeros in all but the first n lanes, 0 < n < lanes<V>.
+template <class V>
+CARROUSEL_INLINE V first_lanes(V v, int n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4)
+    return (V)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);
+  else if constexpr (sizeof(V) == 64)
+    return (V)_mm512_maskz_mov_pd((__mmask8)((1u << n) - 1), (__m512d)v);
+#endif
+  for (int i = n; i < lanes<V>; ++i) v[i] = 0;
+  return v;
+}
+
 // x, but not less than `low`; and not more than `high`. One instruction each where there is one that keeps a NaN in x: given two, x86
 // returns the second operand if either is NaN. (Zero-masked with a full mask, which costs nothing: GCC 12 warns of its own plain ones.)
 template <class V>

@@ -14,7 +14,7 @@ struct Split {
 
   Share share(Member me, const Rows& rows) const {
     if (by_units) return {0, 1, rows.B};
-    if (rows.batch_sizes || rows.ragged()) return {me.rank, me.members, (rows.B - me.rank + me.members - 1) / me.members};
+    if (rows.batch_sizes || rows.ragged()) return Share::dealt(me.rank, me.members, rows.B);
     return {me.first(rows.B), 1, me.last(rows.B) - me.first(rows.B)};
   }
 };

@@ -111,11 +111,18 @@ class Steps {
 struct Share {
   long first, stride, count;
 
-  long row(long i) const { return first + i * stride; }
+  // Dealt to and fro, or the first thread would have the longest row of each round.
+  long place(long round) const { return stride > 1 && round % 2 ? stride - 1 - first : first; }
+  long row(long i) const { return i * stride + place(i); }
   // How many of them lie below `active`: always the first ones.
   long below(long active) const {
-    const long n = (active - first + stride - 1) / stride;
-    return n < 0 ? 0 : n > count ? count : n;
+    if (stride == 1) return std::clamp(active - first, 0l, count);
+    const long rounds = active / stride;
+    return std::min(rounds + (place(rounds) < active % stride), count);
+  }
+  static Share dealt(long rank, long members, long rows) {
+    const Share share{rank, members, rows};
+    return {rank, members, members == 1 ? rows : rows / members + (share.place(rows / members) < rows % members)};
   }
 };
 

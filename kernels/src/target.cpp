@@ -64,7 +64,7 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name,         Cell::states,         Cell::x_rows,  Cell::h_rows,     Cell::weights,    {},
+  Kernel<F> k{Cell::name,         Cell::states,         Cell::x_rows,  Cell::h_rows,     Cell::weights,    {}, Cell::kept, Cell::kept_names,
               kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>, backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = Cell::reads_old[s] || Cell::reads_new[s];
   return k;

@@ -43,7 +43,8 @@ RESERVED = frozenset(
         "register reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch",
         "template this thread_local throw true try typedef typeid typename union unsigned using virtual void",
         "volatile wchar_t while xor xor_eq",
-        "V a s p s_new keep ds_new da ds dp one two half broadcast step_of forward backward all",
+        "V a s p s_new keep ds_new dk da ds dp one two half broadcast step_of all",
+        "forward backward backward_through_gates kept_names",
         "name rows x_first x_rows h_first h_rows states weights kept x_order h_order reads_old reads_new",
     )
     for word in (*line.split(), *DERIVATIVES)
@@ -57,14 +58,15 @@ GENERATED = "// Generated from the equations in {module} by carrousel/codegen.py
 HEADER = """\
 // V is a number or a vector of numbers, with + - * / and unary minus, and with these declared in namespace carrousel
 // before this file is included: broadcast<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
-// and what else the cell calls. Each pointer is to one V for each name below. Both functions load all they need
+// and what else the cell calls. Each pointer is to one V for each name below. All functions load all they need
 // before they store anything: outputs may lie on inputs. The macros CARROUSEL_TARGET (a namespace for each instruction
 // set, or the linker would keep one set's functions for all) and CARROUSEL_INLINE come from the includer as well.
 //   a     [rows]     pre-activations: {rows}
 //   s     [states]   the states before the step: {states};  s_new after it
 //   p     [weights]  one weight for each unit: {weights}
 //   keep  [kept]     what backward needs of the rows: {kept}
-//   d...             gradients of the loss; ds through this step only, not through R; dp this step's share
+//   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [kept]
+//                    of what is kept and called as a row: backward_through_gates is for a loss that looks at it
 #pragma once
 
 namespace carrousel::CARROUSEL_TARGET::cells {{
@@ -113,22 +115,30 @@ def header(cell: Cell) -> str:
         raise CodegenError(f"cell {cell.name!r}: this name has a meaning in the C++: choose another")
     if len(cell.states) > MAX_STATES:
         raise CodegenError(f"cell {cell.name!r}: {len(cell.states)} states, and the kernels carry at most {MAX_STATES}")
-    forward, backward, kept = derive(cell, RESERVED)
+    forward, backward, kept, through_gates = derive(cell, RESERVED)
     spoken = {"rows": cell.rows, "states": cell.states, "weights": cell.weights, "kept": kept}
     return HEADER.format(
         name=cell.name,
-        constants=_constants(cell, len(kept), {*_loads(backward).values()}),
+        constants=_constants(cell, [_kept_name(cell, value, forward) for value in kept], {*_loads(backward).values()}),
         functions="\n\n".join(
             [
                 _function("forward", "a s p", "s_new keep", forward),
                 _function("backward", "keep s s_new p ds_new", "da ds dp", backward),
+                _function("backward_through_gates", "keep s s_new p ds_new dk", "da ds dp", through_gates),
             ]
         ),
         **{key: " ".join(map(str, names)) or "none" for key, names in spoken.items()},
     )
 
 
-def _constants(cell: Cell, kept: int, loads: set[str]) -> str:
+def _kept_name(cell: Cell, value: Any, forward: Steps) -> str:
+    """A gate with the function that makes it of its row, "sigmoid i"; what else is kept by its name alone."""
+    expr = forward.values.get(value)
+    is_gate = str(value) in cell.rows and isinstance(expr, AppliedUndef)
+    return f"{expr.func.__name__} {value}" if is_gate else str(value)
+
+
+def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:
     x_rows = [row for row in cell.rows if row in cell.from_x]
     h_rows = [row for row in cell.rows if row in cell.from_h]
     states = range(len(cell.states))
@@ -141,11 +151,13 @@ def _constants(cell: Cell, kept: int, loads: set[str]) -> str:
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
-        f"h_rows = {len(h_rows)}, states = {len(states)}, weights = {len(cell.weights)}, kept = {kept};"
+        f"h_rows = {len(h_rows)}, states = {len(states)}, weights = {len(cell.weights)}, kept = {len(kept)};"
     ]
     for kind, name, values, comment in arrays:
         listed = ", ".join(str(value).lower() for value in values) or "-1"  # C++ has no empty arrays
         lines.append(f"static constexpr {kind} {name}[] = {{{listed}}};  // {comment}")
+    names = ", ".join(f'"{name}"' for name in kept) or "nullptr"
+    lines.append(f"static constexpr const char* kept_names[] = {{{names}}};")
     return "\n".join(f"  {line}" for line in lines)
 
 

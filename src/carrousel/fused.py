@@ -5,6 +5,8 @@ What is traced goes to the custom operators, what has no kernel, and what differ
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -12,6 +14,7 @@ from torch.nn import Parameter
 from carrousel.cells import Cell
 from carrousel.kernel import (
     KERNELS,
+    Kernel,
     backward,
     forward,
     instruction_set,
@@ -47,13 +50,18 @@ def fused(
     resets: Tensor | None = None,
     restored: tuple[Tensor, ...] | None = None,
     padding_value: float = 0.0,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return_states: bool = False,
+    return_gates: bool = False,
+) -> Any:
     """Run a cell over a sequence by its kernel; arguments, results and errors are those of `carrousel.scan.scan`.
 
     Every output and every gradient has the same bits for any number of threads (torch.get_num_threads()).
     """
-    layout = Layout(batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value)
-    return fused_in(layout, cell, x, states, weights, restored or ())
+    layout = Layout(
+        batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value, return_states, return_gates
+    )
+    y, states, shown = fused_in(layout, cell, x, states, weights, restored or ())
+    return (y, states) if shown is None else (y, states, shown)
 
 
 def fused_in(
@@ -63,27 +71,40 @@ def fused_in(
     states: tuple[Tensor, ...],
     weights: Weights,
     restored: tuple[Tensor, ...] = (),
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`fused` with its keyword arguments as a layout; what resets restore is () for zeros."""
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
+    """`fused` with its keyword arguments as a layout; what resets restore is () for zeros.
+
+    The third result is None where nothing is asked for but y and the states.
+    """
     if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
         return _scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
+    kernel = KERNELS[cell.name, x.dtype]
+    if not kernel.shows(layout):
+        return _scan(cell, x, states, weights, layout, restored)
     if torch.compiler.is_compiling():
-        return _by_operator(cell, x, states, weights, layout, restored)
+        return _by_operator(kernel, x, states, weights, layout, restored)
     if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return _scan(cell, x, states, weights, layout, restored)
     if not _fits(cell, x, states, weights, layout):
         check_shapes(cell, x, states, weights, layout, restored)
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
-        return _by_operator(cell, x, states, weights, layout, restored)
+        return _by_operator(kernel, x, states, weights, layout, restored)
     if _needs_grad(x, states + restored, weights):
-        y, *final = _apply(cell, layout, len(states), x, *states, *weights, *restored)
-        return y, tuple(final)
-    y, final, _ = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, False, restored)
-    return y, final
+        y, *rest = _apply(kernel, layout, len(states), x, *states, *weights, *restored)
+        return _named(kernel, layout, y, rest)
+    y, final, shown, _ = forward(kernel, x, states, weights, layout, False, restored)
+    return y, final, kernel.by_name(layout, shown) if layout.shows else None
+
+
+def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
+    """y, the final states, and what is shown of every step, from the kernel's outputs in their order."""
+    n = len(kernel.cell.states)
+    return y, tuple(rest[:n]), kernel.by_name(layout, rest[n:]) if layout.shows else None
 
 
 def _scan(cell, x, states, weights, layout, restored):
-    return scan(cell, x, states, weights, **layout._asdict(), restored=restored or None)
+    y, states, *shown = scan(cell, x, states, weights, **layout._asdict(), restored=restored or None)
+    return y, states, shown[0] if shown else None
 
 
 def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
@@ -124,35 +145,39 @@ def _needs_grad(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool
     return False
 
 
-def _by_operator(cell, x, states, weights, layout, restored) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _by_operator(kernel, x, states, weights, layout, restored):
     keep = _needs_grad(x, states + restored, weights)
-    y, *rest = torch.ops.carrousel.sequence(cell.name, x, list(states), *weights, list(restored), *layout, keep)
-    return y, tuple(rest[: len(states)])
+    name, states, restored = kernel.cell.name, list(states), list(restored)
+    y, *rest = torch.ops.carrousel.sequence(name, x, states, *weights, restored, *layout, keep)
+    return _named(kernel, layout, y, rest)
 
 
 class _Sequence(torch.autograd.Function):
     """The kernels in autograd; the inputs after the first three are x, the states, the weights, what is restored."""
 
     @staticmethod
-    def forward(ctx, cell, layout, n_states, *inputs):
+    def forward(ctx, kernel, layout, n_states, *inputs):
         x, states, weights, restored = _parts(inputs, n_states)
-        y, final, kept = forward(KERNELS[cell.name, x.dtype], x, states, weights, layout, True, restored)
-        ctx.cell, ctx.layout, ctx.n_states = cell, layout, n_states
+        y, final, shown, kept = forward(kernel, x, states, weights, layout, True, restored)
+        ctx.kernel, ctx.layout, ctx.n_states, ctx.n_shown = kernel, layout, n_states, len(shown)
         ctx.set_materialize_grads(False)
         # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
-        ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *inputs)
-        return y, *final
+        ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *shown, *inputs)
+        return y, *final, *shown
 
     @staticmethod
-    def backward(ctx, dy, *d_final):
-        y, kept, _, _, _, *inputs = ctx.saved_tensors
+    def backward(ctx, dy, *d_rest):
+        y, kept, _, _, _, *rest = ctx.saved_tensors
+        shown, inputs = rest[: ctx.n_shown], rest[ctx.n_shown :]
+        kernel, d_final, d_shown = ctx.kernel, d_rest[: ctx.n_states], d_rest[ctx.n_states :]
         x, states, weights, restored = _parts(inputs, ctx.n_states)
         wanted = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # create_graph: the gradient itself is to be differentiated
-            gradients = _by_scan(ctx.cell, x, states, weights, ctx.layout, restored, (dy, *d_final), wanted)
+            d_outputs = dy, d_final, kernel.by_name(ctx.layout, d_shown)
+            gradients = _by_scan(kernel.cell, x, states, weights, ctx.layout, restored, d_outputs, wanted)
         else:
-            kernel = KERNELS[ctx.cell.name, x.dtype]
-            gradients = backward(kernel, x, states, weights, ctx.layout, y, kept, dy, d_final, wanted, restored)
+            saved, d_outputs = (y, kept, shown), (dy, d_final, d_shown)
+            gradients = backward(kernel, x, states, weights, ctx.layout, *saved, *d_outputs, wanted, restored)
         return None, None, None, *gradients
 
 
@@ -167,8 +192,10 @@ def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, 
 
 def _by_scan(cell, x, states, weights, layout, restored, d_outputs, wanted) -> list[Tensor | None]:
     """The gradients once more, by the specification, which can be differentiated again."""
-    y, final = _scan(cell, x, states, weights, layout, restored)
-    outputs, given = zip(*[(out, d) for out, d in zip((y, *final), d_outputs) if d is not None])
+    y, final, shown = _scan(cell, x, states, weights, layout, restored)
+    dy, d_final, d_shown = d_outputs
+    pairs = [(y, dy), *zip(final, d_final), *((tensor, d_shown[name]) for name, tensor in (shown or {}).items())]
+    outputs, given = zip(*[(out, d) for out, d in pairs if d is not None])
     inputs = (x, *states, *weights, *restored)
     asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
     found = iter(torch.autograd.grad(outputs, asked, given, create_graph=True, allow_unused=True))

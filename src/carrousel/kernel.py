@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +16,13 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
+from carrousel.gates import places_of_gates
 from carrousel.layout import Layout
 from carrousel.scan import Weights
+
+SPACING = (
+    80  # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
+)
 
 _kernels: Any
 try:
@@ -62,26 +68,44 @@ class Kernel(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     history: tuple[int, ...]  # the states but h that backward reads
+    kept: tuple[str, ...]  # what it needs of the rows
+    gates: dict[str, int] | None  # where each gate stands among it; None if one of them does not
 
-    def kept_parts(self, H: int, projected: bool) -> list[int]:
+    def kept_parts(self, H: int, projected: bool, layout: Layout) -> list[int]:
         """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
 
         The rows after their activations, in the kernel's own order; h before a projection [H]; for each state in
-        `history` its value after the step [H].
+        `history` its value after the step [H]. What is returned to the caller is not kept once more.
         """
-        gates = _kernels.kept_size(self.cell.name, int(H), self.single)
-        return [gates, *[H] * (projected + len(self.history))]
+        gates = 0 if layout.return_gates else _kernels.kept_size(self.cell.name, int(H), self.single)
+        return [gates, *[H] * (projected + (0 if layout.return_states else len(self.history)))]
+
+    def shown(self, layout: Layout) -> int:
+        """How many tensors forward returns of every step: the states but h, and all of `kept`."""
+        states = len(self.cell.states) - 1 if layout.return_states else 0
+        return states + (len(self.kept) if layout.return_gates else 0)
+
+    def shows(self, layout: Layout) -> bool:
+        """Whether all that is to be returned is at hand."""
+        return not layout.return_gates or self.gates is not None
+
+    def by_name(self, layout: Layout, shown: Sequence[Any]) -> dict[str, Any]:
+        """What forward returned of every step as `scan` returns it."""
+        states = self.cell.states[1:] if layout.return_states else ()
+        places = (self.gates or {}) if layout.return_gates else {}
+        return dict(zip(states, shown)) | {gate: shown[len(states) + place] for gate, place in places.items()}
 
 
 def _load(cells: Iterable[Cell]) -> dict[tuple[str, torch.dtype], Kernel]:
     kernels = {}
     for cell in cells:
-        states, history = _kernels.describe(cell.name)
+        states, history, kept = _kernels.describe(cell.name)
         assert states == len(cell.states), f"the extension was built from another version of the cell {cell.name}"
         for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
             forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
             read = tuple(k for k, is_read in enumerate(history) if k and is_read)
-            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read)
+            gates = places_of_gates(cell, kept)
+            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read, kept, gates)
     return kernels
 
 
@@ -145,7 +169,7 @@ def forward(
     keep: bool,
     restored: Sequence[Tensor] = (),
     blank: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None]:
+) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None]:
     """Run a cell over a sequence.
 
     Args:
@@ -154,18 +178,21 @@ def forward(
         layout: where x's rows lie.
         keep: whether a backward pass will follow.
         restored: what resets restore; none is zeros.
-        blank: what is kept holds zeros where a row had no step, so that a second call keeps the very same.
+        blank: what is kept has room for all of x, zeros where there is no step, and nothing shares memory: a size that
+            is known before lengths are, and the very same from a second call.
 
     Returns:
-        y, the final states, and with `keep` what `backward` needs: all of `Kernel.kept_parts`, one after another.
+        y; the final states; what the layout asks for of every step, as `Kernel.by_name` takes it; and with `keep` what
+        else `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
     x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
     sizes = _sizes(kernel, x, states, weights, layout)
     B, H, P = sizes[1], sizes[6], sizes[7]
     y = x.new_empty(*x.shape[:-1], P)
     final = [x.new_empty(B, H if k else P) for k in range(len(states))]
-    kept = _space(kernel, x, H, weights, blank and layout.lengths is not None) if keep else None
-    gates, unprojected, history = _addresses_of_parts(kernel, x, H, weights, kept)
+    kept = _space(kernel, x, H, weights, layout, blank) if keep else None
+    shown = _room_to_show(kernel, x, H, layout, blank)
+    gates, unprojected, history = _addresses_of_parts(kernel, x, H, weights, layout, kept, shown)
     kernel.forward(
         kernel.cell.name,
         sizes,
@@ -176,8 +203,10 @@ def forward(
         _addresses(final),
         history,
         layout.padding_value,
+        layout.return_states,
+        _addresses(_gates(kernel, layout, shown)),
     )
-    return y, tuple(final), kept
+    return y, tuple(final), shown, kept
 
 
 def backward(
@@ -188,8 +217,10 @@ def backward(
     layout: Layout,
     y: Tensor,
     kept: Tensor,
+    shown: Sequence[Tensor],
     dy: Tensor | None,
     d_final: Sequence[Tensor | None],
+    d_shown: Sequence[Tensor | None],
     wanted: Sequence[bool],
     restored: Sequence[Tensor] = (),
 ) -> list[Tensor | None]:
@@ -197,15 +228,16 @@ def backward(
 
     Args:
         kernel, x, states, weights, layout, restored: as `forward` took them.
-        y, kept: what it returned.
-        dy, d_final: the gradients of y and of the final states; None is zero.
+        y, kept, shown: what it returned.
+        dy, d_final, d_shown: the gradients of y, of the final states and of `shown`; None is zero.
         wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
     """
     x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
     sizes = _sizes(kernel, x, states, weights, layout)
-    gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, kept)
+    gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, layout, kept, shown)
     dy, ld_dy = _rows_in_order(dy)
-    d_final = [d if d is None else d.contiguous() for d in d_final]
+    d_final, d_shown = ([d if d is None else d.contiguous() for d in given] for given in (d_final, d_shown))
+    d_gates = _gates(kernel, layout, d_shown)
     inputs = (x, *states, *weights, *restored)
     gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
     addresses = _addresses(gradients)
@@ -224,35 +256,66 @@ def backward(
         (addresses[0], *addresses[after_states:after_weights]),
         addresses[1:after_states],
         addresses[after_weights:],
+        layout.return_states,
+        _addresses(_gates(kernel, layout, shown)),
+        (0, *_addresses(d_shown[: len(states) - 1])) if layout.return_states else (),
+        () if all(d is None for d in d_gates) else _addresses(d_gates),
     )
     return gradients
 
 
-def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights, blank: bool) -> Tensor:
-    """Room for all of x; where rows are shorter, only the beginning of each part is written, and takes memory."""
-    count = x.numel() // x.shape[-1] * sum(kernel.kept_parts(H, weights.P is not None))
-    if blank:  # numpy's zeros cost nothing until they are looked at; torch's are written
-        return torch.from_numpy(np.zeros(count, np.float32 if kernel.single else np.float64))
-    return x.new_empty(count)
+def _gates(kernel: Kernel, layout: Layout, shown: Sequence[Any]) -> Sequence[Any]:
+    return shown[len(shown) - len(kernel.kept) :] if layout.return_gates else ()
+
+
+def _room_to_show(kernel: Kernel, x: Tensor, H: int, layout: Layout, separate: bool) -> list[Tensor]:
+    """Tensors [., H] for what is returned of every step: of one block, unless they must be separate.
+
+    A large block is fresh memory, in large pages: small ones in used memory took a quarter of the time at H = 128.
+    """
+    count = kernel.shown(layout)
+    if not count or separate:
+        return [x.new_empty(*x.shape[:-1], H) for _ in range(count)]
+    shape = (*x.shape[:-1], H)
+    size = math.prod(shape)
+    block = x.new_empty(count, size + SPACING)
+    return [part[:size].view(shape) for part in block.unbind(0)]
+
+
+def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights, layout: Layout, blank: bool) -> Tensor:
+    """Room for every row's steps; if it is to be blank, for all of x."""
+    rows, parts = x.numel() // x.shape[-1], sum(kernel.kept_parts(H, weights.P is not None, layout))
+    if layout.lengths is not None and blank:
+        # numpy's zeros cost nothing until they are looked at; torch's are written
+        return torch.from_numpy(np.zeros(rows * parts, np.float32 if kernel.single else np.float64))
+    return x.new_empty((rows if layout.lengths is None else int(layout.lengths.sum())) * parts)
 
 
 def _addresses_of_parts(
-    kernel: Kernel, x: Tensor, H: int, weights: Weights, kept: Tensor | None
+    kernel: Kernel,
+    x: Tensor,
+    H: int,
+    weights: Weights,
+    layout: Layout,
+    kept: Tensor | None,
+    shown: Sequence[Tensor],
 ) -> tuple[int, int, tuple[int, ...]]:
-    """Where in `kept` lie the gates, h before the projection, and each state's history; 0 for what is absent."""
+    """Where lie the gates, h before the projection, and each state's history; 0 for what is absent."""
+    shown_states = (0, *_addresses(shown[: len(kernel.cell.states) - 1])) if layout.return_states else ()
     if kept is None:
-        return 0, 0, ()
+        return 0, 0, shown_states
     projected = weights.P is not None
-    row = x.numel() // x.shape[-1] * x.element_size()
+    parts = kernel.kept_parts(H, projected, layout)
+    rows = kept.numel() // max(sum(parts), 1)
     gates = at = kept.data_ptr()
     starts = []
-    for part in kernel.kept_parts(H, projected):
+    for part in parts:
         starts.append(at)
-        at += part * row
+        at += part * rows * x.element_size()
     history = [0] * len(kernel.cell.states)
     for k, start in zip(kernel.history, starts[1 + projected :]):
         history[k] = start
-    return gates, starts[1] if projected else 0, tuple(history)
+    return gates, starts[1] if projected else 0, shown_states or tuple(history)
 
 
 def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:

@@ -14,7 +14,9 @@ from torch import Tensor
 
 
 class Layout(NamedTuple):
-    """The keyword arguments of `carrousel.scan.scan` that say how to read x; at most one of the first three is given.
+    """The keyword arguments of `carrousel.scan.scan`: how to read x, and what to return of every step.
+
+    At most one of the first three is given.
 
     A reset parts step t from step t - 1 in either direction, so that a sequence with resets is several sequences.
     """
@@ -25,7 +27,14 @@ class Layout(NamedTuple):
     reverse: bool = False
     batch_first: bool = False
     resets: Tensor | None = None  # bool, shaped as x without its last place
-    padding_value: float = 0.0  # what y holds beyond a row's length
+    padding_value: float = 0.0  # what y, and what else is returned of every step, holds beyond a row's length
+    return_states: bool = False
+    return_gates: bool = False
+
+    @property
+    def shows(self) -> bool:
+        """Whether more than h is returned of every step."""
+        return self.return_states or self.return_gates
 
     @property
     def is_flat(self) -> bool:

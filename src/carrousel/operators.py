@@ -17,7 +17,7 @@ OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carro
 WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
 LAYOUT = (
     "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
-    "float padding_value"
+    "float padding_value, bool return_states, bool return_gates"
 )
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
 N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(Layout._fields)
@@ -36,8 +36,8 @@ def _parts(rest):
 def _sequence(cell, x, states, *rest):
     weights, restored, layout, (keep,) = _parts(rest)
     check_layout(x, layout)  # what was traced could look at no number
-    y, final, kept = forward(_kernel(cell, x), x, states, weights, layout, keep, restored, blank=True)
-    return [y, *final] if kept is None else [y, *final, kept]
+    y, final, shown, kept = forward(_kernel(cell, x), x, states, weights, layout, keep, restored, blank=True)
+    return [y, *final, *shown] if kept is None else [y, *final, *shown, kept]
 
 
 def _sequence_fake(cell, x, states, *rest):
@@ -48,15 +48,17 @@ def _sequence_fake(cell, x, states, *rest):
         x.new_empty(*x.shape[:-1], P),
         *[torch.empty_like(s, memory_format=torch.contiguous_format) for s in states],
     ]
+    outputs += [x.new_empty(*x.shape[:-1], H) for _ in range(kernel.shown(layout))]
     if keep:
         rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
-        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, weights.P is not None))))
+        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, weights.P is not None, layout))))
     return outputs
 
 
 def _sequence_backward(cell, x, states, *rest):
-    weights, restored, layout, (y, kept, (dy, *d_final), wanted) = _parts(rest)
-    gradients = backward(_kernel(cell, x), x, states, weights, layout, y, kept, dy, d_final, wanted, restored)
+    weights, restored, layout, (y, kept, shown, (dy, *d_rest), wanted) = _parts(rest)
+    saved, d_outputs = (y, kept, shown), (dy, d_rest[: len(states)], d_rest[len(states) :])
+    gradients = backward(_kernel(cell, x), x, states, weights, layout, *saved, *d_outputs, wanted, restored)
     return [g for g in gradients if g is not None]
 
 
@@ -70,32 +72,30 @@ def _sequence_backward_fake(cell, x, states, *rest):
 def _setup(ctx, inputs, output):
     cell, x, states, *rest = inputs
     weights, restored, layout, (ctx.keep,) = _parts(rest)
-    y, *_, kept = output
-    ctx.cell, ctx.n_states, ctx.n_restored, ctx.weights = (
-        cell,
-        len(states),
-        len(restored),
-        [w is not None for w in weights],
-    )
+    y, *shown, kept = output
+    shown = shown[len(states) :]
+    ctx.cell, ctx.n_states, ctx.weights = cell, len(states), [w is not None for w in weights]
     tensors = (x, *states, *weights, *restored)
     # needs_input_grad says nothing of the tensors inside a list.
     ctx.wanted = [t is not None and t.requires_grad for t in tensors]
     of_layout = (layout.batch_sizes, layout.lengths, layout.offsets, layout.resets)
     ctx.layout = layout._replace(batch_sizes=None, lengths=None, offsets=None, resets=None)
-    ctx.save_for_backward(*of_layout, y, kept, *[t for t in tensors if t is not None])
+    ctx.n_shown = len(shown)
+    ctx.save_for_backward(*of_layout, y, kept, *shown, *[t for t in tensors if t is not None])
 
 
 def _differentiate(ctx, gradients):
     if not ctx.keep:
         raise RuntimeError("carrousel::sequence ran with keep=False: nothing was kept for a backward pass")
-    batch_sizes, lengths, offsets, resets, y, kept, x, *rest = ctx.saved_tensors
+    batch_sizes, lengths, offsets, resets, y, kept, *rest = ctx.saved_tensors
+    shown, (x, *rest) = rest[: ctx.n_shown], rest[ctx.n_shown :]
     layout = ctx.layout._replace(batch_sizes=batch_sizes, lengths=lengths, offsets=offsets, resets=resets)
     states, rest = rest[: ctx.n_states], rest[ctx.n_states :]
     weights = [rest.pop(0) if there else None for there in ctx.weights]
-    outputs = (y, *states)  # a final state has the shape of the state before
+    outputs = (y, *states, *shown)  # a final state has the shape of the state before
     d_outputs = [torch.zeros_like(t) if d is None else d for t, d in zip(outputs, gradients)]
     arguments = (ctx.cell, x, states, *weights, rest, *layout)
-    found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, d_outputs, ctx.wanted))
+    found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, shown, d_outputs, ctx.wanted))
     dx, *rest = [next(found) if want else None for want in ctx.wanted]
     after_weights = ctx.n_states + N_WEIGHTS
     nothing = [None] * (N_LAYOUT + 1)  # the layout, keep
@@ -106,7 +106,7 @@ if KERNELS:
     torch.library.define("carrousel::sequence", f"({INPUTS}, bool keep) -> Tensor[]")
     torch.library.define(
         "carrousel::sequence_backward",
-        f"({INPUTS}, Tensor y, Tensor kept, Tensor[] d_outputs, bool[] wanted) -> Tensor[]",
+        f"({INPUTS}, Tensor y, Tensor kept, Tensor[] shown, Tensor[] d_outputs, bool[] wanted) -> Tensor[]",
     )
     torch.library.impl("carrousel::sequence", "CPU", _sequence)
     torch.library.impl("carrousel::sequence_backward", "CPU", _sequence_backward)

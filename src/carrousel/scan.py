@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
 from carrousel.cells import Cell
+from carrousel.gates import gates_of, step_with_gates
 from carrousel.layout import Layout, check_layout, packed_order
 
 
@@ -44,7 +45,9 @@ def scan(
     resets: Tensor | None = None,
     restored: tuple[Tensor, ...] | None = None,
     padding_value: float = 0.0,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    return_states: bool = False,
+    return_gates: bool = False,
+) -> Any:
     """Run a cell over a sequence.
 
     Args:
@@ -62,58 +65,82 @@ def scan(
             states are not those of the step before, which no gradient reaches from there, but `restored`. In reverse
             the parts are the same, each run from its end; the states of the last part start it there as ever.
         restored: shaped as `states`. Default zeros.
-        padding_value: what y holds beyond a row's length.
+        padding_value: what y, and all that is returned of every step, holds beyond a row's length.
+        return_states: return every step's states too.
+        return_gates: return every step's gates too: what the rows are after their functions, where they have one that
+            does not give a new state itself.
 
     Returns:
         y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
-        the last step that was run for it, which are those it started from if there was none.
+        the last step that was run for it, which are those it started from if there was none. With `return_states` or
+        `return_gates` also a dict of every step's states but h, and gates, by name, each shaped as y, H wide; gates in
+        the order of the blocks of W, then of R.
 
     Raises:
         ValueError: shapes that do not belong together, or no steps at all.
     """
-    layout = Layout(batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value)
+    layout = Layout(
+        batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value, return_states, return_gates
+    )
     check_shapes(cell, x, states, weights, layout, restored)
     restored = restored or tuple(torch.zeros_like(s) for s in states)
-    if layout.is_ragged:
-        return _scan_ragged(cell, x, states, weights, layout, restored)
-    if batch_sizes is not None:
-        return _scan_packed(cell, x, batch_sizes.tolist(), states, weights, reverse, resets, restored)
-    x = x.transpose(0, 1) if batch_first else x
-    if resets is not None:
-        resets = (resets.T if batch_first else resets).flatten()
+    run = _scan_ragged if layout.is_ragged else _scan_packed if layout.is_flat else _scan_dense
+    shown, states = run(cell, x, states, weights, layout, restored)
+    y = shown.pop(cell.states[0])
+    return (y, states, shown) if layout.shows else (y, states)
+
+
+def _scan_dense(cell, x, states, weights, layout, restored):
+    """A dense sequence is packed data whose batch never shrinks."""
+    x = x.transpose(0, 1) if layout.batch_first else x
     T, B, _ = x.shape
-    y, states = _scan_packed(cell, x.flatten(0, 1), [B] * T, states, weights, reverse, resets, restored)
-    y = y.unflatten(0, (T, B))
-    return (y.transpose(0, 1) if batch_first else y), states
+    if layout.resets is not None:
+        layout = layout._replace(resets=(layout.resets.T if layout.batch_first else layout.resets).flatten())
+    packed = layout._replace(batch_sizes=torch.full((T,), B))
+    shown, states = _scan_packed(cell, x.flatten(0, 1), states, weights, packed, restored, [B] * T)
+    shown = {name: s.unflatten(0, (T, B)) for name, s in shown.items()}
+    return {name: s.transpose(0, 1) if layout.batch_first else s for name, s in shown.items()}, states
 
 
 def _scan_ragged(cell, x, states, weights, layout, restored):
     """Pack, run, and put everything back where it belongs."""
     sizes, places, rows = packed_order(layout, x)
     pairs = x if layout.is_flat else x.flatten(0, 1)
-    resets = None if layout.resets is None else layout.resets.flatten()[places]
     states, restored = (tuple(s[rows] for s in given) for given in (states, restored))
-    y, states = _scan_packed(cell, pairs[places], sizes, states, weights, layout.reverse, resets, restored)
-    whence = places.new_full((len(pairs),), len(y)).index_put((places,), torch.arange(len(y), device=x.device))
-    y = torch.cat([y, y.new_full((1, y.shape[1]), layout.padding_value)])[whence]
-    return y.unflatten(0, x.shape[:-1]), tuple(s[rows.argsort()] for s in states)
+    packed = layout if layout.resets is None else layout._replace(resets=layout.resets.flatten()[places])
+    shown, states = _scan_packed(cell, pairs[places], states, weights, packed, restored, sizes)
+    whence = places.new_full((len(pairs),), len(places)).index_put(
+        (places,), torch.arange(len(places), device=x.device)
+    )
+    shown = {
+        name: torch.cat([s, s.new_full((1, s.shape[1]), layout.padding_value)])[whence] for name, s in shown.items()
+    }
+    return {name: s.unflatten(0, x.shape[:-1]) for name, s in shown.items()}, tuple(s[rows.argsort()] for s in states)
 
 
-def _scan_packed(cell, x, sizes, states, weights, reverse, resets, restored):
-    """The one loop over time: a dense sequence is packed data whose batch never shrinks."""
+def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
+    """The one loop over time: every step's h and what else is shown, by name, and the states at the end."""
+    sizes = layout.batch_sizes.tolist() if sizes is None else sizes
     from_x = linear(x, weights.W, weights.b_x).split(sizes)
-    parted = [None] * len(sizes) if resets is None else resets.split(sizes)
-    if reverse:  # before step t what parts it from step t + 1, which is run first
+    parted = [None] * len(sizes) if layout.resets is None else layout.resets.split(sizes)
+    if layout.reverse:  # before step t what parts it from step t + 1, which is run first
         from_x, parted = from_x[::-1], (None, *parted[:0:-1])
-    ys = []
+    steps = []
     for step, part in zip(from_x, parted):
         n = len(step)  # the rows of the batch that have this step; the others keep their states
         before = tuple(s[:n] for s in (states if part is None else _restore(states, part, restored)))
-        new = _step(cell, step, before, weights)
+        new, gates = _step(cell, step, before, weights, layout.return_gates)
         states = tuple(torch.cat([s_new, s[n:]]) if n < len(s) else s_new for s_new, s in zip(new, states))
-        ys.append(new[0])
-    ys = ys or [x.new_empty(0, weights.R.shape[1])]  # a batch without steps
-    return torch.cat(ys[::-1] if reverse else ys), states
+        steps.append(dict(zip(cell.states, new if layout.return_states else new[:1])) | gates)
+    steps = steps or [_no_step(cell, x, weights, layout)]
+    return {name: torch.cat([s[name] for s in (steps[::-1] if layout.reverse else steps)]) for name in steps[0]}, states
+
+
+def _no_step(cell, x, weights, layout):
+    """What is shown of a batch without steps."""
+    H, P = weights.W.shape[0] // len(cell.from_x), weights.R.shape[1]
+    names = (*(cell.states[1:] if layout.return_states else ()), *(gates_of(cell) if layout.return_gates else ()))
+    return {cell.states[0]: x.new_empty(0, P)} | {name: x.new_empty(0, H) for name in names}
 
 
 def _restore(states, part, restored):
@@ -123,15 +150,17 @@ def _restore(states, part, restored):
     return tuple(torch.cat([c, s[n:]]) for c, s in zip(chosen, states))
 
 
-def _step(cell, from_x, states, weights):
-    """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it."""
+def _step(cell, from_x, states, weights, with_gates):
+    """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
     H = weights.W.shape[0] // len(cell.from_x)
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
     for row, from_h in zip(cell.from_h, linear(states[0], weights.R, weights.b_h).split(H, dim=1)):
         fed[row] = fed[row] + from_h if row in fed else from_h
+    rows = tuple(fed[row] for row in cell.rows)
     per_unit = () if weights.c is None else (weights.c.split(H),)
-    h, *others = cell.step(tuple(fed[row] for row in cell.rows), states, *per_unit)
-    return (h if weights.P is None else linear(h, weights.P), *others)
+    run = step_with_gates if with_gates else lambda cell, *arguments: (cell.step(*arguments), {})
+    (h, *others), gates = run(cell, rows, states, *per_unit)
+    return (h if weights.P is None else linear(h, weights.P), *others), gates
 
 
 @cache

@@ -32,8 +32,10 @@ class Steps:
     stores: dict[str, Any]  # place -> expression: "s_new[1]" -> c_new
 
 
-def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list[Any]]:
-    """The forward step, the backward step, and the values that forward keeps for backward.
+def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list[Any], Steps]:
+    """The forward step, the backward step, what forward keeps for it, and backward where the loss looks at gates too.
+
+    A gate is a kept value that is called as a row: what the row is after its function.
 
     Args:
         cell: the equations.
@@ -43,16 +45,18 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list
         CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
     """
     trace = _trace(cell, reserved)
-    backward = _share(_differentiate(cell, trace), trace.taken)
+    backward = _share(*_differentiate(cell, trace, []))
     kept, again = _keep(cell, trace, backward)
+    through_gates = _share(*_differentiate(cell, trace, kept))
     at_hand = _array("s", trace.old) | _array("p", trace.weights)
     forward = Steps(
         _array("a", trace.rows) | at_hand,
         trace.values,
         _array("s_new", trace.new) | _array("keep", kept),
     )
-    reads = _array("keep", kept) | at_hand | _array("s_new", trace.new) | backward.reads
-    return forward, Steps(reads, again | backward.values, backward.stores), kept
+    reads = _array("keep", kept) | at_hand | _array("s_new", trace.new)
+    backward, through_gates = (Steps(reads | s.reads, again | s.values, s.stores) for s in (backward, through_gates))
+    return forward, backward, kept, through_gates
 
 
 def _array(name: str, symbols: Iterable[Any]) -> dict[str, Any]:
@@ -127,12 +131,21 @@ def _unique(name: str, taken: set[str]) -> str:
 # ---- the derivative -------------------------------------------------------------------------------------------------
 
 
-def _differentiate(cell: Cell, trace: Trace) -> Steps:
-    """The trace in reverse: gradients of the new states -> gradients of rows, old states and weights."""
-    incoming = [Symbol(_unique(f"d{state}_new", trace.taken)) for state in cell.states]
+def _differentiate(cell: Cell, trace: Trace, kept: list[Any]) -> tuple[Steps, set[str]]:
+    """The trace in reverse: gradients of the new states and of the gates kept -> of rows, old states and weights.
+
+    And the names that are then in use.
+    """
+    taken = set(trace.taken)
+    incoming = [Symbol(_unique(f"d{state}_new", taken)) for state in cell.states]
     total: defaultdict[Any, Any] = defaultdict(lambda: S.Zero)
     for new, d in zip(trace.new, incoming):
         total[new] += d
+    reads = _array("ds_new", incoming)
+    for k, gate in enumerate(kept):
+        if gate.name in cell.rows:
+            total[gate] += (d := Symbol(_unique(f"d{gate}", taken)))
+            reads[f"dk[{k}]"] = d
     values: dict[Any, Any] = {}
     for y, expr in reversed(trace.values.items()):
         arguments: Any
@@ -145,14 +158,14 @@ def _differentiate(cell: Cell, trace: Trace) -> Steps:
             d, partials = d * partials[0], [S.One]
             name = f"da_{y}" if isinstance(expr, AppliedUndef) else name
         if not d.is_Atom:
-            symbol = Symbol(_unique(name, trace.taken))
+            symbol = Symbol(_unique(name, taken))
             values[symbol], d = d, symbol
         for inner, partial in zip(arguments, partials):
             for u in inner.free_symbols:
                 total[u] += d * partial * inner.diff(u)
     targets = {"da": trace.rows, "ds": trace.old, "dp": trace.weights}
     stores = {f"{array}[{k}]": total[u] for array, symbols in targets.items() for k, u in enumerate(symbols)}
-    return Steps(_array("ds_new", incoming), values, stores)
+    return Steps(reads, values, stores), taken
 
 
 def _share(steps: Steps, taken: set[str]) -> Steps:

@@ -50,12 +50,15 @@ struct Sequence {
 
   F* y = nullptr;                          // [N, P], row stride ld_y: the first state at every step
   int64_t ld_y = 0;
-  F padding = 0;                           // what y holds at the pairs that a ragged batch has not
+  F padding = 0;                           // what y, and what else is shown, holds at the pairs that a ragged batch has not
   F* final[max_states] = {};               // as initial. forward writes it
   // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair.
   F* kept = nullptr;                       // [N, kept_size(cell, H)]  in the kernel's own order
   F* history[max_states] = {};             // [N, H] every state but the first, at every step
   F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
+  // What the caller wants to see. It may then be asked for without a gradient, and lies as y does, in ragged batches too.
+  bool histories_shown = false;            // the history of any state may be there, whether backward reads it or not
+  F* const* gates = nullptr;               // [Kernel::kept], each [N, H]: what `kept` would hold, value by value, in its place
 };
 
 template <class F>
@@ -63,6 +66,8 @@ struct Gradients {
   const F* dy = nullptr;                   // [N, P], row stride ld_dy   optional
   int64_t ld_dy = 0;
   const F* d_final[max_states] = {};       // as Sequence::final         optional
+  const F* d_history[max_states] = {};     // as Sequence::history       optional, where histories are shown
+  const F* const* d_gates = nullptr;       // as Sequence::gates         optional, and so is each; of values named as a row of the cell
   F* dx = nullptr;                         // [N, I]                     optional: not computed when null; so are all the others
   F* d_initial[max_states] = {};           // as Sequence::initial
   F* d_restored[max_states] = {};          // as Sequence::restored: of each row the sum over its resets
@@ -80,6 +85,8 @@ struct Kernel {
   const char* cell;
   int states, x_rows, h_rows, weights;
   bool history[max_states];                                             // which states backward reads
+  int kept;                                                             // how many values of each unit are kept for backward,
+  const char* const* kept_names;                                        // and what they are: "sigmoid i" is row i after its function
   int64_t (*kept_size)(int64_t H);                                      // elements of `kept` for each of the N rows
   int64_t (*panels_size)(const Sequence<F>&);                           // elements that pack writes; of Sequence only the sizes are read
   void (*pack)(const Sequence<F>&, F* panels);                          // packs the weights for many calls of forward; 64-byte aligned

@@ -6,6 +6,7 @@ streaming.py    start, step and block: a sequence that comes step by step
 state.py        State: what a stream carries
 stack.py        layers, directions and dropout, on our kernels
 native.py       the same by torch's own functions, and when
+inside.py       states and gates of every step
 sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused
 drop_ins.py     LSTM GRU RNN PeepholeLSTM LSTM1997

@@ -6,14 +6,15 @@ Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
+from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
-from carrousel.layers.sequences import as_tuple, initial_states, layout_of, layout_of_one, layout_of_packed
+from carrousel.layers.sequences import as_tuple, asking, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming import Streaming
 from carrousel.layout import BATCH_FIRST, DENSE, Layout
@@ -62,6 +63,8 @@ class Recurrent(Streaming, Generic[States]):
         padding_value: float = 0.0,
         resets: Tensor | None = None,
         initial: States | None = None,
+        return_states: Literal[False] = False,
+        return_gates: Literal[False] = False,
     ) -> tuple[Tensor, States]: ...
 
     @overload
@@ -72,7 +75,24 @@ class Recurrent(Streaming, Generic[States]):
         *,
         resets: Tensor | None = None,
         initial: States | None = None,
+        return_states: Literal[False] = False,
+        return_gates: Literal[False] = False,
     ) -> tuple[PackedSequence, States]: ...
+
+    @overload
+    def forward(
+        self,
+        input: Any,
+        hx: States | None = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        offsets: Tensor | Sequence[int] | None = None,
+        padding_value: float = 0.0,
+        resets: Tensor | None = None,
+        initial: States | None = None,
+        return_states: bool = False,
+        return_gates: bool = False,
+    ) -> tuple[Any, States, Any]: ...
 
     def forward(
         self,
@@ -84,7 +104,9 @@ class Recurrent(Streaming, Generic[States]):
         padding_value: float = 0.0,
         resets: Any = None,
         initial: Any = None,
-    ) -> tuple[Any, Any]:
+        return_states: bool = False,
+        return_gates: bool = False,
+    ) -> tuple[Any, ...]:
         """Run the layers over a sequence.
 
         Args:
@@ -104,10 +126,19 @@ class Recurrent(Streaming, Generic[States]):
                 in the other, and the states returned are those after the last part and before the first.
             initial: the states that resets restore, shaped as hx, with 1 or B in the place of B; they may be
                 parameters. Default zeros.
+            return_states: return, third, the states of every step too. Default False.
+            return_gates: return, third, the gates of every step too: each row of the cell after its function, such as
+                i = sigmoid(W_i x + R_i h + b_i), by the row's name. Default False.
 
         Returns:
             The last layer's h of every step, shaped as the input with D*P in the last place; and the states after each
             row's last step, shaped as hx: those it started from, for a row of length 0.
+
+            With `return_states` or `return_gates`, third, a named tuple: a field for each state and then for each gate
+            asked for, such as h, c, i, f, g, o of an LSTM (g is tanh, the others sigmoid), h, r, z, n of a GRU. A field
+            is a tuple of L*D tensors, the k-th of the layer and direction that hx[.][k] is of, shaped as the output
+            with H in the last place, h with P; of a PackedSequence each is one. Gradients go back through all of them.
+            They are the layer's own memory, not copies: to change one in place before the backward pass is an error.
 
         Raises:
             TypeError: lengths or offsets are not integers, or resets not bool.
@@ -119,46 +150,48 @@ class Recurrent(Streaming, Generic[States]):
             if lengths is not None or offsets is not None:
                 given = "lengths" if offsets is None else "offsets"
                 raise ValueError(f"{given} is given with a PackedSequence, which has its lengths already: leave it out")
-            return self._forward_packed(input, hx, resets, initial)
+            layout = layout_of_packed(input, self.batch_first, resets)
+            return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial)
         dims = input.dim()
         if dims not in (2, 3):
             raise ValueError(self._wrong_dims(dims))
         if hx is not None:
             check_state_dims(self.cell, hx, dims if offsets is None else 3)
         if dims == 2 and offsets is None:
-            return self._forward_unbatched(input, hx, lengths, resets, initial)
+            if lengths is not None:
+                raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
+            layout = layout_of_one(resets, self.batch_first, input)
+            return self._forward_unbatched(input, hx, asking(layout, return_states, return_gates), initial)
         if lengths is None and offsets is None and resets is None:
-            return self._run(input, hx, BATCH_FIRST if self.batch_first else DENSE, initial)
-        layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
-        return self._run(input, hx, layout, initial)
+            layout = BATCH_FIRST if self.batch_first else DENSE
+        else:
+            layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
+        y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial)
+        return (y, hx) if inside is None else (y, hx, inside)
 
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
 
-    def _forward_unbatched(
-        self, x: Tensor, hx: Any, lengths: Any, resets: Tensor | None, initial: Any
-    ) -> tuple[Tensor, Any]:
-        if lengths is not None:
-            raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
+    def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
-        layout = layout_of_one(resets, batch, x)
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
         initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
-        y, hx = self._run(x.unsqueeze(batch), hx, layout, initial)
-        return y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
+        y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial)
+        y, hx = y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
+        return (y, hx) if inside is None else (y, hx, each(inside, lambda tensor: tensor.squeeze(batch)))
 
-    def _forward_packed(
-        self, packed: PackedSequence, hx: Any, resets: Tensor | None, initial: Any
-    ) -> tuple[PackedSequence, Any]:
+    def _forward_packed(self, packed: PackedSequence, hx: Any, layout: Layout, initial: Any) -> tuple[Any, ...]:
         x, batch_sizes, order, back = packed
-        layout = layout_of_packed(packed, self.batch_first, resets)
         if initial is not None and order is not None:
             in_order = initial_states(self, initial, layout.batch(x), x)
             initial = tuple([state.index_select(1, order) for state in in_order])
-        y, hx = self._run(x, None if hx is None else self.permute_hidden(hx, order), layout, initial)
-        return PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
+        y, hx, inside = self._run(x, None if hx is None else self.permute_hidden(hx, order), layout, initial)
+        y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
+        if inside is None:
+            return y, hx
+        return y, hx, each(inside, lambda tensor: PackedSequence(tensor, batch_sizes, order, back))
 
-    def _run(self, x: Tensor, hx: Any, layout: Layout, initial: Any = None) -> tuple[Tensor, Any]:
+    def _run(self, x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Tensor, Any, Any]:
         """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None."""
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
@@ -167,14 +200,15 @@ class Recurrent(Streaming, Generic[States]):
         if initial is not None:
             initial = initial_states(self, initial, layout.batch(x), x)
             states = initial if states is None else states
-        plain = layout.resets is None and not layout.is_ragged
+        plain = layout.resets is None and not layout.is_ragged and not layout.shows
         if plain and belongs_to_torch(self._standard, self.cell, x):
+            inside = None
             y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
             restored = None if layout.resets is None else initial
-            y, states = run_stack(self.cell, x, states, weights, layout, restored, dropout)
-        return y, states if self._many_states else states[0]
+            y, states, inside = run_stack(self.cell, x, states, weights, layout, restored, dropout)
+        return y, states if self._many_states else states[0], inside
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
         """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""

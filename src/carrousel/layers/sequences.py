@@ -63,14 +63,22 @@ def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor |
     return on_device(Layout(batch_sizes, resets=by_length[there.to(resets.device)]), x)
 
 
-def layout_of_one(resets: Tensor | None, batch: int, x: Tensor) -> Layout:
-    """How x [T, I] with resets [T] is to be read once a batch of one stands in the place `batch`.
+def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout:
+    """How x [T, I] with resets [T] is to be read once it is a batch of one.
 
     Raises:
         TypeError, ValueError: the resets do not fit.
     """
     check_resets(resets, x.shape[:1])
-    return on_device(Layout(batch_first=batch == 0, resets=None if resets is None else resets.unsqueeze(batch)), x)
+    batch = 0 if batch_first else 1
+    return on_device(Layout(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
+
+
+def asking(layout: Layout, return_states: bool, return_gates: bool) -> Layout:
+    """The layout, with what is to be returned of every step."""
+    if not (return_states or return_gates):
+        return layout
+    return layout._replace(return_states=bool(return_states), return_gates=bool(return_gates))
 
 
 def on_device(layout: Layout, x: Tensor) -> Layout:

@@ -5,11 +5,14 @@ Letters: T time, B batch, H hidden units, P the width of h, L layers, D directio
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
+from carrousel.layers.inside import each, gather
 from carrousel.layout import Layout
 from carrousel.scan import Weights
 
@@ -22,7 +25,7 @@ def run_stack(
     layout: Layout,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> tuple[Tensor, tuple[Tensor, ...], Any]:
     """Run a stack of layers over a sequence.
 
     Args:
@@ -35,7 +38,8 @@ def run_stack(
         dropout: the probability that an output between two layers is zeroed.
 
     Returns:
-        y as x with D*P in the last place, and the final states as hx.
+        y as x with D*P in the last place; the final states as hx; and the states and gates of every step that the
+        layout asks for, as `carrousel.layers.inside` has them, or None.
     """
     if x.dtype != (dtype := weights[0][0].W.dtype):  # under autocast: the kernels compute in the dtype of the weights
         x, hx, restored = x.to(dtype), _to(hx, dtype), _to(restored, dtype)
@@ -43,24 +47,25 @@ def run_stack(
         # torch draws its masks over [T, B, .]: from the same seed it drops the same outputs.
         resets = None if layout.resets is None else layout.resets.T
         layout = layout._replace(batch_first=False, resets=resets)
-        y, hx = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout)
-        return y.transpose(0, 1), hx
+        y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout)
+        return y.transpose(0, 1), hx, each(inside, lambda tensor: tensor.transpose(0, 1))
     starts = zeros(cell, x, weights, layout) if hx is None else split(hx)
     after_resets = [()] * len(starts) if restored is None else split(restored)
-    finals = []
+    finals, shown = [], []
     for depth, directions in enumerate(weights):
         if dropout and depth:
             x = torch.dropout(x, dropout, True)
-        of_layer = layout if depth == len(weights) - 1 or not layout.is_ragged else layout._replace(padding_value=0.0)
         ys = []
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
-            way = of_layer._replace(reverse=True) if reverse else of_layer
-            y, final = fused_in(way, cell, x, starts[place], of_direction, after_resets[place])
+            way = layout._replace(reverse=True) if reverse else layout
+            y, final, inside = fused_in(way, cell, x, starts[place], of_direction, after_resets[place])
+            if inside is not None:
+                shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
             ys.append(y)
             finals.append(final)
         x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
-    return x, join(finals)
+    return x, join(finals), gather(shown) if layout.shows else None
 
 
 def _to(states: tuple[Tensor, ...] | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
