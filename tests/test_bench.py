@@ -15,7 +15,7 @@ from own_cells import needs_compiler
 from rich.console import Console
 
 import carrousel
-from carrousel.bench import clock, layers, lstm1997, memory, own, streaming, table
+from carrousel.bench import clock, layers, lstm1997, memory, options, own, streaming, table
 from carrousel.bench.lstm1997_torch import TorchOperations
 from carrousel.bench.shapes import GRID, PAPERS, named
 from carrousel.bench.text import ScratchLSTM, trainers
@@ -389,3 +389,47 @@ def test_the_table_of_streams_says_what_is_missed_and_markdown_has_every_row():
     _, rule, *lines = table.streaming_markdown(ROWS_OF_STREAMS).splitlines()
     assert lines[1] == "| I1-H40-T1 | torch.nn.LSTMCell | 12.5 | 5.0 |"
     assert {line.count("|") for line in (rule, *lines[:3])} == {5}
+
+
+# ---- carrousel bench options ----------------------------------------------------------------------------------------
+
+
+def test_options_are_measured_beside_the_plain_call(tmp_path, capsys):
+    arguments = ["bench", "options", "--shapes", TINY, "--threads", "1", "--seconds", "0", "--repeat", "1", "--json"]
+    assert run([*arguments, "-"]) == 0
+    rows = {row["option"]: row for row in json.loads(capsys.readouterr().out)}
+    plain = rows.pop("plain")
+    assert plain["ratio"] == 1
+    assert plain["torch_ms"] > 0
+    assert list(rows) == [
+        "resets",
+        "lengths, 60% filled",
+        "lengths, 20% filled",
+        "return_states",
+        "return_states, return_gates",
+    ]
+    for row in rows.values():
+        assert row["ratio"] == pytest.approx(row["ours_ms"] / (row.get("fill", 1) * plain["ours_ms"]))
+        assert ("torch_ms" in row) == ("lengths" in row["option"])
+        assert "target" not in row  # they are for one shape
+    assert run([*arguments, str(tmp_path / "options.json")]) == 0
+    assert "return_gates" in capsys.readouterr().out
+
+
+def test_targets_of_options():
+    times = dict.fromkeys(["plain", "resets", "lengths, 60% filled", "return_states"], 2.0)
+    lengths = {0.6: torch.tensor([500, 700])}
+    shape = named(options.SHAPE)
+    rows = list(options.rows(shape, 2, lengths, times, {"plain": 5.0}))
+    assert [row.target for row in rows] == [None, 1.1, 1.2, 1.15]
+    assert [row.torch_ms for row in rows] == [5.0, None, None, None]
+    assert rows[2].ratio == pytest.approx(shape.T * shape.B / 1200)
+
+
+@pytest.mark.parametrize("fill", options.FILLS)
+def test_lengths_have_the_fill(fill):
+    shape = named("I1-H1-B4000-T100")
+    lengths = options.lengths_of(shape, fill)
+    assert lengths.double().mean().item() == pytest.approx(100 * fill, rel=0.05)
+    assert lengths.min() >= 1
+    assert lengths.max() <= 100

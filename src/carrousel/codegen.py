@@ -134,8 +134,9 @@ def header(cell: Cell) -> str:
 def _kept_name(cell: Cell, value: Any, forward: Steps) -> str:
     """A gate with the function that makes it of its row, "sigmoid i"; what else is kept by its name alone."""
     expr = forward.values.get(value)
-    is_gate = str(value) in cell.rows and isinstance(expr, AppliedUndef)
-    return f"{expr.func.__name__} {value}" if is_gate else str(value)
+    if str(value) in cell.rows and isinstance(expr, AppliedUndef):
+        return f"{expr.func.__name__} {value}"
+    return str(value)
 
 
 def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:

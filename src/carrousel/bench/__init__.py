@@ -4,6 +4,7 @@ shapes.py    what is measured, and what it should reach
 clock.py     alternating samples, medians
 layers.py    the layers, forward and with gradients
 own.py       a cell of one's own beside our LSTM
+options.py   resets, lengths, states and gates, beside the plain call
 memory.py    peak memory, each side in a process of its own
 text.py      tokens a second of a character model
 lstm1997.py  a network step of the 1997 rule; lstm1997_torch.py, lstm1997_jax.py: the same rule there

@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import layers, lstm1997, memory, own, streaming, text
+from carrousel.bench import layers, lstm1997, memory, options, own, streaming, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
 from carrousel.bench.table import (
     layers_markdown,
     layers_table,
     lstm1997_markdown,
     lstm1997_table,
+    options_table,
     own_markdown,
     streaming_markdown,
     streaming_table,
@@ -85,6 +86,23 @@ def bench_own(
         print(own_markdown(rows))
     elif str(json_file) != "-":
         console().print(layers_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("options")
+def bench_options(
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between.")] = options.SHAPE,
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 10,
+    repeat: Repeat = 3,
+    json_file: Json = None,
+) -> None:
+    """Calls with resets, lengths, states and gates, forward+backward, beside the plain call and torch.nn's."""
+    rows: list[options.Row] = []
+    for shape in progress([named(name) for name in split(shapes)], "measuring"):
+        rows.extend(options.measure(shape, chosen_threads(threads), seconds, repeat))
+    if str(json_file) != "-":
+        console().print(options_table(rows))
     write([row.json() for row in rows], json_file)
 
 

@@ -12,7 +12,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import lstm1997, streaming
+from carrousel.bench import lstm1997, options, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -46,6 +46,25 @@ def layers_table(rows: Sequence[Row]) -> Table:
             f"{row.ratio:.2f}",
             "" if row.target is None else verdict(row.ratio >= row.target, f"at least {row.target:g}"),
             "" if row.of_lstm is None else verdict(row.of_lstm <= OF_LSTM, f"{row.of_lstm:.2f}, at most {OF_LSTM:g}"),
+        )
+    return table
+
+
+def options_table(rows: Sequence[options.Row]) -> Table:
+    """What each option takes of the plain call's time, and what it should take at most."""
+    title = "forward+backward with an option: ratio = its time / (fill x the plain call's), lower is better"
+    table = Table(title=title, caption=machine())
+    for name in ("shape", "option"):
+        table.add_column(name)
+    for name in ("threads", "fill", "ours ms", "torch ms", "ratio", "target"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            *(row.shape, row.option, str(row.threads), "" if row.fill is None else f"{row.fill:.0%}"),
+            milliseconds(row.ours_ms),
+            "" if row.torch_ms is None else milliseconds(row.torch_ms),
+            f"{row.ratio:.2f}",
+            "" if row.target is None else verdict(row.ratio <= row.target, f"at most {row.target:g}"),
         )
     return table
 
