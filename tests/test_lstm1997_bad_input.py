@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -276,7 +278,7 @@ def test_a_bad_block_changes_no_trial(part, value):
     trainer.train([GOOD] * 3, Stop(0.01, window=3))
     before = [trainer.weights.copy(), trainer.presented.copy(), trainer.stopped.copy(), trainer._recent.copy()]
     blocks = [GOOD, GOOD._replace(**{part: value}), GOOD]
-    for call in (trainer.train, trainer.evaluate):
+    for call in (trainer.train, trainer.evaluate, trainer.outputs):
         with pytest.raises(ValueError, match=r"blocks\[1\]\."):
             call(blocks)
     now = [trainer.weights, trainer.presented, trainer.stopped, trainer._recent]
@@ -288,7 +290,7 @@ def test_what_is_no_block_is_told():
     trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
     with pytest.raises(ValueError, match=r"blocks\[1\] is of type tuple, expected Sequences"):
         trainer.train([GOOD, tuple(GOOD)])
-    with pytest.raises(ValueError, match="blocks has 1 entries, expected 2"):
+    with pytest.raises(ValueError, match="blocks has 1 entries, expected a list of 2"):
         trainer.train([GOOD])
 
 
@@ -304,3 +306,44 @@ def test_bad_weights_change_no_trial(weights):
     assert (trainer.weights == before).all()
     with pytest.raises(ValueError, match="weights"):
         Trainer(NETWORK, [weights], 0.5)
+
+
+@native
+@pytest.mark.parametrize("call", ["train", "evaluate", "outputs"])
+@pytest.mark.parametrize("blocks", [5, None, [GOOD]])
+def test_blocks_that_are_no_list_of_one_a_trial_are_told(call, blocks):
+    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    with pytest.raises(ValueError, match=r"blocks has .* expected a list of 2: one a trial"):
+        getattr(trainer, call)(blocks)
+
+
+@native
+@pytest.mark.parametrize(
+    "options", [{"threads": "2"}, {"threads": 1.5}, {"window": 2.5}, {"rate": True}, {"rate": 1e39}, {"network": "net"}]
+)
+def test_a_trainers_argument_of_another_type_is_told(options):
+    good = {"network": NETWORK, "weights": [NETWORK.initial_weights(0)], "rate": 0.5}
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):
+        Trainer(**{**good, **options})
+
+
+@pytest.mark.parametrize("options", [{"bound": "x"}, {"window": 2.5}, {"allowed": 0.5}, {"mean": "0"}])
+def test_a_stop_that_is_none_is_told(options):
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):
+        Stop(**{"bound": 0.1, **options})
+
+
+def test_a_learners_argument_of_another_type_is_told(learner, tmp_path):
+    with pytest.raises(ValueError, match="network='net' must be a Network"):
+        Learner("net", 0.1)
+    for call, name in ((learner.predict_one, "x"), (learner.learn_one, "x"), (learner.learn_many, "x")):
+        with pytest.raises(ValueError, match=rf"{name}=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
+            call([[1.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"weights=.* is no array"):
+        learner.weights = [[1.0], [1.0, 2.0]]
+    with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
+        Learner.load(tmp_path)
+    with pytest.raises(UserError, match=r"does not exist: name a file that Learner\.save has written"):
+        Learner.load(tmp_path / "nothing")

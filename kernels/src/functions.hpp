@@ -43,6 +43,7 @@ CARROUSEL_INLINE V log(V x) {
   const V scaled = small ? x * splat<V>(T(int64_t(1) << L::up)) : x;
   bits_of<V> bits;
   std::memcpy(&bits, &scaled, sizeof bits);
+  bits &= std::numeric_limits<element<bits_of<V>>>::max();  // below zero there is no logarithm, but the bits must not overflow
   const bits_of<V> n = (bits - L::sqrt_half) >> C::mantissa;  // x = 2^n (1 + f)
   bits -= n << C::mantissa;
   V m;

@@ -14,11 +14,13 @@ from carrousel import checkpoint
 from carrousel.errors import UserError
 from carrousel.kernel import LSTM1997
 from carrousel.papers.lstm1997 import plain
-from carrousel.papers.lstm1997.checks import rows
+from carrousel.papers.lstm1997.checks import array_of, rows
 from carrousel.papers.lstm1997.network import Network
 from carrousel.papers.lstm1997.trainer import checked_rule, native
 
 KIND = "lstm1997 learner"
+SAVED = "name a file that Learner.save has written"
+ROOM = "what was there before stays: make room, or name another file"
 
 
 class Learner:
@@ -55,6 +57,8 @@ class Learner:
         error: str = "squared",
         dtype: str = "float32",
     ) -> None:
+        if not isinstance(network, Network):
+            raise ValueError(f"network={network!r} must be a Network")
         if dtype not in ("float32", "float64"):
             raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
         self.network = network
@@ -83,8 +87,9 @@ class Learner:
 
     @weights.setter
     def weights(self, weights: ArrayLike) -> None:
-        if np.ndim(weights) != 1:
-            raise ValueError(f"weights has shape {list(np.shape(weights))}, expected [{self.network.weight_count}]")
+        shape = array_of("weights", weights).shape
+        if len(shape) != 1:
+            raise ValueError(f"weights has shape {list(shape)}, expected [{self.network.weight_count}]")
         self.network.split(weights)  # raises where they do not fit
         flat = np.ascontiguousarray(weights, self.dtype)
         self._online.load(flat.ctypes.data)
@@ -161,8 +166,8 @@ class Learner:
         Raises:
             ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
         """
-        n, T = self.network, len(np.atleast_1d(np.asarray(x)))
-        x = rows("x", np.asarray(x), T, n.inputs, dtype=self.dtype)
+        n, T = self.network, len(np.atleast_1d(array_of("x", x)))
+        x = rows("x", x, T, n.inputs, dtype=self.dtype)
         targets, has = self._targets(y, T)
         said = np.zeros((T, n.outputs), self.dtype)
         dense, index = (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
@@ -175,14 +180,14 @@ class Learner:
         """Targets [T, K] and at which steps there are any [T]."""
         if y is None:
             return None, np.zeros(T, np.uint8)
-        targets = rows("y", np.asarray(y), T, self.network.outputs, may_lack=True, dtype=self.dtype)
+        targets = rows("y", y, T, self.network.outputs, may_lack=True, dtype=self.dtype)
         if targets.ndim == 1:
             return np.eye(self.network.outputs, dtype=self.dtype)[targets], (targets >= 0).astype(np.uint8)
         return targets, (~np.isnan(targets[:, 0])).astype(np.uint8)
 
     def _fill(self, name: str, value: ArrayLike | int, buffer: NDArray, at: int) -> tuple[int, int]:
         """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
-        array = np.asarray(value)
+        array = array_of(name, value)
         if array.ndim == 0 and array.dtype.kind in "iu":
             if not -1 <= int(array) < len(buffer):
                 raise ValueError(f"{name}={value} is no index: they run from 0 to {len(buffer) - 1}, and -1 is none")
@@ -223,7 +228,7 @@ class Learner:
         arrays = {"weights": self.weights, "memory": memory}
         if self.network.cells:  # for readers of the file; memory holds them too
             arrays |= {"states": self.states, "activations": self.activations}
-        checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()}, ROOM)
 
     @classmethod
     def load(cls, path: str | Path, network: Network | None = None) -> Learner:
@@ -238,11 +243,9 @@ class Learner:
                 kernels and is read without, or the other way round: each keeps its memory in an order of its own.
             ValueError: it is of another network than `network`.
         """
-        if not Path(path).is_file():
-            raise UserError(f"{path} does not exist: name a file that Learner.save has written")
-        facts, tensors = checkpoint.read(Path(path))
+        facts, tensors = checkpoint.read(Path(path), SAVED)
         if facts.get("kind") != KIND:
-            raise UserError(f"{path} is a checkpoint, but of no Learner: name a file that Learner.save has written")
+            raise UserError(f"{path} is a checkpoint, but of no Learner: {SAVED}")
         found = Network(**facts["network"])
         if network is not None and found != network:
             raise ValueError(f"network={network} is not that of {path}, which is {found}")

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from carrousel.errors import UserError
 from carrousel.kernel import LSTM1997
 from carrousel.papers.lstm1997.checks import checked
-from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.network import LARGEST, Network, is_number
 from carrousel.papers.lstm1997.sequences import Sequences
 
 UPDATES = ("sequence", "step")
@@ -51,14 +51,12 @@ class Stop:
     at_end: bool = False
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ValueError(f"window={self.window} must be 1 or more")
-        if not self.bound >= 0:
-            raise ValueError(f"bound={self.bound} must be 0 or more")
-        if self.allowed < 0:
-            raise ValueError(f"allowed={self.allowed} must be 0 or more")
-        if self.mean is not None and not self.mean > 0:
-            raise ValueError(f"mean={self.mean} must be above 0, or None")
+        check_whole("window", self.window, 1)
+        check_whole("allowed", self.allowed, 0)
+        if not is_number(self.bound) or not self.bound >= 0:
+            raise ValueError(f"bound={self.bound!r} must be a number of 0 or more")
+        if self.mean is not None and not (is_number(self.mean) and self.mean > 0):
+            raise ValueError(f"mean={self.mean!r} must be a number above 0, or None")
         if self.measure not in ("absolute", "squared"):
             raise ValueError(f'measure={self.measure!r} must be "absolute" or "squared"')
 
@@ -118,9 +116,10 @@ class Trainer:
             raise UserError(
                 "the trials of 1997 need the compiled kernels: install a C++20 compiler and carrousel again"
             )
-        for name, value, least in (("threads", threads, 1), ("window", window, 0)):
-            if value < least:
-                raise ValueError(f"{name}={value} must be {least} or more")
+        if not isinstance(network, Network):
+            raise ValueError(f"network={network!r} must be a Network")
+        check_whole("threads", threads, 1)
+        check_whole("window", window, 0)
         self.network = network
         self.rate, self.update, self.error = checked_rule(rate, update, error)
         self.threads = threads
@@ -178,18 +177,27 @@ class Trainer:
         return [None if found is None else found[1] for found in self._frozen(blocks, outputs=True)]
 
     def _frozen(self, blocks: Sequence[Sequences | None], outputs: bool) -> list[tuple[Errors, NDArray | None] | None]:
+        self._check_count(blocks)
         judged = [with_truth(block) if block is not None else None for block in blocks]
-        said = [np.zeros((len(b.targets), self.network.outputs), np.float32) if b and outputs else None for b in judged]
+        said: list[NDArray | None] = [None] * len(judged)
+        for i, block in enumerate(judged):
+            if outputs and block is not None:
+                rows = len(checked(block, self.network, f"blocks[{i}]").targets)
+                said[i] = np.zeros((rows, self.network.outputs), np.float32)
         none_stopped = np.zeros_like(self.stopped)
         found: list[tuple[Errors, NDArray | None] | None] = [None] * len(self.weights)
         for i, errors, _, _ in self._present(judged, none_stopped, None, learn=False, said=said):
             found[i] = Errors(*errors.T), said[i]
         return found
 
+    def _check_count(self, blocks) -> None:
+        if not isinstance(blocks, Sequence) or len(blocks) != len(self.weights):
+            found = f"{len(blocks)} entries" if isinstance(blocks, Sequence) else f"the type {type(blocks).__name__}"
+            raise ValueError(f"blocks has {found}, expected a list of {len(self.weights)}: one a trial")
+
     def _present(self, blocks, stopped, stop, learn, said=None):
         """Run the trials that have a block: yields trial, errors [N, 4], sequences presented in all, and stopped."""
-        if len(blocks) != len(self.weights):
-            raise ValueError(f"blocks has {len(blocks)} entries, expected {len(self.weights)}: one a trial")
+        self._check_count(blocks)
         active = [i for i, block in enumerate(blocks) if block is not None and not stopped[i]]
         kept = {i: checked(blocks[i], self.network, f"blocks[{i}]") for i in active}
         errors = {i: np.zeros((len(kept[i].lengths), len(Errors._fields)), np.float32) for i in active}
@@ -210,8 +218,8 @@ def checked_rule(rate: float, update: str, error: str) -> tuple[float, str, str]
     Raises:
         ValueError: one that is none; names it and its value.
     """
-    if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < math.inf):
-        raise ValueError(f"rate={rate!r} must be a number of 0 or more")
+    if not is_number(rate) or not 0 <= rate <= LARGEST:
+        raise ValueError(f"rate={rate!r} must be a number of 0 or more, up to {LARGEST:.2g}")
     if update not in UPDATES:
         raise ValueError(f'update={update!r} must be "sequence" or "step"')
     if error not in ERRORS:
@@ -219,9 +227,16 @@ def checked_rule(rate: float, update: str, error: str) -> tuple[float, str, str]
     return float(rate), update, error
 
 
+def check_whole(name: str, value: int, least: int) -> None:
+    """Raise ValueError if it is not a whole number of `least` or more."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r} must be a whole number of {least} or more")
+
+
 def with_truth(block: Sequences) -> Sequences:
     """The block with what it tells in truth for its targets, where that is known in numbers."""
-    return block if block.truth is None or block.truth.dtype.kind != "f" else block._replace(targets=block.truth)
+    truth = getattr(block, "truth", None)  # what is no block is told of later
+    return block if truth is None or truth.dtype.kind != "f" else block._replace(targets=truth)
 
 
 def native(network: Network) -> tuple[int, ...]:
