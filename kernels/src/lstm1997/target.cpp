@@ -38,8 +38,8 @@ lstm1997::Online<F>* online(const Network& n) {
 template <int C, int S>
 void present_lanes(const Network& n, const Rule& rule, const Stop& stop, Trial* const* trials, int count) {
   if constexpr (widest == 16)
-    if (count > 8) return Lanes<16, C, S>(n, rule, stop).run(trials, count);
-  Lanes<8, C, S>(n, rule, stop).run(trials, count);
+    if (count > 8) return Lanes<16, C, S>(n, rule, stop, trials, count).run();
+  Lanes<8, C, S>(n, rule, stop, trials, count).run();
 }
 
 using Present = void (*)(const Network&, const Rule&, const Stop&, Trial* const*, int);
@@ -50,11 +50,15 @@ Present lanes_for(const Network& n) {
                                           {present_lanes<2, 1>, present_lanes<2, 2>},
                                           {present_lanes<3, 1>, present_lanes<3, 2>},
                                           {present_lanes<4, 1>, present_lanes<4, 2>}};
-  const bool fits = n.recurrent && !n.shortcuts && n.output_gates && !n.H && n.C >= 1 && n.C <= 4 && n.S >= 1 && n.S <= 2;
+  const bool fits = n.recurrent && n.output_gates && !n.H && n.C >= 1 && n.C <= 4 && n.S >= 1 && n.S <= 2;
   return fits ? table[n.C - 1][n.S - 1] : nullptr;
 }
 
-int widest_for(const Network& n, const Block& block) { return lanes_for(n) && block.at_end ? widest : 1; }
+// Lanes keep a large alphabet's columns apart, for sequences that change them once.
+int widest_for(const Network& n, const Block& block) {
+  const bool fits = n.I <= small_alphabet || (block.at_end && !n.shortcuts);
+  return fits && lanes_for(n) ? widest : 1;
+}
 
 void present(const Network& n, const Rule& rule, const Stop& stop, Trial* const* trials, int count) {
   for (int i = 0; i < count; ++i) open_window(stop, *trials[i]);
