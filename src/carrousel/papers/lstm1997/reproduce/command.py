@@ -48,9 +48,7 @@ def reproduce(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON; - is stdout.")
     ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown (docs/reproduction.md is one).")
-    ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
     plot: Annotated[
         bool | None,
         typer.Option("--plot/--no-plot", help="Draw each row into --out (default: the first that succeeded)."),
