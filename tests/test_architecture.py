@@ -25,6 +25,7 @@ ORDER = [
     ["tape", "symbolic", "scan"],
     ["codegen", "_kernels"],
     ["kernel"],
+    ["passes"],
     ["operators"],
     ["fused"],
     ["layers"],

@@ -15,14 +15,13 @@ from carrousel.cells import Cell
 from carrousel.kernel import (
     KERNELS,
     Kernel,
-    backward,
-    forward,
     instruction_set,
     instruction_sets,
     use_instruction_set,
 )
 from carrousel.layout import Layout
 from carrousel.operators import OPS
+from carrousel.passes import backward, forward
 from carrousel.scan import Weights, check_shapes, scan
 
 N_WEIGHTS = len(Weights._fields)

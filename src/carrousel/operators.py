@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from carrousel.kernel import KERNELS, Kernel, backward, forward
+from carrousel.kernel import KERNELS, Kernel
 from carrousel.layout import Layout, check_layout
+from carrousel.passes import backward, forward
 from carrousel.scan import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
