@@ -15,7 +15,7 @@ from own_cells import needs_compiler
 from rich.console import Console
 
 import carrousel
-from carrousel.bench import clock, layers, lstm1997, memory, options, own, streaming, table
+from carrousel.bench import cells, clock, layers, lstm1997, memory, options, own, streaming, table
 from carrousel.bench.lstm1997_torch import TorchOperations
 from carrousel.bench.shapes import GRID, PAPERS, named
 from carrousel.bench.text import ScratchLSTM, trainers
@@ -30,6 +30,43 @@ FIELDS = {"cell", "shape", "mode", "threads", "ours_ms", "torch_ms", "ratio"}
 def measured(capsys, *arguments):
     assert run(["bench", "layers", *arguments, "--seconds", "0", "--repeat", "1", "--json", "-"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+# ---- carrousel bench cells ------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_layer_is_measured_beside_the_plain_lstm(tmp_path, capsys):
+    file = tmp_path / "cells.json"
+    options = ["--shapes", TINY, "--threads", "1", "--seconds", "0", "--repeat", "1", "--json", str(file)]
+    assert run(["bench", "cells", *options]) == 0
+    rows = json.loads(file.read_text())
+    assert [row["kind"] for row in rows] == list(cells.KINDS)
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["ours_ms"] / row["lstm_ms"])
+        assert "torch_ms" not in row
+    assert TINY in capsys.readouterr().out
+
+
+def test_markdown_of_kinds_has_a_column_for_each_shape(capsys, monkeypatch):
+    monkeypatch.setattr(cells, "SMALL", (TINY,))
+    options = ["--kind", "gru", "--shapes", f"{TINY},I2-H3-B1-T4", "--threads", "1,2", "--seconds", "0", "--markdown"]
+    assert run(["bench", "cells", *options]) == 0
+    head, _, line, *_ = capsys.readouterr().out.splitlines()
+    assert head == f"| kind, 1 / 2 threads | {TINY} | I2-H3-B1-T4 |"
+    assert re.fullmatch(r"\| gru \|( \d+\.\d\d / \d+\.\d\d \|){2}", line)
+
+
+@pytest.mark.parametrize("kind", list(cells.KINDS))
+def test_a_kind_in_torch_operations_computes_the_same(kind):
+    torch.manual_seed(0)
+    ours = cells.KINDS[kind].make(3, 4)
+    x = torch.randn(5, 2, 3)
+    torch.testing.assert_close(cells.KINDS[kind].in_torch(ours)(x)[0], ours(x)[0])
+
+
+def test_an_unknown_kind_is_named(capsys):
+    assert run(["bench", "cells", "--kind", "gru,GRU2"]) == 2
+    assert "--kind GRU2" in capsys.readouterr().err
 
 
 # ---- carrousel bench layers -----------------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import layers, lstm1997, memory, options, own, streaming, text
+from carrousel.bench import cells, layers, lstm1997, memory, options, own, streaming, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
 from carrousel.bench.table import (
+    cells_markdown,
+    cells_table,
     layers_markdown,
     layers_table,
     lstm1997_markdown,
@@ -43,10 +45,11 @@ def bench_layers(
     ] = "",
     grid: Annotated[bool, typer.Option("--grid", help="The grid of H, B and T instead of the ten shapes.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="The ten shapes and the grid.")] = False,
-    cells: Annotated[
+    names: Annotated[
         str,
         typer.Option(
-            help="Cells, with commas between. Default: lstm, and peephole and lstm1997 where they have targets."
+            "--cells",
+            help="Cells, with commas between. Default: lstm, and peephole and lstm1997 where they have targets.",
         ),
     ] = "",
     threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
@@ -56,7 +59,7 @@ def bench_layers(
     json_file: Json = None,
 ) -> None:
     """Our layers beside torch.nn's: medians of alternating turns, forward and forward+backward."""
-    plan = layers.plan(chosen_shapes(shapes, grid, everything), split(cells))
+    plan = layers.plan(chosen_shapes(shapes, grid, everything), split(names))
     counts = chosen_threads(threads)
     rows: list[layers.Row] = []
     for cell, shape in progress(plan, "measuring"):
@@ -103,6 +106,33 @@ def bench_options(
         rows.extend(options.measure(shape, chosen_threads(threads), seconds, repeat))
     if str(json_file) != "-":
         console().print(options_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("cells")
+def bench_cells(
+    kind: Annotated[
+        str, typer.Option(help=f"Kinds of layers, with commas between. Default: {', '.join(cells.KINDS)}.")
+    ] = "",
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between. Default: the ten shapes.")] = "",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Every kind of layer beside our plain LSTM, forward+backward, and at small shapes beside torch operations."""
+    kinds, counts = cells.chosen(split(kind)), chosen_threads(threads)
+    plan = [(kind, shape) for kind in kinds for shape in chosen_shapes(shapes, False, False)]
+    rows = [
+        row
+        for kind, shape in progress(plan, "measuring")
+        for row in cells.measure(kind, shape, counts, seconds, repeat)
+    ]
+    if markdown:
+        print(cells_markdown(rows))
+    elif str(json_file) != "-":
+        console().print(cells_table(rows))
     write([row.json() for row in rows], json_file)
 
 

@@ -12,7 +12,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import lstm1997, options, streaming
+from carrousel.bench import cells, lstm1997, options, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -67,6 +67,36 @@ def options_table(rows: Sequence[options.Row]) -> Table:
             "" if row.target is None else verdict(row.ratio <= row.target, f"at most {row.target:g}"),
         )
     return table
+
+
+def cells_table(rows: Sequence[cells.Row]) -> Table:
+    """What each kind of layer takes of our plain LSTM's time, and what it should take at most."""
+    title = "forward+backward: ratio = its time / our plain LSTM's, lower is better"
+    table = Table(title=title, caption=machine())
+    for name in ("kind", "shape"):
+        table.add_column(name)
+    for name in ("threads", "ms", "plain LSTM ms", "ratio", "target", "in torch operations, ms"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            *(row.kind, row.shape, str(row.threads), milliseconds(row.ours_ms), milliseconds(row.lstm_ms)),
+            f"{row.ratio:.2f}",
+            verdict(row.ratio <= row.target, f"at most {row.target:g}"),
+            "" if row.torch_ms is None else milliseconds(row.torch_ms),
+        )
+    return table
+
+
+def cells_markdown(rows: Sequence[cells.Row]) -> str:
+    """A line for each kind, a column for each shape: the ratio with each number of threads."""
+    shapes, counts = list(dict.fromkeys(row.shape for row in rows)), sorted({row.threads for row in rows})
+    threads = " / ".join(map(str, counts))
+    lines = [f"| kind, {threads} threads | {' | '.join(shapes)} |", "|---|" + "--:|" * len(shapes)]
+    for kind in dict.fromkeys(row.kind for row in rows):
+        found = {(row.shape, row.threads): f"{row.ratio:.2f}" for row in rows if row.kind == kind}
+        ratios = [" / ".join(found[shape, count] for count in counts) for shape in shapes]
+        lines.append(f"| {kind} | {' | '.join(ratios)} |")
+    return "\n".join([*lines, "", f"{machine()}."])
 
 
 def verdict(reached: bool, words: str) -> str:
