@@ -90,7 +90,7 @@ def test_test_set(criterion, made, stage, passes):
     waiting = trial()
     waiting.stage, waiting.examined = stage, None
     all_right = made._replace(largest=np.zeros_like(made.largest))
-    assert criterion.passed(Judge([made, all_right]), {0: waiting}) == ({0} if passes else set())
+    assert criterion.passed(Judge([made, all_right, all_right]), {0: waiting}) == ({0} if passes else set())
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -105,18 +105,18 @@ def test_a_test_set_is_drawn_anew_each_time_or_once(fixed):
     waiting.examined = criterion.examined(waiting)
     for _ in range(2):
         assert criterion.passed(Judge(errors(0.1, 0.1)), {0: waiting}) == {0}
-    assert drawn == ([256] if fixed else [32, 224, 32, 224])
+    assert drawn == ([256] if fixed else [8, 24, 224, 8, 24, 224])
 
 
 def test_a_test_set_is_looked_at_in_part_first():
     """What fails on some of it fails on all of it; what passes there is judged on all of it."""
     good, bad = errors(0.1, 0.1), errors(0.1, 0.3)
-    judge = Judge([good, bad], [bad, good], [good, good])
-    waiting = {place: trial() for place in range(3)}
+    judge = Judge([good, good, bad], [bad], [good, good, good], [good, bad])
+    waiting = {place: trial() for place in range(4)}
     for each in waiting.values():
         each.examined = block(256)
     assert TestSet(fixed=True).passed(judge, waiting) == {2}
-    assert judge.shown == [[32, 32, 32], [224, False, 224]]
+    assert judge.shown == [[8, 8, 8, 8], [24, False, 24, 24], [224, False, 224, False]]
 
 
 def test_successive_tries_ten_thousand_and_breaks_off_at_the_first_failure():

@@ -17,21 +17,22 @@ CARROUSEL_INLINE V shuffle(V a, V b, Index index, std::integer_sequence<int, J..
 #endif
 }
 
-// Swaps the blocks of width S across the diagonal of each 2S x 2S block; S = 1, 2, 4 ... in turn transpose the square.
-template <class V, int S>
-CARROUSEL_INLINE void swap_blocks(V (&v)[lanes<V>]) {
+// Swaps the blocks of width S across the diagonal of each 2S x 2S block; S = 1, 2, 4 ... in turn transpose the square, or, of fewer
+// rows than a vector has lanes, the squares that lie side by side in them.
+template <class V, int S, int N>
+CARROUSEL_INLINE void swap_blocks(V (&v)[N]) {
   constexpr int L = lanes<V>;
   using Lanes = std::make_integer_sequence<int, L>;
   constexpr auto low = [](auto j) { return std::integral_constant < int, (j & S) ? L + j - S : j > ::value; };
   constexpr auto high = [](auto j) { return std::integral_constant < int, (j & S) ? L + j : j + S > ::value; };
 #pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
+  for (int i = 0; i < N; ++i) {
     if (i & S) continue;
     const V a = v[i], b = v[i + S];
     v[i] = shuffle(a, b, low, Lanes{});
     v[i + S] = shuffle(a, b, high, Lanes{});
   }
-  if constexpr (2 * S < L) swap_blocks<V, 2 * S>(v);
+  if constexpr (2 * S < N) swap_blocks<V, 2 * S, N>(v);
 }
 
 // out[c][r] = rows[r][c] for r < n (at most a vector's worth) and c < columns. With `padded`, whole vectors are written, zero from n on.
@@ -43,7 +44,7 @@ void transpose_strip(element<V>* out, long ld_out, const element<V>* const* rows
     V v[L];
 #pragma GCC unroll 16
     for (int r = 0; r < L; ++r) v[r] = r < n ? load_some<V>(rows[r] + c, some) : V{};
-    swap_blocks<V, 1>(v);
+    swap_blocks<V, 1, L>(v);
 #pragma GCC unroll 16
     for (int j = 0; j < L; ++j)
       if (j < some) store_some<V>(out + (c + j) * ld_out, v[j], padded ? L : n);

@@ -91,7 +91,7 @@ struct LaneChanges {
     for (int c = 0; c < CS; ++c) e[c] = signals.e_s[c][lane];
     float* w = weights.symbols(lane);
     const float* d = units.symbols(lane, I);
-    for (int m = 0; m < I; ++m, w += U, d += D) {
+    for (int m = 0; m < I; ++m, w += Weights::stride, d += Units::stride) {
       for (int c = 0; c < CS; ++c) w[c] += alpha * (e[c] * d[c]);
       for (int j = 0; j < C; ++j) {
         float sum = e[j * S] * d[CS + j * S];
@@ -101,7 +101,7 @@ struct LaneChanges {
     }
     const int on = reinterpret_cast<const int32_t*>(&signals.symbol)[lane];
     if (on < 0) return;
-    w = weights.symbols(lane) + int64_t(on) * U + CS + C;
+    w = weights.symbols(lane) + int64_t(on) * Weights::stride + CS + C;
     for (int j = 0; j < C; ++j) w[j] += alpha * signals.e_out[j][lane];
   }
 };

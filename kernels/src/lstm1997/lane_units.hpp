@@ -12,14 +12,15 @@ struct LaneUnits {
   using Mask = bits_of<V>;
   using Weights = LaneWeights<W, C, S>;
   using Blocks = LaneBlocks<W>;
-  static constexpr int CS = C * S, U = CS + 2 * C, D = 2 * CS;
+  static constexpr int CS = C * S, U = CS + 2 * C, D = 2 * CS, stride = in_fours(D);
   V s[CS] = {}, y[U] = {}, y_before[U] = {}, net[U] = {}, h[CS] = {}, dh[CS] = {}, fed[U] = {};
   V d_rec[U][D] = {}, d_bias[D] = {};  // ds/dw of each cell: its own weights', then its input gate's
   Array<V> d_in;                       // [columns, D]
-  Array<float> d_symbol;               // [W, I, D] where sparse
+  Array<float> d_symbol;               // [W, I, stride] where sparse
+  float nobody[stride] = {};           // the column of a trial that has no input
 
   explicit LaneUnits(const Weights& weights)
-      : d_in(int64_t(weights.columns) * D), d_symbol(weights.sparse ? int64_t(W) * weights.n.I * D : 0) {}
+      : d_in(int64_t(weights.columns) * D), d_symbol(weights.sparse ? int64_t(W) * weights.n.I * stride : 0) {}
 
   void forget() {
     for (V& v : s) v = V{};
@@ -29,7 +30,7 @@ struct LaneUnits {
     for (V& v : d_bias) v = V{};
     d_in.clear(), d_symbol.clear();
   }
-  float* symbols(int lane, int I) { return &d_symbol[int64_t(lane) * I * D]; }
+  float* symbols(int lane, int I) { return &d_symbol[int64_t(lane) * I * stride]; }
 
   // A step of every trial; trials that have ended run on, and keep nothing of it.
   CARROUSEL_INLINE void step(Weights& weights, const Blocks& blocks, int t, bool learn) {
@@ -60,19 +61,15 @@ struct LaneUnits {
   }
 
  private:
-  static float& lane_of(V& v, int lane) { return reinterpret_cast<float*>(&v)[lane]; }
-
   // The columns of each lane's own symbol.
   CARROUSEL_INLINE void gather(Weights& weights, const Blocks& blocks) {
+    static constexpr float zeros[Weights::stride] = {};
+    const float* columns[W];
     for (int lane = 0; lane < W; ++lane) {
-      const int on = blocks.symbol_of(lane);
-      if (on < 0 || lane >= blocks.taken) {
-        for (int u = 0; u < U; ++u) lane_of(fed[u], lane) = 0;
-        continue;
-      }
-      const float* column = weights.symbols(lane) + int64_t(on) * U;
-      for (int u = 0; u < U; ++u) lane_of(fed[u], lane) = column[u];
+      const int on = lane < blocks.taken ? blocks.symbol_of(lane) : -1;
+      columns[lane] = on < 0 ? zeros : weights.symbols(lane) + int64_t(on) * Weights::stride;
     }
+    side_by_side(fed, columns);
   }
 
   // The logistic values of the units, four rows at a time: as many sums as registers hold.
@@ -101,12 +98,14 @@ struct LaneUnits {
     if constexpr (First + R < U) rows<First + R>(weights, blocks, t);
   }
 
-  CARROUSEL_INLINE void credit(const Weights& weights, const Blocks& blocks, int t, const V* entering) {
-    for (int lane = 0; lane < blocks.taken && weights.sparse; ++lane) {
-      const int on = blocks.symbol_of(lane);
-      if (on < 0) continue;
-      float* d = symbols(lane, weights.n.I) + int64_t(on) * D;
-      for (int k = 0; k < D; ++k) d[k] += entering[k][lane];
+  CARROUSEL_INLINE void credit(const Weights& weights, const Blocks& blocks, int t, const V (&entering)[D]) {
+    if (weights.sparse) {
+      float* columns[W];
+      for (int lane = 0; lane < W; ++lane) {
+        const int on = lane < blocks.taken ? blocks.symbol_of(lane) : -1;
+        columns[lane] = on < 0 ? nobody : symbols(lane, weights.n.I) + int64_t(on) * stride;
+      }
+      add_one_each(columns, entering);
     }
     V* d = d_in.data();
     for (int m = 0; m < weights.columns; ++m, d += D) {

@@ -4,6 +4,7 @@
 // and reads and changes the one that is on ("sparse").
 #pragma once
 #include "array.hpp"
+#include "lane_columns.hpp"
 #include "step.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -11,18 +12,18 @@ namespace carrousel::CARROUSEL_TARGET {
 template <int W, int C, int S>
 struct LaneWeights {
   using V = vec<float, W>;
-  static constexpr int CS = C * S, U = CS + 2 * C;
+  static constexpr int CS = C * S, U = CS + 2 * C, stride = in_fours(U);
   const Network n;
   const bool sparse;
   const int columns;          // of inputs, for all lanes
   const int first, O;         // of the output layer's columns: the first of a cell; all, the bias being last
   V rec[U][U] = {}, bias[U] = {};
   Array<V> in, out;           // [columns, U]; [K, O]: inputs (shortcuts), cells, bias
-  Array<float> symbol;        // [W, I, U], or nothing
+  Array<float> symbol;        // [W, I, stride], or nothing
 
   LaneWeights(const Network& network, bool sparse)
       : n(network), sparse(sparse), columns(sparse ? 0 : n.I), first(n.shortcuts ? n.I : 0), O(first + CS + 1) {
-    in.reset(int64_t(columns) * U), out.reset(int64_t(n.K) * O), symbol.reset(sparse ? int64_t(W) * n.I * U : 0);
+    in.reset(int64_t(columns) * U), out.reset(int64_t(n.K) * O), symbol.reset(sparse ? int64_t(W) * n.I * stride : 0);
   }
 
   void load(int lane, const float* from) {
@@ -31,14 +32,15 @@ struct LaneWeights {
   void save(int lane, float* to) {
     each(lane, [&](int64_t at, float& w) { to[at] = w; });
   }
-  float* symbols(int lane) { return &symbol[int64_t(lane) * n.I * U]; }
+  float* symbols(int lane) { return &symbol[int64_t(lane) * n.I * stride]; }
 
  private:
   template <class Visit>  // visit(index among the flat weights, the weight in its lane)
   void each(int lane, Visit visit) {
     int64_t at = 0;
     for (int u = 0; u < U; ++u) {
-      for (int m = 0; m < n.I; ++m, ++at) visit(at, sparse ? symbols(lane)[int64_t(m) * U + u] : lane_of(in[int64_t(m) * U + u], lane));
+      for (int m = 0; m < n.I; ++m, ++at)
+        visit(at, sparse ? symbols(lane)[int64_t(m) * stride + u] : lane_of(in[int64_t(m) * U + u], lane));
       for (int j = 0; j < U; ++j, ++at) visit(at, lane_of(rec[j][u], lane));
     }
     for (int u = 0; u < U; ++u)

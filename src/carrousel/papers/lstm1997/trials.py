@@ -19,6 +19,7 @@ from carrousel.papers.lstm1997.trainer import Errors, Presented, Trainer
 
 TEST = 2560  # fresh sequences after success
 POINTS = 300  # of a learning curve, at most
+POINT = 200  # sequences that make one at most, before there are too many
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ class Trial:
         if presented is None:
             return
         errors, self.stopped = presented
-        self.presented += len(errors.absolute)
         self.ends = np.concatenate((self.ends, errors.at_end))[-1000:]
-        if not self.curve or len(errors.absolute) >= 20:  # the mean of a few is no point of a curve
-            self.curve.append((self.presented, float(errors.absolute.mean())))
+        for part in np.split(errors.absolute, range(POINT, len(errors.absolute), POINT)):
+            self.presented += len(part)
+            if not self.curve or len(part) >= 20:  # the mean of a few is no point of a curve
+                self.curve.append((self.presented, float(part.mean())))
         if self.grown is None:
             self.since_new.extend(errors.squared.tolist())
             del self.since_new[:-400]
