@@ -84,7 +84,9 @@ def row(number: str, T: int) -> Row:
 ROWS = (row("4-1", T=100), row("4-2", T=500), row("4-3", T=1000))
 LINEAR = tuple(replace(row, network=replace(NETWORK, output="linear"), reading="linear output") for row in ROWS)
 APART = tuple(
-    replace(row, network=replace(row.network, recurrent_cells=False), reading="linear output, cells see the inputs only")
+    replace(
+        row, network=replace(row.network, recurrent_cells=False), reading="linear output, cells see the inputs only"
+    )
     for row in LINEAR
 )
 LOOSE = Running(Stop(bound=0.2, window=2000, mean=0.01, measure="squared"))
@@ -109,11 +111,11 @@ EXPERIMENT = Experiment(
         "Read to the letter, the output unit is logistic. Its targets reach from 0 to 1, where a logistic unit "
         "saturates: for long the sequences whose X1 + X2 is near -2 or 2 stay wrong by more than 0.04, and the "
         "criterion asks for 2000 in a row without a single one. "
-        'The reading "linear output" has a linear output unit and is the paper\'s letter otherwise. The longer the lag, '
-        "the further the states drift meanwhile, by what the gates give the cells at each step, as in Experiment 2c: "
-        '"linear output, cells see the inputs only" holds the weights from the hidden layer into the cells at zero. '
-        "The others leave f' out of the output unit's error, learn at four times the rate, or take the criterion as a "
-        "squared error below 0.01 and all within 0.2."
+        'The reading "linear output" has a linear output unit and is the paper\'s letter otherwise. '
+        "The longer the lag, the further the states drift meanwhile, by what the gates give the cells at each step, as "
+        'in Experiment 2c: "linear output, cells see the inputs only" holds the weights from the hidden '
+        "layer into the cells at zero. The others leave f' out of the output unit's error, learn at four times the "
+        "rate, or take the criterion as a squared error below 0.01 and all within 0.2."
     ),
     inputs=("value", "marker"),
 )
