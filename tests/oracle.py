@@ -82,6 +82,43 @@ def lstm1997(x, states, weights):
     return projected(weights, sigma(net_out) * (2 / (1 + np.exp(-s)) - 1)), s
 
 
+def coupled(x, states, weights):
+    """Greff 2017, CIFG: f = 1 - i; i, g, o."""
+    h, c = states
+    net_i, net_g, net_o = net(weights, 3, x, h)
+    i = sigma(net_i)
+    f = 1 - i
+    c = f * c + i * np.tanh(net_g)
+    return projected(weights, sigma(net_o) * np.tanh(c)), c
+
+
+def mingru(x, states, weights):
+    """Feng 2024, appendix B.2.1 (log-space version): z, h~."""
+    (h,) = states
+    k, candidate = net_x(weights, 2, x)
+    z = sigma(k)
+    return ((1 - z) * h + z * np.where(candidate >= 0, candidate + 0.5, sigma(candidate)),)
+
+
+def minlstm(x, states, weights):
+    """Feng 2024, the same for the LSTM, both gates divided by their sum: f, i, h~."""
+    (h,) = states
+    k_f, k_i, candidate = net_x(weights, 3, x)
+    f, i = sigma(k_f), sigma(k_i)
+    return (f / (f + i) * h + i / (f + i) * np.where(candidate >= 0, candidate + 0.5, sigma(candidate)),)
+
+
+def slstm(x, states, weights):
+    """Beck 2024, equations 8 to 17; what carries the empty memory (n = 0) has m = -infinity: z, i, f, o."""
+    h, c, n, m = states
+    net_z, net_i, net_f, net_o = net(weights, 4, x, h)
+    log_f = -np.log1p(np.exp(-net_f)) + np.where(n > 0, m, -np.inf)
+    m = np.maximum(log_f, net_i)
+    i, f = np.exp(net_i - m), np.exp(log_f - m)
+    c, n = f * c + i * np.tanh(net_z), f * n + i
+    return projected(weights, sigma(net_o) * (c / n)), c, n, m
+
+
 def gru(x, states, weights):
     """Cho 2014 with the reset gate after the product, as cuDNN's and torch's manuals have it: r, z, n."""
     (h,) = states
@@ -101,4 +138,5 @@ def rnn_relu(x, states, weights):
     return (projected(weights, np.maximum(net(weights, 1, x, states[0])[0], 0)),)
 
 
-STEPS = {step.__name__: step for step in (lstm, peephole, lstm1997, gru, rnn_tanh, rnn_relu)}
+CELLS = (lstm, peephole, lstm1997, coupled, slstm, gru, mingru, minlstm, rnn_tanh, rnn_relu)
+STEPS = {step.__name__: step for step in CELLS}

@@ -175,10 +175,10 @@ def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Itera
     scalar_of(outputs.values()).backward()
     result = {name: t.detach() for name, t in outputs.items()}
     grads = {name: t.grad for name, t in ready.tensors.items() if t.requires_grad}
-    if {"resets", "lengths", "offsets"} & set(
-        sequence.options
-    ):  # there may be no reset and no step: zeros are None alike
-        grads = {name: torch.zeros_like(ready.tensors[name]) if g is None else g for name, g in grads.items()}
+    ragged = bool({"resets", "lengths", "offsets"} & set(sequence.options))
+    for name, tensor in ready.tensors.items():  # there may be no reset, no step, and no R: zeros are None alike
+        if name in grads and grads[name] is None and (ragged or not tensor.numel()):
+            grads[name] = torch.zeros_like(tensor)
     return result | {f"grad of {name}": g for name, g in grads.items()}
 
 

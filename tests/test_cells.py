@@ -15,14 +15,15 @@ import torch
 from oracle import STEPS
 
 import carrousel.cells
-from carrousel.cells import ALL, Cell, exp, relu, sigmoid, tanh
+from carrousel.cells import ALL, Cell, exp, relu, sigmoid, softplus, tanh
 
 every_cell = pytest.mark.parametrize("cell", ALL.values(), ids=list(ALL))
 DOUBLE = torch.float64
 
 
 def test_the_papers_cells_are_found():
-    assert set(ALL) == {"lstm", "gru", "rnn_tanh", "rnn_relu", "peephole", "lstm1997"} == set(STEPS)
+    torchs, ours = {"lstm", "gru", "rnn_tanh", "rnn_relu"}, {"peephole", "lstm1997"}
+    assert set(ALL) == torchs | ours | {"coupled", "mingru", "minlstm", "slstm"} == set(STEPS)
 
 
 # ---- every cell -----------------------------------------------------------------------------------------------------
@@ -120,12 +121,55 @@ def test_gru_update_gate_keeps_the_old_state(z, kept):
     assert torch.allclose(h_new, h if kept else torch.tanh(n + torch.sigmoid(r) * m))
 
 
+def test_slstm_from_the_empty_memory_gives_out_what_comes_in():
+    """n' is 1 and c' is tanh(z), whatever the gates are: the paper's m = -infinity."""
+    rows, zero = torch.randn(4, 9, dtype=DOUBLE) * 30, torch.zeros(9, dtype=DOUBLE)
+    h, c, n, m = ALL["slstm"].step(rows, (zero,) * 4)
+    z, i, _, o = rows
+    assert torch.equal(n, torch.ones(9, dtype=DOUBLE))
+    assert torch.equal(m, i)
+    assert torch.equal(c, torch.tanh(z))
+    assert torch.equal(h, torch.sigmoid(o) * torch.tanh(z))
+
+
 def test_functions_are_the_tensors_own():
     x = torch.linspace(-3, 3, 7, dtype=DOUBLE)
     assert torch.equal(sigmoid(x), torch.sigmoid(x))
     assert torch.equal(tanh(x), torch.tanh(x))
     assert torch.equal(relu(x), torch.relu(x))
     assert torch.equal(exp(x), torch.exp(x))
+
+
+def test_softplus_is_right_everywhere():
+    """Where e^x overflows, where it is lost beside 1, and at 0, each with its slope."""
+    x = torch.tensor([-800.0, -40, -1, 0, 1, 40, 800], dtype=DOUBLE, requires_grad=True)
+    y = softplus(x)
+    assert torch.allclose(y, torch.nn.functional.softplus(x, threshold=700), rtol=1e-15, atol=0)
+    assert torch.allclose(torch.autograd.grad(y.sum(), x)[0], torch.sigmoid(x), rtol=1e-15, atol=0)
+
+
+# ---- the gates that initialisations speak of ------------------------------------------------------------------------
+
+
+@every_cell
+def test_an_open_forget_gate_keeps_the_state(cell):
+    """With it open, and the input gate shut, the memory stays as it is; the other way about, nothing of it stays."""
+    if not (cell.forget_gate or cell.input_gate):
+        assert cell.name in ("lstm1997", "rnn_tanh", "rnn_relu")
+        return
+    memory = 1 if len(cell.states) > 1 else 0
+    for far, kept in ((60.0, 1.0), (-60.0, 0.0)):
+        values = {name: torch.randn(9, dtype=DOUBLE) for name in (*cell.rows, *cell.states, *cell.weights)}
+        values |= {name: torch.full((9,), far * sign, dtype=DOUBLE) for name, sign in gates_of(cell)}
+        values |= {"n": torch.ones(9, dtype=DOUBLE), "m": torch.zeros(9, dtype=DOUBLE)} if cell.name == "slstm" else {}
+        old = values[cell.states[memory]]
+        new = call(cell, [values[name] for name in (*cell.rows, *cell.states, *cell.weights)])[memory]
+        assert torch.allclose(new, old, atol=1e-6) == bool(kept)
+
+
+def gates_of(cell):
+    """The gates, and which way of each keeps the state."""
+    return [(name, sign) for name, sign in ((cell.forget_gate, 1), (cell.input_gate, -1)) if name]
 
 
 # ---- a cell of one's own --------------------------------------------------------------------------------------------
@@ -159,6 +203,8 @@ def test_names_are_letters_or_words():
         ({"rows": "abcd"}, r"nothing feeds \['d'\]"),
         ({"rows": "bac"}, r"write rows=\('a', 'b', 'c'\)"),
         ({"rows": "acb"}, r"write rows=\('a', 'b', 'c'\)"),
+        ({"forget_gate": "f"}, r"forget_gate='f' is not among rows"),
+        ({"input_gate": "i"}, r"input_gate='i' is not among rows"),
         ({"rows": "cba"}, r"write rows=\('a', 'b', 'c'\)"),
     ],
     ids=str,

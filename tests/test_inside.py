@@ -44,7 +44,11 @@ NAMES = {
     "lstm": ("i", "f", "g", "o"),
     "peephole": ("i", "f", "g", "o"),
     "lstm1997": ("i", "g", "o"),
+    "coupled": ("i", "g", "o"),
+    "slstm": ("z", "i", "f", "o"),
     "gru": ("r", "z", "n"),
+    "mingru": ("z", "g"),
+    "minlstm": ("f", "g"),
     "rnn_tanh": (),
     "rnn_relu": (),
 }

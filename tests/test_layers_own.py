@@ -23,7 +23,14 @@ STANDARD = {
     "rnn_tanh": lambda **options: carrousel.RNN(3, 4, **options),
     "rnn_relu": lambda **options: carrousel.RNN(3, 4, nonlinearity="relu", **options),
 }
-OURS_ALONE = {"peephole": carrousel.PeepholeLSTM, "lstm1997": carrousel.LSTM1997}
+OURS_ALONE = {
+    "peephole": carrousel.PeepholeLSTM,
+    "coupled": carrousel.CoupledLSTM,
+    "lstm1997": carrousel.LSTM1997,
+    "mingru": carrousel.MinGRU,
+    "minlstm": carrousel.MinLSTM,
+    "slstm": carrousel.SLSTM,
+}
 
 
 def step_of_three(rows, states):
@@ -45,7 +52,8 @@ NAMED_LIKE_TORCHS = Cell("lstm", rows="ifgo", from_x="ifgo", from_h="ifgo", stat
 
 def weights_of(layer, suffix="_l0"):
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
-    return Weights(*[getattr(layer, name + suffix, None) for name in names])
+    weights = Weights(*[getattr(layer, name + suffix, None) for name in names])
+    return weights if layer.cell.from_h else weights._replace(R=weights.W.new_empty(0, layer.hidden_size))
 
 
 # ---- parameters of the cells that torch has not

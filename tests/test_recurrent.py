@@ -16,7 +16,16 @@ from carrousel.cells import ALL, Cell, sigmoid, tanh
 from carrousel.scan import Weights, scan
 
 SIZE = Size(T=5, B=4, I=3, H=6)
-CLASSES = {"lstm": "LSTM", "gru": "GRU", "peephole": "PeepholeLSTM", "lstm1997": "LSTM1997"}
+CLASSES = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "peephole": "PeepholeLSTM",
+    "coupled": "CoupledLSTM",
+    "lstm1997": "LSTM1997",
+    "mingru": "MinGRU",
+    "minlstm": "MinLSTM",
+    "slstm": "SLSTM",
+}
 OPTIONS = {
     "plain": {},
     "no_bias": {"bias": False},
@@ -30,7 +39,8 @@ def weights_of(layer, k, direction):
     """One layer's and direction's weights, by the names of its parameters."""
     suffix = f"_l{k}" + ("_reverse" if direction else "")
     names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr"]
-    return Weights(*(getattr(layer, name + suffix, None) for name in names))
+    weights = Weights(*(getattr(layer, name + suffix, None) for name in names))
+    return weights if layer.cell.from_h else weights._replace(R=weights.W.new_empty(0, layer.hidden_size))
 
 
 def by_scan(layer, cell, x, hx, batch_sizes=None):
@@ -181,6 +191,7 @@ def test_a_cell_with_no_h_in_its_rows():
     )
     layer = carrousel.Recurrent(own, SIZE.I, SIZE.H).double()
     x = torch.randn(SIZE.T, SIZE.B, SIZE.I, dtype=torch.float64)
+    assert [name for name, _ in layer.named_parameters()] == ["weight_ih_l0", "bias_ih_l0"]
     y, h = layer(x)
     expected = torch.zeros(SIZE.B, SIZE.H, dtype=torch.float64)
     for step in x:

@@ -41,6 +41,12 @@ inline Dual sigmoid(const Dual& x) {
 }
 inline Dual relu(const Dual& x) { return chain(x.value > 0 ? x.value : 0, x.value > 0, x); }
 inline Dual step_of(const Dual& x) { return Dual{double(x.value > 0)}; }
+inline Dual softplus(const Dual& x) {
+  return chain(std::fmax(x.value, 0) + std::log1p(std::exp(-std::abs(x.value))), 1 / (1 + std::exp(-x.value)), x);
+}
+inline Dual less(const Dual& x, const Dual& y) { return Dual{double(x.value < y.value)}; }
+inline Dual less_equal(const Dual& x, const Dual& y) { return Dual{double(x.value <= y.value)}; }
+inline const Dual& select(const Dual& mask, const Dual& x, const Dual& y) { return mask.value != 0 ? x : y; }
 template <class V>
 V broadcast(double x) {
   return V{x};

@@ -3,10 +3,36 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from carrousel.errors import NoKernelWarning
-from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM, Recurrent, State
+from carrousel.layers import (
+    GRU,
+    LSTM,
+    LSTM1997,
+    RNN,
+    SLSTM,
+    CoupledLSTM,
+    MinGRU,
+    MinLSTM,
+    PeepholeLSTM,
+    Recurrent,
+    State,
+)
 from carrousel.own import cell
 
-__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "NoKernelWarning", "PeepholeLSTM", "Recurrent", "State", "cell"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "LSTM1997",
+    "RNN",
+    "SLSTM",
+    "CoupledLSTM",
+    "MinGRU",
+    "MinLSTM",
+    "NoKernelWarning",
+    "PeepholeLSTM",
+    "Recurrent",
+    "State",
+    "cell",
+]
 
 try:
     __version__ = version("carrousel")

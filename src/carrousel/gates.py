@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from carrousel.cells import Cell
-
-FUNCTIONS = ("sigmoid", "tanh", "relu", "exp")  # what makes a gate of a row: those of carrousel.cells.base
+from carrousel.cells import GATE_FUNCTIONS, Cell
 
 
 class Gate(NamedTuple):
@@ -24,7 +22,7 @@ class Gate(NamedTuple):
 
 
 class Watch(TorchFunctionMode):
-    """Remembers what every operation on tensors was given, and which results are values of FUNCTIONS."""
+    """Remembers what every operation on tensors was given, and which results are values of GATE_FUNCTIONS."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +36,7 @@ class Watch(TorchFunctionMode):
         if isinstance(result, Tensor):
             self.alive.append(result)
             self.given[id(result)] = [arg for arg in args if isinstance(arg, Tensor)]
-            if func.__name__ in FUNCTIONS:
+            if func.__name__ in GATE_FUNCTIONS:
                 self.functions.append((func.__name__, result))
         return result
 

@@ -17,7 +17,7 @@ from typing import Any
 from sympy import S, Symbol, cse, numbered_symbols
 from sympy.core.function import AppliedUndef
 
-from carrousel.cells import Cell
+from carrousel.cells import GATE_FUNCTIONS, Cell
 from carrousel.tape import CHEAP, DERIVATIVES, CodegenError, Tape, Traced
 
 __all__ = ["CodegenError", "Steps", "derive"]
@@ -101,7 +101,7 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
         if symbol in raw.new:
             name = f"{cell.states[raw.new.index(symbol)]}_new"
         elif isinstance(expr, AppliedUndef):
-            name = _name_of_function(cell, raw, expr)
+            name = _name_of_function(cell, raw, expr, values)
         elif uses[symbol] > 1 and not expr.is_Atom:
             name = f"v{len(values)}"
         else:
@@ -112,13 +112,24 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
     return Trace(raw.rows, raw.old, raw.weights, values, [state.xreplace(names) for state in raw.new], raw.taken)
 
 
-def _name_of_function(cell: Cell, raw: Trace, expr: Any) -> str:
-    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c."""
-    inside = expr.free_symbols
+def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
+    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c. The rule is that of carrousel.gates."""
+    function, inside = expr.func.__name__, _inside(cell, expr, values)
     for row, symbol in zip(cell.rows, raw.rows):
-        if len(expr.args) == 1 and symbol in inside and row not in raw.taken:
+        if function in GATE_FUNCTIONS and symbol in inside and row not in raw.taken:
             return row
-    return f"{expr.func.__name__}_{min(map(str, inside), default='number').removesuffix('_new')}"
+    return f"{function}_{min(map(str, expr.free_symbols), default='number').removesuffix('_new')}"
+
+
+def _inside(cell: Cell, expr: Any, values: dict[Any, Any]) -> set[Any]:
+    """The symbols that an expression is made of, through named values that are neither gates nor new states."""
+    found = set(expr.free_symbols)
+    for symbol in expr.free_symbols & values.keys():
+        inner = values[symbol]
+        is_gate = isinstance(inner, AppliedUndef) and inner.func.__name__ in GATE_FUNCTIONS
+        if not is_gate and symbol.name.rstrip("_") not in {f"{state}_new" for state in cell.states}:
+            found |= _inside(cell, inner, values)
+    return found
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -187,11 +198,25 @@ def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[An
     """What forward keeps for backward, and what backward computes again.
 
     Weights and states, before and after the step, are at hand, so a function of them alone, such as tanh(c'), is
-    computed again; so is a sum or product of what backward has. Every other value that backward needs is kept.
+    computed again; so is a sum or product of what backward has. Every other value that backward needs is kept; or a
+    row before its functions, where that makes several of them cheap.
     """
+    exprs = [*backward.values.values(), *backward.stores.values()]
+    needed = {symbol for expr in exprs for symbol in expr.free_symbols}
+    kept, again = _keep_needed(trace, needed)
+    for row in trace.rows:
+        fewer, otherwise = _keep_needed(trace, needed | {row})
+        if len(fewer) < len(kept):
+            needed, kept, again = needed | {row}, fewer, otherwise
+    rank = {name: k for k, row in enumerate(cell.rows) for name in (row, f"a_{row}")}
+    kept.sort(key=lambda y: rank.get(str(y), len(rank)))
+    return kept, again
+
+
+def _keep_needed(trace: Trace, needed: set[Any]) -> tuple[list[Any], dict[Any, Any]]:
+    """`_keep` of what backward needs."""
     at_hand = {*trace.old, *trace.weights, *trace.new}
-    needed = {symbol for expr in [*backward.values.values(), *backward.stores.values()] for symbol in expr.free_symbols}
-    kept, again = [], {}
+    needed, kept, again = set(needed), [], {}
     for y in [*reversed(trace.values), *reversed(trace.rows)]:
         if y not in needed or y in at_hand:
             continue
@@ -202,6 +227,4 @@ def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[An
             needed |= expr.free_symbols
         else:
             kept.append(y)
-    rank = {name: k for k, row in enumerate(cell.rows) for name in (row, f"a_{row}")}
-    kept.sort(key=lambda y: rank.get(str(y), len(rank)))
     return kept, again

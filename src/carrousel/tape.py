@@ -209,6 +209,9 @@ class Traced:
 
     log_sigmoid = logsigmoid
 
+    def logaddexp(self, other: Any) -> Traced:
+        return other + self.tape.call("softplus", self - other)
+
     def lerp(self, end: Any, weight: Any) -> Traced:
         return self + weight * (end - self)
 
@@ -218,6 +221,9 @@ class Traced:
         return condition.where(self, other)
 
     def zeros_like(self) -> Traced:
+        return Traced(self.tape, S.Zero)
+
+    def new_zeros(self, size: Any) -> Traced:
         return Traced(self.tape, S.Zero)
 
     def ones_like(self) -> Traced:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from carrousel.bench.clock import medians
 from carrousel.bench.layers import Scanned, forward_backward
 from carrousel.bench.shapes import Shape
 from carrousel.errors import UserError
-from carrousel.layers import GRU, LSTM, LSTM1997, PeepholeLSTM
+from carrousel.layers import GRU, LSTM, LSTM1997, SLSTM, CoupledLSTM, MinGRU, MinLSTM, PeepholeLSTM
 
 # Where a loop in torch operations does not take minutes, and is one layer in one direction.
 SMALL = ("paper-T100", "forecast", "d2l")
@@ -44,6 +45,12 @@ KINDS: dict[str, Kind] = {
     "gru": Kind(GRU),
     "peephole": Kind(PeepholeLSTM),
     "lstm1997": Kind(LSTM1997),
+    "coupled": Kind(CoupledLSTM),
+    "mingru": Kind(MinGRU),
+    "minlstm": Kind(MinLSTM),
+    "slstm": Kind(SLSTM),
+    "slstm-2-heads": Kind(partial(SLSTM, num_heads=2)),
+    "learned-initial": Kind(partial(LSTM, learn_initial=True)),
 }
 
 

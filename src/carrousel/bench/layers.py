@@ -17,7 +17,7 @@ from carrousel.bench.shapes import GRID, Shape
 from carrousel.cells import ALL
 from carrousel.errors import UserError
 from carrousel.layers import Recurrent
-from carrousel.scan import Weights, scan
+from carrousel.scan import scan
 
 MODES = ("forward", "forward+backward")
 OTHERS = ("peephole", "lstm1997")  # measured by default beside the LSTM, where a shape has a target for them
@@ -118,16 +118,13 @@ class Scanned(nn.Module):
 
     def __init__(self, ours: Recurrent) -> None:
         super().__init__()
-        self.cell = ours.cell
-        weights = dict(ours.named_parameters())
-        biases = weights["bias_ih_l0"], weights["bias_hh_l0"]
-        self.weights = Weights(weights["weight_ih_l0"], weights["weight_hh_l0"], *biases, weights.get("weight_ch_l0"))
-        self.of_ours = nn.ParameterList(weights.values())
+        self.ours = ours  # whose parameters it shares
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x [T, B, I] -> y [T, B, H] and the final states, from zero states."""
-        zeros = x.new_zeros(x.shape[1], self.weights.R.shape[1])
-        return scan(self.cell, x, (zeros,) * len(self.cell.states), self.weights)
+        cell, weights = self.ours.cell, self.ours._weights(self.ours._fields[0][0])
+        zeros = x.new_zeros(x.shape[1], weights.R.shape[1])
+        return scan(cell, x, (zeros,) * len(cell.states), weights)
 
 
 def forward(run: nn.Module, x: Tensor) -> Callable[[], object]:

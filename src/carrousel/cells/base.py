@@ -32,6 +32,15 @@ def exp(x: Any) -> Any:
     return x.exp()
 
 
+# What makes a gate of a row: `return_gates` shows the values of these.
+GATE_FUNCTIONS = ("sigmoid", "tanh", "relu", "exp")
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + e^x) = -log(sigmoid(-x)), of a tensor or a symbol."""
+    return x.logaddexp(x.new_zeros(()))  # of torch's ways the one that is a method and right at every x
+
+
 @dataclass(frozen=True)
 class Cell:
     """A recurrent cell: its equations, written once; tensors run them, and the kernels are generated from them.
@@ -47,9 +56,14 @@ class Cell:
             It is pointwise: it may use + - * /, powers, comparisons, numbers, this module's sigmoid, tanh, relu, exp,
             and as methods what `carrousel.cell` lists, such as x.log() and x.clamp(-1, 1).
         weights: weight vectors [H] that multiply unit by unit, such as peepholes.
+        forget_gate: the row whose sigmoid says how much of the old state stays, for those initialisations that speak
+            of it; "" where there is none.
+        input_gate: the row whose sigmoid says how much of the new comes in. Where it alone is named, what comes in is
+            what does not stay.
 
     Raises:
-        ValueError: a name is no identifier or stands twice, a row is fed by nothing, or the rows are badly ordered.
+        ValueError: a name is no identifier or stands twice, a row is fed by nothing, the rows are badly ordered, or a
+            gate is no row.
     """
 
     name: str
@@ -59,6 +73,8 @@ class Cell:
     states: tuple[str, ...]
     step: Callable[..., tuple[Any, ...]]
     weights: tuple[str, ...] = ()
+    forget_gate: str = ""
+    input_gate: str = ""
 
     def __init__(
         self,
@@ -69,10 +85,13 @@ class Cell:
         states: Iterable[str],
         step: Callable[..., tuple[Any, ...]],
         weights: Iterable[str] = (),
+        forget_gate: str = "",
+        input_gate: str = "",
     ) -> None:
         # written out because the names come as any iterable, "ifgo" too, and are kept as tuples
         names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights}
-        for field, value in {"name": name, "step": step, **{k: tuple(v) for k, v in names.items()}}.items():
+        single = {"name": name, "step": step, "forget_gate": forget_gate, "input_gate": input_gate}
+        for field, value in (single | {k: tuple(v) for k, v in names.items()}).items():
             object.__setattr__(self, field, value)
         self._check_names()
         self._check_order()
@@ -88,6 +107,9 @@ class Cell:
                 raise ValueError(f"cell {self.name!r}: {field}={names} must be letters, digits and _")
             if len(set(names)) < len(names):
                 raise ValueError(f"cell {self.name!r}: {field}={names} names one of them twice")
+        for gate in ("forget_gate", "input_gate"):
+            if getattr(self, gate) not in ("", *self.rows):
+                raise ValueError(f"cell {self.name!r}: {gate}={getattr(self, gate)!r} is not among rows={self.rows}")
         if not self.from_x or not self.states:
             raise ValueError(f"cell {self.name!r}: from_x={self.from_x} and states={self.states} need one name or more")
 

@@ -25,4 +25,4 @@ def step(rows, states):
     return (n + z * (h - n),)
 
 
-CELL = Cell("gru", rows="nrzm", from_x="rzn", from_h="rzm", states="h", step=step)
+CELL = Cell("gru", rows="nrzm", from_x="rzn", from_h="rzm", states="h", step=step, forget_gate="z")

@@ -24,4 +24,4 @@ def step(rows, states):
     return sigmoid(o) * tanh(c), c
 
 
-CELL = Cell("lstm", rows="ifgo", from_x="ifgo", from_h="ifgo", states="hc", step=step)
+CELL = Cell("lstm", rows="ifgo", from_x="ifgo", from_h="ifgo", states="hc", step=step, forget_gate="f", input_gate="i")

@@ -24,4 +24,14 @@ def step(rows, states, weights):
     return sigmoid(o + p_o * c) * tanh(c), c
 
 
-CELL = Cell("peephole", rows="ifgo", from_x="ifgo", from_h="ifgo", states="hc", step=step, weights="ifo")
+CELL = Cell(
+    "peephole",
+    rows="ifgo",
+    from_x="ifgo",
+    from_h="ifgo",
+    states="hc",
+    step=step,
+    weights="ifo",
+    forget_gate="f",
+    input_gate="i",
+)

@@ -1,6 +1,8 @@
 """Recurrent layers: drop-ins for torch.nn's, layers over the other cells, and `Recurrent` over any cell.
 
-parameters.py   options, names, shapes and initial values
+options.py      our options, beside torch's
+parameters.py   options, names and shapes
+initial_values.py  what the parameters are at first
 recurrent.py    forward: inputs in every form, and who computes
 streaming.py    start, step and block: a sequence that comes step by step
 state.py        State: what a stream carries
@@ -9,11 +11,27 @@ native.py       the same by torch's own functions, and when
 inside.py       states and gates of every step
 sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused
-drop_ins.py     LSTM GRU RNN PeepholeLSTM LSTM1997
+drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
+minimal.py      MinGRU MinLSTM
+slstm.py        SLSTM
 """
 
-from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM
+from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, PeepholeLSTM
+from carrousel.layers.minimal import MinGRU, MinLSTM
 from carrousel.layers.recurrent import Recurrent
+from carrousel.layers.slstm import SLSTM
 from carrousel.layers.state import State
 
-__all__ = ["GRU", "LSTM", "LSTM1997", "RNN", "PeepholeLSTM", "Recurrent", "State"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "LSTM1997",
+    "RNN",
+    "SLSTM",
+    "CoupledLSTM",
+    "MinGRU",
+    "MinLSTM",
+    "PeepholeLSTM",
+    "Recurrent",
+    "State",
+]

@@ -38,6 +38,12 @@ def check_options(
         raise ValueError("proj_size has to be smaller than hidden_size")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise TypeError unless an option of ours is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} must be True or False")
+
+
 def _check_type(name: str, value: Any, expected: type) -> None:
     if not isinstance(value, expected):
         raise TypeError(f"{name} should be of type {expected.__name__}, got: {type(value).__name__}")

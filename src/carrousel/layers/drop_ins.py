@@ -5,7 +5,7 @@ Letters: H hidden units, P the width of h (H, or proj_size), L layers, D directi
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import torch
 from torch import Tensor
@@ -13,6 +13,11 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.layers.checks import check_no_projection
 from carrousel.layers.recurrent import Recurrent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carrousel.layers.options import Options
 
 
 class LongShortTermMemory(Recurrent[tuple[Tensor, Tensor]]):
@@ -32,9 +37,10 @@ class LongShortTermMemory(Recurrent[tuple[Tensor, Tensor]]):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **ours: Unpack[Options],
     ) -> None:
         options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
-        super().__init__(self.CELL, input_size, hidden_size, *options)
+        super().__init__(self.CELL, input_size, hidden_size, *options, **ours)
 
 
 class LSTM(LongShortTermMemory):
@@ -56,6 +62,16 @@ class PeepholeLSTM(LongShortTermMemory):
     """
 
     CELL = ALL["peephole"]
+
+
+class CoupledLSTM(LongShortTermMemory):
+    """LSTM whose forget gate is one minus its input gate (CIFG), with torch.nn.LSTM's arguments.
+
+    hx is (h [L*D, B, P], c [L*D, B, H]); the weights have three blocks, i g o: weight_ih_l{k} [3*H, I]. Arguments,
+    shapes and what is raised: `Recurrent`. Equations and paper: `carrousel.cells.coupled`.
+    """
+
+    CELL = ALL["coupled"]
 
 
 class LSTM1997(LongShortTermMemory):
@@ -88,6 +104,7 @@ class GRU(Recurrent[Tensor]):
         *,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **ours: Unpack[Options],
     ) -> None: ...
 
     @overload
@@ -104,6 +121,7 @@ class GRU(Recurrent[Tensor]):
         device: Any = None,
         dtype: torch.dtype | None = None,
         /,
+        **ours: Unpack[Options],
     ) -> None: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -135,6 +153,7 @@ class RNN(Recurrent[Tensor]):
         *,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        **ours: Unpack[Options],
     ) -> None: ...
 
     @overload
@@ -152,6 +171,7 @@ class RNN(Recurrent[Tensor]):
         device: Any = None,
         dtype: torch.dtype | None = None,
         /,
+        **ours: Unpack[Options],
     ) -> None: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

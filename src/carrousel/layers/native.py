@@ -55,6 +55,9 @@ def run_torch(
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
+    states = tuple(
+        [state.contiguous() for state in states]
+    )  # one initial state of all rows is not, which cuDNN refuses
     hx = states[0] if len(states) == 1 else states
     flat = [w for directions in weights for of_direction in directions for w in of_direction if w is not None]
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))

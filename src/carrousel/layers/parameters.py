@@ -7,14 +7,14 @@ those in weight_ch.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from carrousel.cells import Cell
-from carrousel.layers.checks import check_options
+from carrousel.layers.checks import check_flag, check_options
+from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.state import Streams
 from carrousel.scan import Weights, reads_h
@@ -23,7 +23,18 @@ from carrousel.scan import Weights, reads_h
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
 
 # The options that repr shows where they are not these.
-USUAL = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
+USUAL = {
+    "proj_size": 0,
+    "num_layers": 1,
+    "bias": True,
+    "batch_first": False,
+    "dropout": 0,
+    "bidirectional": False,
+    "initialise": "torch",
+    "forget_bias": None,
+    "longest_lag": None,
+    "learn_initial": False,
+}
 
 
 def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[str, tuple[int, ...]]:
@@ -35,6 +46,8 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     shapes: dict[str, tuple[int, ...]] = {"weight_ih": (x_rows, I), "weight_hh": (h_rows, proj_size or H)}
     if bias:
         shapes |= {"bias_ih": (x_rows,), "bias_hh": (h_rows,)}
+    if not cell.from_h:  # a cell without R has neither it nor a bias beside it
+        shapes = {name: shape for name, shape in shapes.items() if not name.endswith("_hh")}
     if proj_size:
         shapes["weight_hr"] = (proj_size, H)
     if cell.weights:
@@ -58,6 +71,11 @@ class Parameters(nn.Module):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        initialise: str = "torch",
+        forget_bias: float | None = None,
+        longest_lag: float | None = None,
+        learn_initial: bool = False,
     ) -> None:
         super().__init__()
         self.cell = cell
@@ -74,6 +92,10 @@ class Parameters(nn.Module):
                 f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
             )
         check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        check_initialisation(cell, bias, initialise, forget_bias, longest_lag)
+        check_flag("learn_initial", learn_initial)
+        self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
+        self.learn_initial = learn_initial
         self._standard = is_standard(cell, proj_size)
         self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
         places = num_layers * (2 if bidirectional else 1)
@@ -83,24 +105,40 @@ class Parameters(nn.Module):
         self._fields: list[list[tuple[str, ...]]] = []  # [L][D], names in the order of Weights, "" for none
         for layer in range(num_layers):
             self._make_layer(layer, device, dtype)
+        self._initial_names = [f"initial_{state}" for state in cell.states] if learn_initial else []
+        for name, (places, width) in zip(self._initial_names, self._state_sizes):
+            setattr(self, name, nn.Parameter(torch.empty(places, 1, width, device=device, dtype=dtype)))
         self.flatten_parameters()
         self.reset_parameters()
 
     def _make_layer(self, layer: int, device: Any, dtype: torch.dtype | None) -> None:
         suffixes = (f"_l{layer}", f"_l{layer}_reverse") if self.bidirectional else (f"_l{layer}",)
         width = len(suffixes) * (self.proj_size or self.hidden_size) if layer else self.input_size
-        shapes = shapes_of(self.cell, width, self.hidden_size, self.bias, self.proj_size)
+        shapes = self._shapes(width)
         for suffix in suffixes:
             for name, shape in shapes.items():
                 setattr(self, name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
             self._all_weights.append([name + suffix for name in shapes])
         self._fields.append([tuple(name + suffix if name in shapes else "" for name in FIELDS) for suffix in suffixes])
 
+    def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights of one layer and direction, fed with `width` numbers."""
+        return shapes_of(self.cell, width, self.hidden_size, self.bias, self.proj_size)
+
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), in their order."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound)
+        """Fill every parameter as `initialise`, `forget_bias` and `longest_lag` say; initial states are zeros."""
+        with torch.no_grad():
+            INITIALISATIONS[self.initialise](self)
+            if self.forget_bias is not None:
+                set_forget_bias(self, self.forget_bias)
+            if self.longest_lag is not None:
+                set_chrono(self, self.longest_lag)
+            for name in self._initial_names:
+                nn.init.zeros_(getattr(self, name))
+
+    def _initial(self) -> tuple[Tensor, ...] | None:
+        """The learned initial states [L*D, 1, .]; None where there are none."""
+        return tuple([getattr(self, name) for name in self._initial_names]) or None
 
     def flatten_parameters(self) -> None:
         """Move the weights into one block of GPU memory where cuDNN serves this layer; elsewhere, do nothing."""
@@ -135,10 +173,12 @@ class Parameters(nn.Module):
         """
         at = self._parameters
         found: list[Any] = [(at[n] if n in at else getattr(self, n)) if n else None for n in names]
+        if found[1] is None:  # R of a cell that has none: no rows
+            found[1] = found[0].new_empty(0, self.proj_size or self.hidden_size)
         return Weights(*found)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
         cell = [self.cell.name] if type(self).__init__ is Parameters.__init__ else []
-        options = [f"{name}={getattr(self, name)}" for name, usual in USUAL.items() if getattr(self, name) != usual]
+        options = [f"{name}={getattr(self, name)!r}" for name, usual in USUAL.items() if getattr(self, name) != usual]
         return ", ".join([*cell, f"{self.input_size}", f"{self.hidden_size}", *options])

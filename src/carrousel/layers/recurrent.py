@@ -42,11 +42,22 @@ class Recurrent(Streaming, Generic[States]):
         proj_size: P, the width to which h is projected before it is put out and fed back; 0 for none. Default 0.
         device: where the parameters are made. Default: torch's.
         dtype: of the parameters. Default: torch's.
+        initialise: how the weights are drawn: "torch", as torch.nn does; "orthogonal", with orthogonal recurrent
+            blocks, Glorot's weights from below, and no biases; "xlstm", as xLSTM's authors do for a cell with forget
+            gates. Papers: `carrousel.layers.initial_values`. Default "torch".
+        forget_bias: the bias with which forget gates begin, such as 1.0; of a cell whose input gate is one minus the
+            forget gate, its negative is the input gate's. Default: as drawn.
+        longest_lag: T, the steps over which something is to be remembered at most: forget gates begin with memories of
+            1 to T - 1 steps, drawn for each unit (chrono initialisation). Default: as drawn.
+        learn_initial: the states with which sequences begin are parameters, initial_h [L*D, 1, P] and initial_{state}
+            [L*D, 1, H] for each other state, zeros at first: where no hx is given, where resets restore a state and no
+            `initial` is given, and where streams start. They stand after all other parameters. Default False.
 
     For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
     order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
     weight_hh_l{k} [len(from_h)*H, P]; with `bias`, bias_ih_l{k} [len(from_x)*H] and bias_hh_l{k} [len(from_h)*H]; with
-    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H].
+    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H]. Of a cell
+    whose from_h is empty there are no weight_hh_l{k} and bias_hh_l{k}.
 
     Raises:
         TypeError, ValueError: an option is not of its type or out of its range.
@@ -125,7 +136,7 @@ class Recurrent(Streaming, Generic[States]):
                 sequences split there by hand, in both directions; hx starts the first part in the one, the last part
                 in the other, and the states returned are those after the last part and before the first.
             initial: the states that resets restore, shaped as hx, with 1 or B in the place of B; they may be
-                parameters. Default zeros.
+                parameters. Default: what is learned with `learn_initial`, else zeros.
             return_states: return, third, the states of every step too. Default False.
             return_gates: return, third, the gates of every step too: each row of the cell after its function, such as
                 i = sigmoid(W_i x + R_i h + b_i), by the row's name. Default False.
@@ -197,6 +208,8 @@ class Recurrent(Streaming, Generic[States]):
         states = hx if hx is None or self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
             self._check(x, hx, weights[0][0].W, layout)
+        if initial is None and self._initial_names:
+            initial = self._initial()
         if initial is not None:
             initial = initial_states(self, initial, layout.batch(x), x)
             states = initial if states is None else states

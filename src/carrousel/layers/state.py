@@ -72,6 +72,7 @@ class State:
 
     __slots__ = (
         "__weakref__",
+        "_beginning",
         "_identity",
         "_kind",
         "_out",
@@ -83,7 +84,9 @@ class State:
         "_y",
     )
 
-    def __init__(self, kind: Kind, identity: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(
+        self, kind: Kind, identity: str, tensors: Sequence[Tensor], beginning: Sequence[Tensor] | None = None
+    ) -> None:
         # Copies, so that nothing else writes into them; and never tensors of inference mode, which only it may change.
         with torch.inference_mode(False), torch.no_grad():
             self._tensors: tuple[Tensor, ...] = tuple(
@@ -91,6 +94,7 @@ class State:
             )
             self._y = self._tensors[0].select(0, 0)  # what a step returns is made in its likeness
         self._kind, self._identity = kind, identity
+        self._beginning = beginning  # what a row begins anew with [L, 1, .]; None for zeros
         self._x_shape = (len(self), kind.input_size)
         self._packed: Any = None  # the weights that _stream runs with; the compiled stream, which writes into _tensors
         self._stream: Any = None
@@ -120,12 +124,16 @@ class State:
 
     def clone(self) -> State:
         """A copy that goes its own way."""
-        return State(self._kind, self._identity, self._tensors)
+        return self._like(self._tensors)
 
     __copy__ = clone
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return State, (self._kind, self._identity, self._tensors)
+        return State, (self._kind, self._identity, self._tensors, self._beginning)
+
+    def _like(self, tensors: Sequence[Tensor]) -> State:
+        """Other numbers of the same layer."""
+        return State(self._kind, self._identity, tensors, self._beginning)
 
     def to(self, *args: Any, **kwargs: Any) -> State:
         """A copy on another device, or in another floating-point type: arguments as Tensor.to takes them.
@@ -136,24 +144,30 @@ class State:
         moved = [t.to(*args, **kwargs) for t in self._tensors]
         if not moved[0].is_floating_point():
             raise TypeError(f"State.to: {moved[0].dtype} is not a floating-point type, which states have")
-        return State(self._kind, self._identity, moved)
+        beginning = self._beginning and [t.to(moved[0].device, moved[0].dtype) for t in self._beginning]
+        return State(self._kind, self._identity, moved, beginning)
 
     # ---- rows
 
     def reset(self, rows: Any = None) -> None:
-        """Put zeros into some rows, so that their sequences begin anew. Default: all.
+        """Put what sequences begin with into some rows: zeros, or what the layer had learned when the stream was
+        started. Default: all.
 
         Raises:
             TypeError, ValueError, IndexError: `rows` is not what rows can be, a mask of another size, or out of range.
         """
         index = None if rows is None else indices(rows, len(self), self.device)
         with torch.no_grad():
-            for t in self._tensors:
-                t.zero_() if index is None else t.index_fill_(1, index, 0)
+            for t, begins in zip(self._tensors, self._beginning or [None] * len(self._tensors)):
+                if begins is not None:
+                    index = torch.arange(len(self), device=self.device) if index is None else index
+                    t.index_copy_(1, index, begins.expand(-1, len(index), -1))
+                else:
+                    t.zero_() if index is None else t.index_fill_(1, index, 0)
 
     def __getitem__(self, rows: Any) -> State:
         index = indices(rows, len(self), self.device)
-        return State(self._kind, self._identity, [t.index_select(1, index) for t in self._tensors])
+        return self._like([t.index_select(1, index) for t in self._tensors])
 
     def __setitem__(self, rows: Any, other: State) -> None:
         index = indices(rows, len(self), self.device)
@@ -174,7 +188,7 @@ class State:
         states = list(states)
         check_alike("State.cat", states)
         joined = [torch.cat(tensors, 1) for tensors in zip(*[s._tensors for s in states])]
-        return State(states[0]._kind, states[0]._identity, joined)
+        return states[0]._like(joined)
 
     # ---- files
 
@@ -207,7 +221,7 @@ class State:
         saved = Kind(**{**saved, "states": tuple(saved["states"])})
         if saved._replace(layer=kind.layer) != kind:
             raise ValueError(f"{path} holds a state of {saved}, and the layer is {kind}")
-        state = State(kind, layer._streams.identity, [tensors[name] for name in kind.states])
+        state = State(kind, layer._streams.identity, [tensors[name] for name in kind.states], layer._beginning())
         weight = next(layer.parameters())
         if state.dtype != weight.dtype:
             raise ValueError(f"{path} holds a state in {state.dtype}, and the layer computes in {weight.dtype}")

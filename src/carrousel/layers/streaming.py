@@ -33,13 +33,15 @@ tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # typ
 class Streaming(Parameters):
     """start, step and block of a recurrent layer in one direction."""
 
+    _packable = True  # whether the parameters are what the kernels read: heads are not
+
     def start(self, batch: int | None = None, hx: Any = None) -> State:
         """A state for streams that begin here.
 
         Args:
             batch: B, the number of sequences. Default: that of hx, or 1.
             hx: the states to start from, in torch's form: a tensor [L, B, P], for a cell with states h and c the tuple
-                of it and [L, B, H]. They are copied. Default zeros.
+                of it and [L, B, H]. They are copied. Default: what is learned with `learn_initial`, else zeros.
 
         Raises:
             ValueError: the layer is bidirectional, or hx does not fit it.
@@ -57,11 +59,19 @@ class Streaming(Parameters):
             raise ValueError(f"{self._get_name()}.start: batch={batch} must not be negative")
         kind = kind_of(self)
         weight = self._weights(self._fields[0][0]).W
+        beginning = self._beginning()
         if hx is not None:
-            return State(kind, self._streams.identity, checked_hx(self, batch, hx, weight))
+            return State(kind, self._streams.identity, checked_hx(self, batch, hx, weight), beginning)
         shapes = kind.shapes(1 if batch is None else batch)
+        if beginning is not None:
+            return State(kind, self._streams.identity, [b.expand(s) for b, s in zip(beginning, shapes)], beginning)
         zeros = [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes]
         return State(kind, self._streams.identity, zeros)
+
+    def _beginning(self) -> list[Tensor] | None:
+        """A copy of what is learned of the states that sequences begin with [L, 1, .]; None where nothing is."""
+        initial = self._initial()
+        return None if initial is None else [t.detach().clone() for t in initial]
 
     def step(self, input: Any, state: State, *, out: Any = None) -> Any:
         """One step of every sequence; the state moves on.
@@ -202,7 +212,7 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
         names = [name for of_layer in layer._fields for name in of_layer[0]]
         weights: list[Any] = [layer._parameters.get(name) if name else None for name in names]
         there = [w for w, name in zip(weights, names) if name]
-        if type(x) not in (Tensor, Parameter) or not has_kernel(layer.cell, x):
+        if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(layer.cell, x):
             return None
         if not all(_is_plain(w) and w.dtype == x.dtype for w in there):
             return None

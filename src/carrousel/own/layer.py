@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -11,6 +11,11 @@ from carrousel.cells import Cell
 from carrousel.layers import Recurrent
 from carrousel.own.fuse import fuse
 from carrousel.own.probe import probe
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carrousel.layers.options import Options
 
 Step = Callable[..., tuple[Any, ...]]
 
@@ -44,10 +49,11 @@ class OwnLayer(Recurrent[Any]):
         dtype: torch.dtype | None = None,
         *,
         compile: bool | None = None,
+        **ours: Unpack[Options],
     ) -> None:
         own = fuse(self.CELL, stacklevel=3) if (self.COMPILE if compile is None else compile) else self.CELL
         options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
-        super().__init__(own, input_size, hidden_size, *options)
+        super().__init__(own, input_size, hidden_size, *options, **ours)
 
     @property
     def compiled(self) -> bool:
@@ -77,6 +83,8 @@ def cell(
     weights: Iterable[str] = (),
     name: str | None = None,
     compile: bool = False,
+    forget_gate: str = "",
+    input_gate: str = "",
 ) -> Any:
     """Make a layer of a function of one step: a class that is called like torch.nn.LSTM.
 
@@ -102,6 +110,9 @@ def cell(
         weights: weight vectors [H] that belong to the units, such as peepholes.
         name: of the class and in messages. Default: the function's.
         compile: what the layers' own argument `compile` is by default. Default False.
+        forget_gate: the row whose sigmoid says how much of the old state stays, and
+        input_gate: the row whose sigmoid says how much of the new comes in, for the layers' options `forget_bias` and
+            `longest_lag`. Where the input gate alone is named, what comes in is what does not stay. Default: none.
 
     Returns:
         A subclass of `OwnLayer`; without `step`, a decorator that makes one of a function.
@@ -114,7 +125,7 @@ def cell(
     def make(step: Step) -> type[OwnLayer]:
         called, all_rows = name or step.__name__, tuple(rows)
         by_x, by_h = (all_rows if fed is None else tuple(fed) for fed in (from_x, from_h))
-        own = Cell(called, all_rows, by_x, by_h, states, step, weights)
+        own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate)
         probe(own)
         # where pickle looks for it: under the function's name, unless it was given another
         found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}

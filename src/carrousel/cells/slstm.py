@@ -1,0 +1,37 @@
+"""sLSTM of xLSTM: input gates that are exponentials, a normaliser n, and a stabiliser m that keeps them in range.
+
+    m' = max(i, log sigmoid(f) + m)
+    i' = exp(i - m')    f' = exp(log sigmoid(f) + m - m')
+    c' = f' c + i' tanh(z)
+    n' = f' n + i'
+    h' = sigmoid(o) c' / n'
+
+n = 0 is the empty memory, with which a sequence starts: there m counts as -infinity, as in the paper, so that n' is 1.
+
+@inproceedings{beck2024xlstm,
+  author    = {Beck, Maximilian and P{\\"o}ppel, Korbinian and Spanring, Markus and Auer, Andreas and
+               Prudnikova, Oleksandra and Kopp, Michael and Klambauer, G{\\"u}nter and Brandstetter, Johannes and
+               Hochreiter, Sepp},
+  title     = {{xLSTM}: Extended Long Short-Term Memory},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {37},
+  year      = {2024},
+}
+"""
+
+from carrousel.cells.base import Cell, exp, sigmoid, softplus, tanh
+
+
+def step(rows, states):
+    z, i, f, o = rows
+    _, c, n, m = states
+    kept = (m - softplus(-f)).where(n > 0, i - 100)  # less than i, and e^-100 beside 1 is nothing
+    m = kept.where(kept > i, i)
+    i, f = exp(i - m), exp(kept - m) * (n > 0)
+    c, n = f * c + i * tanh(z), f * n + i
+    return sigmoid(o) * c / n, c, n, m
+
+
+CELL = Cell(
+    "slstm", rows="zifo", from_x="zifo", from_h="zifo", states="hcnm", step=step, forget_gate="f", input_gate="i"
+)
