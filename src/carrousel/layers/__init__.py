@@ -5,12 +5,13 @@ parameters.py   options, names and shapes
 initial_values.py  what the parameters are at first
 recurrent.py    forward: inputs in every form, and who computes
 streaming.py    start, step and block: a sequence that comes step by step
+packed.py       a layer's weights, packed once for its streams
 state.py        State: what a stream carries
 stack.py        layers, directions and dropout, on our kernels
 native.py       the same by torch's own functions, and when
 inside.py       states and gates of every step
 sequences.py    lengths, offsets, resets, initial states
-checks.py       what is refused
+checks.py       what is refused; stream_checks.py  what a stream refuses
 drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
 minimal.py      MinGRU MinLSTM
 slstm.py        SLSTM

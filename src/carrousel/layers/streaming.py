@@ -8,7 +8,6 @@ Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.fused import has_kernel
-from carrousel.kernel import STREAMS
+from carrousel.layers.packed import Packed, is_plain
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.state import State, kind_of
+from carrousel.layers.stream_checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
 is_compiling, is_grad_enabled, get_num_threads = (
@@ -214,7 +214,7 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
         there = [w for w, name in zip(weights, names) if name]
         if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(layer.cell, x):
             return None
-        if not all(_is_plain(w) and w.dtype == x.dtype for w in there):
+        if not all(is_plain(w) and w.dtype == x.dtype for w in there):
             return None
         # Only then in place, when it is whole: another thread may look at the same time.
         layer._streams.packed = packed = Packed(layer, names, weights)
@@ -222,152 +222,3 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
         state._stream = packed.stream(state)
         state._packed = packed
     return state._stream
-
-
-def _is_plain(weight: Any) -> bool:
-    """A parameter that holds its numbers itself: not one that is computed anew at each look."""
-    return type(weight) is Parameter and weight.is_cpu and weight.is_contiguous()
-
-
-class Packed:
-    """A layer's weights in the order in which the kernels read them, and how to see that they have changed.
-
-    torch counts what its operations write into a tensor, and new memory has another address. Neither shows what is
-    written through `.data`, through NumPy, or by an optimiser with fused=True: for that the compiled stream compares a
-    part of the weights at each step with what was packed.
-    """
-
-    __slots__ = ("classes", "dtype", "kept", "parameters", "stack")
-
-    def __init__(self, layer: Streaming, names: Sequence[str], weights: Sequence[Any]) -> None:
-        there = {name: w for name, w in zip(names, weights) if name}
-        self.dtype = weights[0].dtype
-        self.kept = [w.detach() for w in there.values()]  # while they live nothing else has their addresses
-        self.classes = STREAMS[self.dtype]
-        places = [w.data_ptr() for w in there.values()]
-        # Whether the parameters lie where they lay, and torch has counted no change.
-        self.parameters = self.classes.Parameters(list(there), places, versions(there.values()))
-        sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
-        addresses = [0 if w is None else w.data_ptr() for w in weights]
-        each = len(names) // layer.num_layers
-        described = [(weights[k].shape[1], *sizes, *addresses[k : k + each]) for k in range(0, len(names), each)]
-        self.stack = self.classes.Stack(layer.cell.name, described)
-
-    def stream(self, state: State) -> Any:
-        """A compiled stream that writes into a state."""
-        return self.classes.Stream(
-            self.stack, self.parameters, len(state), tuple([t.data_ptr() for t in state._tensors])
-        )
-
-
-def versions(weights: Any) -> list[int]:
-    """How often torch has counted a change of each; nothing where it does not count."""
-    try:
-        return [w._version for w in weights]
-    except RuntimeError:  # made in inference mode
-        return []
-
-
-# ---- what is refused
-
-
-def told(x: Any) -> str:
-    """What something is, for an error."""
-    return f"{list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-
-
-def check_state(layer: Streaming, state: Any, action: str) -> None:
-    """The state is one of this layer's, in its dtype and on its device."""
-    name = f"{layer._get_name()}.{action}"
-    if not isinstance(state, State):
-        raise TypeError(
-            f"{name}: the state is a {type(state).__name__}, expected what layer.start() gives; "
-            "layer.start(hx=...) makes it of torch's states"
-        )
-    kind = kind_of(layer)
-    if state._kind._replace(layer=kind.layer) != kind:
-        raise ValueError(f"{name}: the state is of {state._kind}, and this layer is {kind}: start one here")
-    if state._identity != layer._streams.identity:
-        raise ValueError(
-            f"{name}: the state belongs to another {kind}: start one here, or take its numbers over with "
-            "layer.start(hx=state.hx())"
-        )
-    weight = layer._weights(layer._fields[0][0]).W
-    if (state.dtype, state.device) != (weight.dtype, weight.device):
-        raise ValueError(
-            f"{name}: the state is {state.dtype} on {state.device}, and the layer {weight.dtype} on {weight.device}: "
-            f"state.to('{weight.device}', {weight.dtype}) converts it"
-        )
-
-
-def check_block(layer: Streaming, x: Any, state: State) -> None:
-    """x [T, B, I] or [B, T, I] fits the state, and asks for nothing that a stream has not."""
-    name = layer._get_name()
-    B, I = state._x_shape
-    order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
-    if not isinstance(x, Tensor) or x.dim() != 3:
-        raise ValueError(f"{name}: input is {told(x)}, expected {order}, or [{B}, {I}] for one step")
-    if x.shape[2] != I or x.shape[0 if layer.batch_first else 1] != B:
-        raise ValueError(
-            f"{name}: input is {told(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"
-        )
-    if (x.dtype, x.device) != (state.dtype, state.device):
-        raise ValueError(
-            f"{name}: input is {x.dtype} on {x.device}, and the state {state.dtype} on {state.device}: "
-            f"input.to('{state.device}', {state.dtype}) converts it"
-        )
-    if is_grad_enabled():
-        check_no_grad(name, [("input", x), *layer.named_parameters()])
-    if layer.dropout and layer.training:
-        raise RuntimeError(
-            f"{name}: dropout={layer.dropout} acts in training mode, and streams have none: call layer.eval()"
-        )
-
-
-def check_no_grad(name: str, tensors: list[tuple[str, Tensor]]) -> None:
-    """None of the tensors, each with what to call it, asks for a gradient."""
-    for of, tensor in tensors:
-        if tensor.requires_grad:
-            raise RuntimeError(
-                f"{name}: {of} requires a gradient, and streams compute none: put them under torch.no_grad() or "
-                "torch.inference_mode(), or freeze the layer with requires_grad_(False). To train, call layer(x, hx) "
-                "on whole sequences"
-            )
-
-
-def checked_out(layer: Streaming, x: Tensor, out: Any, shape: tuple[int, ...]) -> Tensor:
-    """`out`, if the result can be written there."""
-    name = layer._get_name()
-    if not isinstance(out, Tensor) or tuple(out.shape) != tuple(shape):
-        raise ValueError(f"{name}: out is {told(out)}, expected {list(shape)}")
-    if (out.dtype, out.device) != (x.dtype, x.device) or not out.is_contiguous() or out.requires_grad:
-        raise ValueError(f"{name}: out must be {x.dtype} on {x.device}, contiguous and without a gradient")
-    return out
-
-
-def accepted_out(layer: Streaming, x: Tensor, out: Any, state: State) -> Tensor:
-    """`out` of a step, if the result can be written there. It is remembered: most streams come with the same again."""
-    state._out = checked_out(layer, x, out, state._y.shape)
-    state._out_place = out.data_ptr()
-    return out
-
-
-def checked_hx(layer: Streaming, batch: int | None, hx: Any, weight: Tensor) -> list[Tensor]:
-    """hx in torch's form, as a list of the states, if it fits the layer."""
-    name, kind = f"{layer._get_name()}.start", kind_of(layer)
-    states = list(hx) if isinstance(hx, (tuple, list)) else [hx]
-    if len(states) != len(kind.states) or not all(isinstance(s, Tensor) for s in states):
-        form = "a tensor" if len(kind.states) == 1 else f"a tuple of {len(kind.states)} tensors"
-        raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {told(hx)}")
-    B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == 3 else 1)
-    for state, label, shape in zip(states, kind.states, kind.shapes(B)):
-        if tuple(state.shape) != shape:
-            raise ValueError(f"{name}: state {label} of hx is {told(state)}, expected {list(shape)}")
-        if (state.dtype, state.device) != (weight.dtype, weight.device):
-            raise ValueError(
-                f"{name}: state {label} of hx is {state.dtype} on {state.device}, and the layer {weight.dtype} on "
-                f"{weight.device}: convert it with .to()"
-            )
-    if is_grad_enabled():
-        check_no_grad(name, [(f"state {label} of hx", state) for label, state in zip(kind.states, states)])
-    return states
