@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from carrousel import odyssey
 from carrousel.errors import NoKernelWarning
 from carrousel.layers import (
     GRU,
@@ -32,6 +33,7 @@ __all__ = [
     "Recurrent",
     "State",
     "cell",
+    "odyssey",
 ]
 
 try:

@@ -113,6 +113,8 @@ def header(cell: Cell) -> str:
     """
     if cell.name in RESERVED:
         raise CodegenError(f"cell {cell.name!r}: this name has a meaning in the C++: choose another")
+    if len(cell.fed) > 1:
+        raise CodegenError(f"cell {cell.name!r}: {', '.join(cell.fed)} are fed back, and the kernels feed back h alone")
     if len(cell.states) > MAX_STATES:
         raise CodegenError(f"cell {cell.name!r}: {len(cell.states)} states, and the kernels carry at most {MAX_STATES}")
     forward, backward, kept, through_gates = derive(cell, RESERVED)

@@ -24,7 +24,7 @@ class Weights(NamedTuple):
     """The weights of one layer in one direction; blocks of H rows in the order of `cell.from_x` and `cell.from_h`."""
 
     W: Tensor  # [len(from_x)*H, I]
-    R: Tensor  # [len(from_h)*H, P]
+    R: Tensor  # [len(from_h)*H, P]                  P + H for each further state in cell.fed
     b_x: Tensor | None = None  # [len(from_x)*H]
     b_h: Tensor | None = None  # [len(from_h)*H]
     c: Tensor | None = None  # [len(cell.weights)*H]   one weight a unit (peepholes)
@@ -138,9 +138,14 @@ def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
 
 def _no_step(cell, x, weights, layout):
     """What is shown of a batch without steps."""
-    H, P = weights.W.shape[0] // len(cell.from_x), weights.R.shape[1]
+    H, P = weights.W.shape[0] // len(cell.from_x), width_of_h(cell, weights)
     names = (*(cell.states[1:] if layout.return_states else ()), *(gates_of(cell) if layout.return_gates else ()))
     return {cell.states[0]: x.new_empty(0, P)} | {name: x.new_empty(0, H) for name in names}
+
+
+def width_of_h(cell: Cell, weights: Weights) -> int:
+    """P."""
+    return weights.R.shape[1] - (len(cell.fed) - 1) * (weights.W.shape[0] // len(cell.from_x))
 
 
 def _restore(states, part, restored):
@@ -154,7 +159,9 @@ def _step(cell, from_x, states, weights, with_gates):
     """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
     H = weights.W.shape[0] // len(cell.from_x)
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
-    for row, from_h in zip(cell.from_h, linear(states[0], weights.R, weights.b_h).split(H, dim=1)):
+    by_name = dict(zip(cell.states, states))
+    back = states[0] if len(cell.fed) == 1 else torch.cat([by_name[name] for name in cell.fed], 1)
+    for row, from_h in zip(cell.from_h, linear(back, weights.R, weights.b_h).split(H, dim=1)):
         fed[row] = fed[row] + from_h if row in fed else from_h
     rows = tuple(fed[row] for row in cell.rows)
     per_unit = () if weights.c is None else (weights.c.split(H),)
@@ -195,7 +202,7 @@ def check_shapes(
     blocks, H = len(cell.from_x), weights.W.shape[0] // len(cell.from_x)
     P = H if weights.P is None else weights.P.shape[0]
     _expect(cell, "weights.W", weights.W, blocks * H, weights.W.shape[-1])
-    _expect(cell, "weights.R", weights.R, len(cell.from_h) * H, P)
+    _expect(cell, "weights.R", weights.R, len(cell.from_h) * H, P + (len(cell.fed) - 1) * H)
     _expect(cell, "weights.b_x", weights.b_x, blocks * H)
     _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
     _expect(cell, "weights.c", weights.c, len(cell.weights) * H)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from carrousel import odyssey
 from carrousel.bench.clock import medians
 from carrousel.bench.layers import Scanned, forward_backward
 from carrousel.bench.shapes import Shape
@@ -51,6 +52,7 @@ KINDS: dict[str, Kind] = {
     "slstm": Kind(SLSTM),
     "slstm-2-heads": Kind(partial(SLSTM, num_heads=2)),
     "learned-initial": Kind(partial(LSTM, learn_initial=True)),
+    **{name: Kind(partial(getattr(odyssey, name), compile=True)) for name in odyssey.__all__ if name != "FGR"},
 }
 
 

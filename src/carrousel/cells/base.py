@@ -7,6 +7,7 @@ on tensors (carrousel.scan) and on symbols (carrousel.codegen).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -60,10 +61,12 @@ class Cell:
             of it; "" where there is none.
         input_gate: the row whose sigmoid says how much of the new comes in. Where it alone is named, what comes in is
             what does not stay.
+        fed: the states that R multiplies, one beside the other: R has as many columns for each. The first is the output
+            h. A kernel feeds back h alone. Default: the first state.
 
     Raises:
-        ValueError: a name is no identifier or stands twice, a row is fed by nothing, the rows are badly ordered, or a
-            gate is no row.
+        ValueError: a name is no identifier or stands twice, a row is fed by nothing, the rows are badly ordered, a
+            gate is no row, or what is fed back is no state.
     """
 
     name: str
@@ -73,8 +76,9 @@ class Cell:
     states: tuple[str, ...]
     step: Callable[..., tuple[Any, ...]]
     weights: tuple[str, ...] = ()
-    forget_gate: str = ""
-    input_gate: str = ""
+    forget_gate: str = dataclasses.field(default="", compare=False)  # no part of the equations
+    input_gate: str = dataclasses.field(default="", compare=False)
+    fed: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -87,9 +91,12 @@ class Cell:
         weights: Iterable[str] = (),
         forget_gate: str = "",
         input_gate: str = "",
+        fed: Iterable[str] = (),
     ) -> None:
         # written out because the names come as any iterable, "ifgo" too, and are kept as tuples
-        names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights}
+        states = tuple(states)
+        fed = tuple(fed) or states[:1]
+        names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights, "fed": fed}
         single = {"name": name, "step": step, "forget_gate": forget_gate, "input_gate": input_gate}
         for field, value in (single | {k: tuple(v) for k, v in names.items()}).items():
             object.__setattr__(self, field, value)
@@ -101,7 +108,7 @@ class Cell:
             raise ValueError(
                 f"a cell's name becomes a name in C++, and {self.name!r} can not: use letters, digits and _"
             )
-        for field in ("rows", "from_x", "from_h", "states", "weights"):
+        for field in ("rows", "from_x", "from_h", "states", "weights", "fed"):
             names = getattr(self, field)
             if not all(name.isidentifier() for name in names):
                 raise ValueError(f"cell {self.name!r}: {field}={names} must be letters, digits and _")
@@ -110,6 +117,10 @@ class Cell:
         for gate in ("forget_gate", "input_gate"):
             if getattr(self, gate) not in ("", *self.rows):
                 raise ValueError(f"cell {self.name!r}: {gate}={getattr(self, gate)!r} is not among rows={self.rows}")
+        if self.fed[:1] != self.states[:1] or not set(self.fed) <= set(self.states):
+            raise ValueError(
+                f"cell {self.name!r}: fed={self.fed} must be some of states={self.states}, the first of them first"
+            )
         if not self.from_x or not self.states:
             raise ValueError(f"cell {self.name!r}: from_x={self.from_x} and states={self.states} need one name or more")
 

@@ -78,7 +78,7 @@ def orthogonal(layer: Parameters) -> None:
         if name.startswith("weight_ih"):
             for block in weight.detach().split(H):
                 nn.init.xavier_uniform_(block)
-        elif name.startswith("weight_hh"):
+        elif name.startswith(("weight_hh", "weight_gh")):
             for block in weight.detach().split(H if layer.proj_size else weight.shape[1]):
                 exact = torch.empty(block.shape, dtype=torch.promote_types(block.dtype, torch.float32))
                 block.copy_(nn.init.orthogonal_(exact))

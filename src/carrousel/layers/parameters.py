@@ -43,7 +43,8 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     In the order of state_dict and of the random numbers that fill them.
     """
     x_rows, h_rows = len(cell.from_x) * H, len(cell.from_h) * H
-    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (x_rows, I), "weight_hh": (h_rows, proj_size or H)}
+    fed = (proj_size or H) + (len(cell.fed) - 1) * H
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (x_rows, I), "weight_hh": (h_rows, fed)}
     if bias:
         shapes |= {"bias_ih": (x_rows,), "bias_hh": (h_rows,)}
     if not cell.from_h:  # a cell without R has neither it nor a bias beside it

@@ -14,7 +14,7 @@ from carrousel.cells import Cell
 from carrousel.fused import fused_in
 from carrousel.layers.inside import each, gather
 from carrousel.layout import Layout
-from carrousel.scan import Weights
+from carrousel.scan import Weights, width_of_h
 
 
 def run_stack(
@@ -76,7 +76,7 @@ def zeros(cell: Cell, x: Tensor, weights: list[list[Weights]], layout: Layout) -
     """Zero states [B, P], [B, H], ... for each layer and direction: nothing writes to states, so they share memory."""
     first = weights[0][0]
     B = layout.batch(x)
-    h = x.new_zeros(B, first.R.shape[1])
+    h = x.new_zeros(B, width_of_h(cell, first))
     c = h if first.P is None else x.new_zeros(B, first.P.shape[1])
     return [(h, *[c] * (len(cell.states) - 1))] * (len(weights) * len(weights[0]))
 

@@ -29,12 +29,15 @@ NAMELESS = "cell_without_name"
 
 
 def fuse(own: Cell, stacklevel: int = 2) -> Cell:
-    """The cell with a kernel; or the cell as it is, with a NoKernelWarning that says why there is none.
+    """The cell with a kernel; or the cell as it is, where it has one already, or with a NoKernelWarning that says why
+    there is none.
 
     Args:
         own: the equations.
         stacklevel: whose line the warning names: 2 for the caller's.
     """
+    if is_fused(own):
+        return own
     try:
         (compiled,) = fuse_all((own,), kernel.instruction_set())
     except NoKernel as error:
@@ -44,7 +47,15 @@ def fuse(own: Cell, stacklevel: int = 2) -> Cell:
             stacklevel=stacklevel,
         )
         return own
-    return compiled
+    gates = {"forget_gate": own.forget_gate, "input_gate": own.input_gate}
+    # the same equations may have been compiled for a cell that calls other gates so
+    return compiled if gates.items() <= vars(compiled).items() else replace(compiled, **gates)
+
+
+def is_fused(own: Cell) -> bool:
+    """Whether there is a kernel for this very cell."""
+    found = kernel.KERNELS.get((own.name, torch.float32))
+    return found is not None and found.cell == own
 
 
 @cache

@@ -9,7 +9,7 @@ import torch
 
 from carrousel.cells import Cell
 from carrousel.layers import Recurrent
-from carrousel.own.fuse import fuse
+from carrousel.own.fuse import fuse, is_fused
 from carrousel.own.probe import probe
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class OwnLayer(Recurrent[Any]):
     @property
     def compiled(self) -> bool:
         """Whether the layer has a kernel, which computes float32 and float64 on the CPU."""
-        return self.cell is not self.CELL
+        return is_fused(self.cell)
 
     @property
     def mode(self) -> str:

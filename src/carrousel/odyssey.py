@@ -1,0 +1,154 @@
+"""The eight variants of the search-space odyssey: the LSTM with peepholes, with one thing changed in each.
+
+    i = sigmoid(i + p_i c)    f = sigmoid(f + p_f c)    g = tanh(g)
+    c' = f c + i g
+    o = sigmoid(o + p_o c')
+    h' = o tanh(c')
+
+    NIG   no input gate: i = 1                  NIAF  no input activation: g is its row as it is
+    NFG   no forget gate: f = 1                 NOAF  no output activation: h' = o c'
+    NOG   no output gate: o = 1                 CIFG  coupled input and forget gate: f = 1 - i
+    NP    no peepholes: `carrousel.LSTM`        FGR   full gate recurrence: i, f and o are fed back to i, f and o
+
+The layers take torch.nn.LSTM's arguments and those of `carrousel.cell`'s layers: with compile=True they run by a kernel
+that is compiled once. What a variant has not has no weights either.
+
+@article{greff2017lstm,
+  author  = {Greff, Klaus and Srivastava, Rupesh K. and Koutn{\\'i}k, Jan and Steunebrink, Bas R. and
+             Schmidhuber, J{\\"u}rgen},
+  title   = {{LSTM}: A Search Space Odyssey},
+  journal = {IEEE Transactions on Neural Networks and Learning Systems},
+  volume  = {28},
+  number  = {10},
+  pages   = {2222--2232},
+  year    = {2017},
+}
+"""
+
+from __future__ import annotations
+
+import torch
+
+from carrousel.cells import ALL, Cell, sigmoid, tanh
+from carrousel.own import OwnLayer, cell
+from carrousel.scan import Weights
+
+__all__ = ["CIFG", "FGR", "NFG", "NIAF", "NIG", "NOAF", "NOG", "NP"]
+
+
+@cell(rows="fgo", states="hc", weights="fo", forget_gate="f")
+def NIG(rows, states, weights):
+    """No input gate. hx is (h, c); the blocks of the weights are f g o, the peepholes weight_ch_l{k} [2*H] f o."""
+    f, g, o = rows
+    _, c = states
+    p_f, p_o = weights
+    c = sigmoid(f + p_f * c) * c + tanh(g)
+    return sigmoid(o + p_o * c) * tanh(c), c
+
+
+@cell(rows="igo", states="hc", weights="io")
+def NFG(rows, states, weights):
+    """No forget gate. hx is (h, c); the blocks of the weights are i g o, the peepholes weight_ch_l{k} [2*H] i o."""
+    i, g, o = rows
+    _, c = states
+    p_i, p_o = weights
+    c = c + sigmoid(i + p_i * c) * tanh(g)
+    return sigmoid(o + p_o * c) * tanh(c), c
+
+
+@cell(rows="ifg", states="hc", weights="if", forget_gate="f", input_gate="i")
+def NOG(rows, states, weights):
+    """No output gate. hx is (h, c); the blocks of the weights are i f g, the peepholes weight_ch_l{k} [2*H] i f."""
+    i, f, g = rows
+    _, c = states
+    p_i, p_f = weights
+    c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * tanh(g)
+    return tanh(c), c
+
+
+@cell(rows="ifgo", states="hc", weights="ifo", forget_gate="f", input_gate="i")
+def NIAF(rows, states, weights):
+    """No input activation function. hx is (h, c); the blocks of the weights are i f g o, the peepholes
+    weight_ch_l{k} [3*H] i f o.
+    """
+    i, f, g, o = rows
+    _, c = states
+    p_i, p_f, p_o = weights
+    c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * g
+    return sigmoid(o + p_o * c) * tanh(c), c
+
+
+@cell(rows="ifgo", states="hc", weights="ifo", forget_gate="f", input_gate="i")
+def NOAF(rows, states, weights):
+    """No output activation function. hx is (h, c); the blocks of the weights are i f g o, the peepholes
+    weight_ch_l{k} [3*H] i f o.
+    """
+    i, f, g, o = rows
+    _, c = states
+    p_i, p_f, p_o = weights
+    c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * tanh(g)
+    return sigmoid(o + p_o * c) * c, c
+
+
+@cell(rows="igo", states="hc", weights="io", input_gate="i")
+def CIFG(rows, states, weights):
+    """Coupled input and forget gate. hx is (h, c); the blocks of the weights are i g o, the peepholes
+    weight_ch_l{k} [2*H] i o. Without peepholes: `carrousel.CoupledLSTM`.
+    """
+    i, g, o = rows
+    _, c = states
+    p_i, p_o = weights
+    c = c + sigmoid(i + p_i * c) * (tanh(g) - c)
+    return sigmoid(o + p_o * c) * tanh(c), c
+
+
+class NP(OwnLayer):
+    """No peepholes: the LSTM itself, as `carrousel.LSTM`, which has its kernel whatever `compile` is."""
+
+    CELL = ALL["lstm"]
+
+
+def step_of_fgr(rows, states, weights):
+    """`FGR`; i, f and o are states, so that they can be fed back."""
+    i, f, g, o = rows
+    _, c, *_ = states
+    p_i, p_f, p_o = weights
+    i, f = sigmoid(i + p_i * c), sigmoid(f + p_f * c)
+    c = f * c + i * tanh(g)
+    o = sigmoid(o + p_o * c)
+    return o * tanh(c), c, i, f, o
+
+
+class FGR(OwnLayer):
+    """Full gate recurrence: the gates of the step before are fed back to the gates, by nine more matrices.
+
+    hx is (h, c, i, f, o), each [L*D, B, H], h [L*D, B, P]; the blocks of the weights are i f g o, the peepholes
+    weight_ch_l{k} [3*H] i f o. Last of each layer's weights stands weight_gh_l{k} [9*H, H]: what i, f and o of the step
+    before give to i, three blocks, then what they give to f, then to o.
+
+    There is no kernel: it runs in torch operations, and with compile=True says so.
+    """
+
+    CELL = Cell(
+        "FGR",
+        rows="ifgo",
+        from_x="ifgo",
+        from_h="ifgo",
+        states="hcifo",
+        step=step_of_fgr,
+        weights="ifo",
+        forget_gate="f",
+        input_gate="i",
+        fed="hifo",
+    )
+
+    def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
+        H, P = self.hidden_size, self.proj_size or self.hidden_size
+        return super()._shapes(width) | {"weight_hh": (4 * H, P), "weight_gh": (9 * H, H)}
+
+    def _weights(self, names: tuple[str, ...]) -> Weights:
+        weights = super()._weights(names)
+        to_i, to_f, to_o = getattr(self, names[1].replace("weight_hh", "weight_gh")).chunk(3)
+        to_g = torch.zeros_like(to_i)  # to g goes h alone
+        by_row = [torch.cat(to_row.chunk(3), 1) for to_row in (to_i, to_f, to_g, to_o)]
+        return weights._replace(R=torch.cat([weights.R, torch.cat(by_row)], 1))
