@@ -48,7 +48,7 @@ const Kernel<F>& kernel(const char* cell) {
   return *found;
 }
 
-// sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads
+// sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y, kept, unprojected
 // gates: nothing, or where each kept value lies; they live as long as the vector behind them
@@ -68,7 +68,7 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
             at<int64_t>(input(8)),
             at<int64_t>(input(9)),
             at<uint8_t>(input(10))};
-  q.I = size(5), q.H = size(6), q.P = size(7), q.ld_y = size(8), q.threads = int(size(9));
+  q.I = size(5), q.H = size(6), q.P = size(7), q.ld_y = size(8), q.threads = int(size(9)), q.bfloat16 = size(10) != 0;
   q.x = at<F>(input(1)), q.W = at<F>(input(2)), q.R = at<F>(input(3)), q.b_x = at<F>(input(4)), q.b_h = at<F>(input(5));
   q.per_unit = at<F>(input(6)), q.projection = at<F>(input(7));
   q.y = output(0), q.kept = output(1), q.unprojected = output(2);

@@ -25,7 +25,13 @@ class Backward {
 
  public:
   Backward(const Sequence<T>& q, const Gradients<T>& d)
-      : q(q), d(d), shape(q.H), steps(q.rows), split(choose_split<Cell>(q)), sums(q, d, steps, ld_da, chunk_steps * q.rows.B) {}
+      : q(q),
+        d(d),
+        shape(q.H),
+        operands(q),
+        steps(q.rows),
+        split(choose_split<Cell>(q)),
+        sums(q, d, steps, ld_da, chunk_steps * q.rows.B) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -39,10 +45,12 @@ class Backward {
   const Sequence<T>& q;
   const Gradients<T>& d;
   const Shape<Cell, V> shape;
+  const Operands<V> operands;
   Steps steps;
   const Split split;
   static constexpr long N = max_vectors * L;  // columns of a full panel
   const long ld_da = R * shape.padded + L;    // not a power of two: equal columns of many rows would fall into one set of the cache
+  const long ld_rounded = ld_da / 2;
   const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;
   const long chunk_steps = steps_of_chunk();
   Sums<Cell, V> sums;
@@ -54,6 +62,8 @@ class Backward {
   T *h_panels, *projection_panels;  // R and P by columns
   T* da_ring[2];                    // [chunk rows, R * padded]  this chunk's da, and the chunk's before
   T* dp_ring[2];                    // [chunk rows, P]           projected cells: what reached h
+  T* rounded_ring[2];               // [chunk rows, R * padded / 2]  da rounded, where products want it so
+  T* rounded;                       // dp of a step, rounded
   T* ds[max_states];                // [B, padded]  what reached each state before the step
   T* row_weights;                   // [B, weights, padded]  per-unit weight gradients, a row of the batch each
   T* accumulators;
@@ -80,7 +90,6 @@ class Backward {
     chunks[chunk_count] = steps.count();
   }
   bool projected() const { return q.projection != nullptr; }
-  bool lone() const { return q.rows.B == 1; }
   long zero_count() const { return std::max<long>({q.P, q.H, Cell::h_rows * shape.padded}); }  // a state, or a row of da
 
   void lay_out(Layout& layout) {
@@ -89,10 +98,12 @@ class Backward {
     chunks = layout.take<int64_t>(steps.count() + 1);
     zeros = layout.take<T>(zero_count());
     per_unit = layout.take<T>(Cell::weights * shape.padded);
-    h_panels = layout.take<T>(out_quads * N * Cell::h_rows * shape.padded);
-    projection_panels = layout.take<T>(projected() ? quads * N * q.P : 0);
+    h_panels = layout.take<T>(out_quads * h_panel_size());
+    projection_panels = layout.take<T>(projected() ? quads * N * operands.count(q.P) : 0);
     for (T*& ring : da_ring) ring = layout.take<T>(rows * ld_da);
     for (T*& ring : dp_ring) ring = layout.take<T>(projected() ? rows * q.P : 0);
+    for (T*& ring : rounded_ring) ring = layout.take<T>(operands.rounded() ? rows * ld_rounded : 0);
+    rounded = layout.take<T>(projected() ? split.threads * operands.room(B, q.P) : 0);
     for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(B * shape.padded);
     row_weights = layout.take<T>(B * Cell::weights * shape.padded);
     accumulators = layout.take<T>(split.threads * B * N);
@@ -108,6 +119,7 @@ class Backward {
     T* a;            // [B, N]
     const T** rows;  // [B]
     int64_t* restored;  // [B]
+    T* rounded;
   };
 
   void work(Member me) {
@@ -119,12 +131,13 @@ class Backward {
               quads,
               accumulators + me.rank * q.rows.B * N,
               pointers + me.rank * q.rows.B,
-              restored + me.rank * q.rows.B};
+              restored + me.rank * q.rows.B,
+              rounded + me.rank * operands.room(q.rows.B, q.P)};
     if (split.by_units) {
       turn.quad_first = me.first(quads);
       turn.quad_last = me.last(quads);
     }
-    Place after{nullptr, nullptr};
+    Place after{};
     for (long c = chunk_count - 1; c >= 0; --c) {
       const long first = chunks[c], last = chunks[c + 1];
       Place here = place(c);
@@ -136,7 +149,7 @@ class Backward {
       }
       me.meet();
       // This half of the ring is read; the next steps write the other, which all members have left before they met.
-      sums.add(me, place(c).da, place(c).dp, first, last);
+      sums.add(me, place(c).da, place(c).rounded, place(c).dp, first, last);
     }
     restore(turn, 0, after);
     finish_rows(turn, 0, after, 0, steps.active(0));
@@ -148,10 +161,10 @@ class Backward {
 
   void prepare(Member me) {
     for (long p = me.first(out_quads); p < me.last(out_quads); ++p)
-      pack_columns(h_panels + p * N * Cell::h_rows * shape.padded, N, q.R, q.P, Cell::h_order, Cell::h_rows, q.H, shape.padded, p * N);
+      pack_columns(operands, h_panels + p * h_panel_size(), N, q.R, q.P, Cell::h_order, Cell::h_rows, q.H, shape.padded, p * N);
     static constexpr int only[] = {0};
     for (long p = me.first(quads); projected() && p < me.last(quads); ++p)
-      pack_columns(projection_panels + p * N * q.P, N, q.projection, q.H, only, 1, q.P, q.P, p * N);
+      pack_columns(operands, projection_panels + p * N * operands.count(q.P), N, q.projection, q.H, only, 1, q.P, q.P, p * N);
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
     me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
     for (int k = 0; k < Cell::states; ++k)
@@ -161,21 +174,26 @@ class Backward {
 
   // The rings at row 0 of a step. A chunk's rows lie step after step, without gaps.
   struct Place {
-    T *da, *dp;
+    T *da, *dp, *rounded;
   };
-  Place place(long chunk) const { return {da_ring[chunk % 2], dp_ring[chunk % 2]}; }
-  Place moved(Place at, long rows) const { return {at.da + rows * ld_da, at.dp + rows * q.P}; }
+  Place place(long chunk) const { return {da_ring[chunk % 2], dp_ring[chunk % 2], rounded_ring[chunk % 2]}; }
+  Place moved(Place at, long rows) const { return {at.da + rows * ld_da, at.dp + rows * q.P, at.rounded + rows * ld_rounded}; }
 
   // How many vectors the p-th panel of `columns` columns really has.
   int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
   Factor<T> h_factor(const T* const* rows, long p) const {
-    return {rows, h_panels + p * N * Cell::h_rows * shape.padded, N, Cell::h_rows * shape.padded};
+    return {rows, h_panels + p * h_panel_size(), N, operands.count(Cell::h_rows * shape.padded)};
+  }
+  long h_panel_size() const { return N * operands.count(Cell::h_rows * shape.padded); }
+
+  // What of row b's da goes through R, as an operand.
+  const T* through_R(Place here, long b) const {
+    if (operands.rounded()) return here.rounded + b * ld_rounded + Cell::h_first * shape.padded / 2;
+    return here.da + b * ld_da + Cell::h_first * shape.padded;
   }
 
   // The row of da at step s that reaches the step before: none where the states were restored in between.
-  const T* reaching(long s, long b, Place here) const {
-    return steps.restarts(s, b) ? zeros : here.da + b * ld_da + Cell::h_first * shape.padded;
-  }
+  const T* reaching(long s, long b, Place here) const { return steps.restarts(s, b) ? zeros : through_R(here, b); }
 
   // What reaches h at step s from outside and from the step after: turn.a [count, N] for the columns [p * N, ...) of P.
   void gather_dh(const Turn& turn, long s, Place after, long p, long count) {
@@ -195,17 +213,21 @@ class Backward {
       }
       if (i < continuing) turn.rows[i] = reaching(s + 1, b, after);
     }
-    if (continuing) product<V>(vectors, turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, lone());
+    if (continuing) product<V>(vectors, turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, operands.terms());
   }
 
   void step(const Turn& turn, long s, Place here, Place after) {
     restore(turn, s + 1, after);
     if (steps.active(s + 1) > steps.active(s)) finish_rows(turn, s + 1, after, steps.active(s), steps.active(s + 1));
     const long count = turn.share.below(steps.active(s));
-    if (projected()) unproject(turn, s, here, after, count);
+    if (projected()) {
+      unproject(turn, s, here, after, count);
+      for (long i = 0; i < count; ++i) turn.rows[i] = here.dp + turn.share.row(i) * q.P;
+      operands.round(turn.rows, count, turn.rounded, q.P);
+    }
     for (long p = turn.quad_first; p < turn.quad_last; ++p) {
       if (projected())
-        project_back(turn, here, p, count);
+        project_back(turn, p, count);
       else
         gather_dh(turn, s, after, p, count);
       const long first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
@@ -213,9 +235,19 @@ class Backward {
         const long b = turn.share.row(i);
         for (long block = first; block < last; ++block)
           cell(s, b, block, load<V>(turn.a + i * N + (block - first) * L), here.da + b * ld_da);
+        round_da(here, b, first * L, last * L);
       }
     }
     if (split.by_units) turn.me.meet();
+  }
+
+  // da of row b becomes an operand: the units [first, last), which are whole vectors.
+  CARROUSEL_INLINE void round_da(Place here, long b, long first, long last) const {
+    if (!operands.rounded()) return;
+    for (int r = 0; r < R; ++r) {
+      const T* row = here.da + b * ld_da + r * shape.padded + first;
+      operands.round(&row, 1, here.rounded + b * ld_rounded + (r * shape.padded + first) / 2, last - first);
+    }
   }
 
   // Projected cells: dh [P] of every row first, since all of it reaches each unit.
@@ -229,10 +261,12 @@ class Backward {
     if (split.by_units) turn.me.meet();
   }
 
-  void project_back(const Turn& turn, Place here, long p, long count) {
+  // turn.a [count, N] = dp P, the rows of dp being listed.
+  void project_back(const Turn& turn, long p, long count) {
     std::fill(turn.a, turn.a + count * N, T(0));
-    for (long i = 0; i < count; ++i) turn.rows[i] = here.dp + turn.share.row(i) * q.P;
-    product<V>(vectors_of(q.H, p), turn.a, N, turn.a, N, count, {turn.rows, projection_panels + p * N * q.P, N, q.P});
+    const long K = operands.count(q.P);
+    product<V>(vectors_of(q.H, p), turn.a, N, turn.a, N, count, {turn.rows, projection_panels + p * N * K, N, K}, {},
+               operands.terms_of_many());
   }
 
   // The pointwise step, backward, of row b on one block of units.
@@ -308,7 +342,7 @@ class Backward {
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, lone());
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, operands.terms());
       for (long i = 0; i < count; ++i)
         std::memcpy(d.d_initial[0] + steps.row(turn.share.row(from + i)) * q.P + p * N, turn.a + i * N, width * sizeof(T));
     }
@@ -321,11 +355,11 @@ class Backward {
     for (long i = 0, n = turn.share.below(steps.active(s)); i < n; ++i)
       if (steps.restarts(s, turn.share.row(i))) turn.restored[count++] = turn.share.row(i);
     if (!count) return;
-    for (long i = 0; i < count; ++i) turn.rows[i] = here.da + turn.restored[i] * ld_da + Cell::h_first * shape.padded;
+    for (long i = 0; i < count; ++i) turn.rows[i] = through_R(here, turn.restored[i]);
     const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
       std::fill(turn.a, turn.a + count * N, T(0));
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, lone());
+      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, operands.terms());
       for (long i = 0; i < count; ++i) {
         T* sum = d.d_restored[0] + steps.row(turn.restored[i]) * q.P + p * N;
         for (long c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += turn.a[i * N + c];

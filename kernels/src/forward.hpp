@@ -26,7 +26,7 @@ class Forward {
   static constexpr int R = Cell::rows;
 
  public:
-  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)) {}
+  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), operands(q), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -39,14 +39,15 @@ class Forward {
  private:
   const Sequence<T>& q;
   const Shape<Cell, V> shape;
+  const Operands<V> operands;
   Panels<Cell, V> panels;
   Steps steps;
   const Split split;
   // Scratch. Panels are packed once by all threads; `accumulators` and the pointers are cut into one piece a thread.
   int64_t* places;
-  T *zeros, *accumulators, *unprojected;
+  T *zeros, *accumulators, *unprojected, *rounded;
   const T** pointers;
-  long accumulators_each, projected_at, pointers_each;
+  long accumulators_each, projected_at, pointers_each, rounded_each;
 
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
@@ -60,6 +61,8 @@ class Forward {
     projected_at = accumulators_each;  // beside the steps whose W x waits there
     accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
     accumulators = layout.take<T>(split.threads * accumulators_each);
+    rounded_each = operands.room(q.rows.B * steps_at_once, q.I) + operands.room(q.rows.B, std::max(q.P, q.H));
+    rounded = layout.take<T>(split.threads * rounded_each);
   }
 
   void prefer_large_pages_of_outputs() const {
@@ -76,6 +79,7 @@ class Forward {
     long group_first, group_last;
     T* a;               // accumulators
     const T** rows;     // pointers
+    T *x, *h;           // x and h rounded, where the products want them so
   };
 
   void work(Member me) {
@@ -88,7 +92,14 @@ class Forward {
     me.meet();
     if constexpr (Lone<Cell, V>::fits)
       if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, zeros).run();
-    Turn turn{me, split.share(me, q.rows), 0, shape.groups, accumulators + me.rank * accumulators_each, pointers + me.rank * pointers_each};
+    Turn turn{me,
+              split.share(me, q.rows),
+              0,
+              shape.groups,
+              accumulators + me.rank * accumulators_each,
+              pointers + me.rank * pointers_each,
+              rounded + me.rank * rounded_each,
+              rounded + me.rank * rounded_each + operands.room(q.rows.B * split.steps_at_once, q.I)};
     if (split.by_units) {
       turn.group_first = me.first(shape.groups);
       turn.group_last = me.last(shape.groups);
@@ -124,6 +135,7 @@ class Forward {
     long count = 0;
     for (long now = s; now < last; ++now)
       for (long i = 0, n = turn.share.below(steps.active(now)); i < n; ++i) turn.rows[count++] = x_row(now, turn.share.row(i));
+    operands.round(turn.rows, count, turn.x, q.I);
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const long width = long(R) * shape.blocks_of(g) * L;
       T* a = chunk_accumulators(turn, g);
@@ -135,30 +147,35 @@ class Forward {
     return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
   }
 
-  bool lone() const { return q.rows.B == 1; }
   // Whether x and h feed the same rows, so that W x and R h can be one sum.
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
   // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
   bool joined() const { return joint && q.I <= wide_input; }
 
-  Factor<T> x_factor(const T* const* rows, long g) const { return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, q.I}; }
-  Factor<T> h_factor(const T* const* rows, long g) const { return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, q.P}; }
+  Factor<T> x_factor(const T* const* rows, long g) const {
+    return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
+  }
+  Factor<T> h_factor(const T* const* rows, long g) const {
+    return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(q.P)};
+  }
 
   // a [count, width] = b + W x for the inputs in turn.rows.
   void add_x(const Turn& turn, long g, T* a, long width, long count) const {
     const int blocks = shape.blocks_of(g);
     for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * width, panels.bias(g), width * sizeof(T));
     T* fed = a + long(Cell::x_first) * blocks * L;
-    product<V>(Cell::x_rows * blocks, fed, width, joint ? panels.bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g));
+    product<V>(Cell::x_rows * blocks, fed, width, joint ? panels.bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g), {},
+               operands.terms_of_many());
   }
 
   // a [count, width] = b + W x + R h, or what is in a already + R h.
   void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
     const int blocks = shape.blocks_of(g);
-    if (joined()) return product<V>(R * blocks, a, width, panels.bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), lone());
+    const Terms terms = operands.terms();
+    if (joined()) return product<V>(R * blocks, a, width, panels.bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), terms);
     if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
     T* fed = a + long(Cell::h_first) * blocks * L;
-    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, lone());
+    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, terms);
   }
 
   // One step for this thread's rows and groups; returns how many rows took it.
@@ -171,6 +188,8 @@ class Forward {
       const long b = turn.share.row(i);
       h_rows[i] = old_state(0, steps.origin(s, b), s, b);
     }
+    if (split.steps_at_once == 1) operands.round(turn.rows, count, turn.x, q.I);
+    operands.round(h_rows, count, turn.h, q.P);
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const int blocks = shape.blocks_of(g);
       const long width = long(R) * blocks * L;
@@ -223,12 +242,14 @@ class Forward {
     if (split.by_units) turn.me.meet();
     const long width = panels.projection_width;
     for (long i = 0; i < count; ++i) turn.rows[i] = unprojected_row(steps.kept_at(s, turn.share.row(i)), turn.share.row(i));
+    operands.round(turn.rows, count, turn.h, q.H);
     const long all = panels.projection_count();
     const long first = split.by_units ? turn.me.first(all) : 0, last = split.by_units ? turn.me.last(all) : all;
     T* projected = turn.a + projected_at;
     for (long p = first; p < last; ++p) {
       std::fill(projected, projected + count * width, T(0));
-      product<V>(panels.projection_vectors, projected, width, projected, width, count, {turn.rows, panels.projection(p), width, q.H});
+      product<V>(panels.projection_vectors, projected, width, projected, width, count,
+                 {turn.rows, panels.projection(p), width, operands.count(q.H)}, {}, operands.terms_of_many());
       const long some = std::min(width, q.P - p * width);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);

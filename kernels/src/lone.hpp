@@ -22,7 +22,8 @@ class Lone {
   static constexpr bool fits = Cell::h_rows > 0 && std::max(Cell::x_rows, Cell::h_rows) <= max_vectors / B;
 
   static bool takes(const Sequence<T>& q) {
-    return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && !q.projection && q.I <= wide_input;
+    return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && !q.projection && !q.bfloat16 &&
+           q.I <= wide_input;
   }
 
   Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const T* zeros)

@@ -2,26 +2,28 @@
 // units beyond H are zero, so that whole vectors can be computed everywhere and only loads and stores of user memory mind the tail.
 #pragma once
 #include "carrousel/sequence.hpp"
-#include "product.hpp"
+#include "operands.hpp"
 #include "shape.hpp"
 #include "transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
 // Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
-// M [rows * H, K]; order[r] is the block of M that feeds row r.
+// M [rows * H, K]; order[r] is the block of M that feeds row r. Of pairs, k counts those; scratch has room for a vector's worth of rows.
 template <class Cell, class V, class T>
-void pack_group(T* panel, const T* M, long K, const int* order, int rows, const Shape<Cell, V>& shape, long group) {
+void pack_group(T* panel, const T* M, long K, const int* order, int rows, const Shape<Cell, V>& shape, long group,
+                const Operands<V>& operands = {}, T* scratch = nullptr) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
   const long width = long(rows) * blocks * L;
   for (int r = 0; r < rows; ++r)
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(group) + u;
-      const T* units[L];
+      const T* units[L] = {};
       const int n = shape.lanes_of(block);
       for (int lane = 0; lane < n; ++lane) units[lane] = M + (order[r] * shape.H + block * L + lane) * K;
-      transpose_strip<V>(panel + (long(r) * blocks + u) * L, width, units, n, K, true);
+      operands.round(units, n, scratch, K);
+      transpose_strip<V>(panel + (long(r) * blocks + u) * L, width, units, n, operands.count(K), true);
     }
 }
 
@@ -36,6 +38,23 @@ void pack_columns(T* panel, long width, const T* M, long columns, const int* ord
       if (there) std::memcpy(panel, M + (order[r] * H + unit) * columns + c0, there * sizeof(T));
       std::fill(panel + there, panel + width, T(0));
     }
+}
+
+// The same of operands: of pairs, each of the panel's rows holds two units of `padded`, or the last one alone.
+template <class V, class T>
+void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M, long columns, const int* order, int rows, long H,
+                  long padded, long c0) {
+  if (!operands.rounded()) return pack_columns(panel, width, M, columns, order, rows, H, padded, c0);
+  if constexpr (std::is_same_v<T, float>) {
+    constexpr int L = lanes<V>;
+    const auto part = [&](int r, long unit, long c) {
+      const int n = int(std::min<long>(L, columns - c0 - c));
+      return unit < H && n > 0 ? load_some<V>(M + (order[r] * H + unit) * columns + c0 + c, n) : V{};
+    };
+    for (int r = 0; r < rows; ++r)
+      for (long unit = 0; unit < padded; unit += 2, panel += width)
+        for (long c = 0; c < width; c += L) store<V>(panel + c, pair(part(r, unit, c), part(r, unit + 1, c)));
+  }
 }
 
 // One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.

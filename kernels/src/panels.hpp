@@ -16,7 +16,7 @@ class Panels {
   static constexpr int projection_vectors = max_vectors;
   static constexpr long projection_width = projection_vectors * L;
 
-  Panels(const Sequence<T>& q, const Shape<Cell, V>& shape) : q(q), shape(shape) {}
+  Panels(const Sequence<T>& q, const Shape<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
 
   // Where everything goes: into scratch, or where it lies already.
   void lay_out(Layout& scratch) {
@@ -40,44 +40,53 @@ class Panels {
   void pack(Member me) const {
     if (q.panels) return;
     for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
-      pack_group<Cell, V>(at(x_panels, g, Cell::x_rows * q.I), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g);
-      pack_group<Cell, V>(at(h_panels, g, Cell::h_rows * q.P), q.R, q.P, Cell::h_order, Cell::h_rows, shape, g);
+      T* rows = scratch + me.rank * scratch_each();
+      pack_group<Cell, V>(at(x_panels, g, x_terms()), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
+      pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, q.P, Cell::h_order, Cell::h_rows, shape, g, operands, rows);
       pack_bias<Cell, V>(at(biases, g, Cell::rows), q.b_x, q.b_h, shape, g);
     }
     if (me.rank == 0 && Cell::weights) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
-    for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(p);
+    for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  const T* x(long group) const { return at(x_panels, group, Cell::x_rows * q.I); }  // [I, x_rows * blocks * L]
-  const T* h(long group) const { return at(h_panels, group, Cell::h_rows * q.P); }  // [P, h_rows * blocks * L]
-  const T* bias(long group) const { return at(biases, group, Cell::rows); }         // [rows * blocks * L]
-  const T* per_unit(int weight) const { return units + weight * shape.padded; }     // [padded]
-  const T* projection(long panel) const { return projections + panel * q.H * projection_width; }  // [H, projection_width]
+  // I, P and H count pairs where the operands are rounded.
+  const T* x(long group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
+  const T* h(long group) const { return at(h_panels, group, h_terms()); }        // [P, h_rows * blocks * L]
+  const T* bias(long group) const { return at(biases, group, Cell::rows); }      // [rows * blocks * L]
+  const T* per_unit(int weight) const { return units + weight * shape.padded; }  // [padded]
+  const T* projection(long panel) const { return projections + panel * operands.count(q.H) * projection_width; }  // [H, projection_width]
   long projection_count() const { return q.projection ? (q.P + projection_width - 1) / projection_width : 0; }
 
  private:
   const Sequence<T>& q;
   const Shape<Cell, V>& shape;
-  T *x_panels, *h_panels, *biases, *units, *projections;
+  const Operands<V> operands;
+  T *x_panels, *h_panels, *biases, *units, *projections, *scratch;
+
+  long x_terms() const { return Cell::x_rows * operands.count(q.I); }
+  long h_terms() const { return Cell::h_rows * operands.count(q.P); }
+  long scratch_each() const { return operands.room(L, std::max({q.I, q.P, q.H})); }  // for a member
 
   void take(Layout& layout) {
-    x_panels = layout.take<T>(q.I * Cell::x_rows * shape.padded);
-    h_panels = layout.take<T>(q.P * Cell::h_rows * shape.padded);
+    x_panels = layout.take<T>(x_terms() * shape.padded);
+    h_panels = layout.take<T>(h_terms() * shape.padded);
     biases = layout.take<T>(Cell::rows * shape.padded);
     units = layout.take<T>(Cell::weights * shape.padded);
-    projections = layout.take<T>(projection_count() * q.H * projection_width);
+    projections = layout.take<T>(projection_count() * operands.count(q.H) * projection_width);
+    scratch = layout.take<T>(operands.rounded() ? q.threads * scratch_each() : 0);
   }
 
   // The groups before this one have so many elements for each of their units.
   T* at(T* panels, long group, long each) const { return panels + shape.first_block(group) * L * each; }
 
-  void pack_projection(long p) const {
-    T* panel = projections + p * q.H * projection_width;
-    for (long k = 0; k < q.H; ++k)
-      for (long c = 0; c < projection_width; ++c) {
-        const long out = p * projection_width + c;
-        panel[k * projection_width + c] = out < q.P ? q.projection[out * q.H + k] : T(0);
-      }
+  void pack_projection(Member me, long p) const {
+    T* panel = projections + p * operands.count(q.H) * projection_width;
+    for (long c = 0; c < projection_width; ++c) {
+      const long out = p * projection_width + c;
+      const T* row = q.projection + out * q.H;
+      if (out < q.P) operands.round(&row, 1, scratch + me.rank * scratch_each(), q.H);
+      for (long k = 0; k < operands.count(q.H); ++k) panel[k * projection_width + c] = out < q.P ? row[k] : T(0);
+    }
   }
 };
 

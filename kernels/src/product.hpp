@@ -1,6 +1,7 @@
 // Matrix products from the tile: packing, and rows times panel for any number of rows.
 #pragma once
 #include <algorithm>
+#include "pair_tile.hpp"
 #include "tile.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -16,11 +17,21 @@ CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const elem
   return {moved, f.panel + k * f.ld_panel + n * lanes<V>, f.ld_panel, some};
 }
 
+// What a product's rows and panels hold: numbers, those of the only row of a batch of one, or pairs of bfloat16 (bfloat16.hpp).
+enum class Terms { numbers, lone, pairs };
+
+template <class V>
+CARROUSEL_INLINE Tile<V> tile_of(Terms terms, int M, int N) {
+  if constexpr (std::is_same_v<element<V>, float>)
+    if (terms == Terms::pairs) return pair_tile_of<V>(M, N);
+  return terms == Terms::lone ? lone_tiles<V>[N - 1] : tiles<V>[M - 1][N - 1];
+}
+
 // acc[i] = start[i] + lead_i + main_i for all i < count: what tile does, for any number of rows, vectors and terms.
-// lead is short (it is not cut into blocks) and has the rows and vectors of main. `lone`: the one row of a batch of one.
+// lead is short (it is not cut into blocks) and has the rows and vectors of main.
 template <class V>
 inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
-                    const Factor<element<V>>& lead = {}, bool lone = false) {
+                    const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {
   using T = element<V>;
   const long pieces = (count + max_rows - 1) / max_rows;
   const T *main_rows[max_rows], *lead_rows[max_rows];
@@ -33,10 +44,9 @@ inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start
         const int vectors = std::min(N - n, max_vectors);
         const long column = n * lanes<V>;
         T* to = acc + i * ld_acc + column;
-        const Tile<V> tile = lone ? lone_tiles<V>[vectors - 1] : tiles<V>[M - 1][vectors - 1];
-        tile(to, ld_acc, first ? start + i * ld_start + column : to, first ? ld_start : ld_acc,
-             first && lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},
-             part<V>(main, main_rows, i, M, k, std::min(k_block, main.K - k), n));
+        tile_of<V>(terms, M, vectors)(to, ld_acc, first ? start + i * ld_start + column : to, first ? ld_start : ld_acc,
+                                      first && lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},
+                                      part<V>(main, main_rows, i, M, k, std::min(k_block, main.K - k), n));
       }
     }
   }

@@ -22,12 +22,13 @@ class Sums {
  public:
   // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps must outlive this.
   Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, long ld_da, long chunk_rows)
-      : q(q), d(d), shape(q.H), steps(steps), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
+      : q(q), d(d), shape(q.H), operands(q), steps(steps), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
 
   void lay_out(Layout& layout, int threads) {
     const long widest = std::max({q.I, q.P, q.H}) + max_rows;
     zeros = layout.take<T>(q.P);
-    x_panels = layout.take<T>(d.dx ? in_quads * N * Cell::x_rows * shape.padded : 0);
+    x_panels = layout.take<T>(d.dx ? in_quads * x_panel_size() : 0);
+    paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
     dW = layout.take<T>(d.dW ? q.I * R * shape.padded : 0);
     dR = layout.take<T>(d.dR ? q.P * R * shape.padded : 0);
     dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
@@ -42,7 +43,7 @@ class Sums {
 
   void prepare(Member me) {
     for (long p = me.first(in_quads); d.dx && p < me.last(in_quads); ++p)
-      pack_columns(x_panels + p * N * Cell::x_rows * shape.padded, N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+      pack_columns(operands, x_panels + p * x_panel_size(), N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
     me.clear(zeros, q.P);
     me.clear(db, R * shape.padded);
     if (d.dW) me.clear(dW, q.I * R * shape.padded);
@@ -50,13 +51,14 @@ class Sums {
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
 
-  // Adds the steps [first, last), whose rows of da and dp begin there. All members have written them, and all call this.
-  void add(Member me, const T* da, const T* dp, long first, long last) {
+  // Adds the steps [first, last), whose rows of da, of da rounded and of dp begin there. All members have written them, and all call this.
+  void add(Member me, const T* da, const T* rounded, const T* dp, long first, long last) {
     const Turn turn{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each, pointers + me.rank * pointers_each};
     long count = 0;
     for (long s = first; s < last; ++s) count += steps.active(s);
-    if (d.dx) sum_x(turn, da, first, last, count);
+    if (d.dx) sum_x(turn, operands.rounded() ? rounded : da, first, last, count);
     if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
+    if (operands.rounded() && (d.dW || d.dR)) da = paired_da(me, da, count);
     const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (q.P + max_rows - 1) / max_rows : 0;
     const long tiles = x_tiles + h_tiles;
     const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
@@ -94,12 +96,14 @@ class Sums {
   const Sequence<T>& q;
   const Gradients<T>& d;
   const Shape<Cell, V> shape;
+  const Operands<V> operands;
   const Steps& steps;
   const long ld_da, chunk_rows, ld_k;
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
 
   // Scratch.
   T *zeros, *x_panels;           // W by columns
+  T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
   T *dW, *dR, *dP, *db;          // sums: [I, R * padded], [P, R * padded], [H, P], [R * padded]
   T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
   const T** pointers;
@@ -111,6 +115,16 @@ class Sums {
     T* columns;
     const T** rows;
   };
+
+  long x_panel_size() const { return N * operands.count(Cell::x_rows * shape.padded); }
+
+  // da as the panel of the weights' gradients, made by all members.
+  const T* paired_da(Member me, const T* da, long count) const {
+    const long rows = pairs_for(count);
+    operands.pair_up(paired, da, ld_da, count, R * shape.padded, me.first(rows), me.last(rows));
+    me.meet();
+    return paired;
+  }
 
   const T* old_h(long s, long b) const {
     const Origin origin = steps.origin(s, b);
@@ -130,6 +144,7 @@ class Sums {
   void turn_columns(const Turn& turn, long count, long i0, long i1) const {
     for (long k = 0; k < count; ++k) turn.rows[k] += i0;
     transpose<V>(turn.columns, ld_k, turn.rows, count, i1 - i0);
+    for (long i = i0; i < i1; ++i) operands.round_in_place(turn.columns + (i - i0) * ld_k, count);
   }
 
   // sums[i, columns] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
@@ -141,7 +156,7 @@ class Sums {
     for (long c = 0; c < width; c += N) {
       const int vectors = int(std::min(N, width - c) / L);
       T* to = sums + i0 * ld_sums + offset + c;
-      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, count});
+      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
     }
   }
 
@@ -157,8 +172,10 @@ class Sums {
         std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
         std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
       }
+      operands.pair_up(turn.a, turn.a, N, count, N, 0, pairs_for(count));
       T* to = dP + i0 * out_quads * N + p * N;
-      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, count});
+      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, operands.count(count)}, {},
+                 operands.terms_of_many());
     }
   }
 
@@ -181,15 +198,16 @@ class Sums {
     for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
   }
 
-  // dx = da W, rows of the chunk dealt to the threads.
+  // dx = da W, rows of the chunk dealt to the threads; da as operands.
   void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
     const long k0 = turn.me.first(count), k1 = turn.me.last(count);
-    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld_da + Cell::x_first * shape.padded;
+    const long ld = operands.count(ld_da), K = operands.count(Cell::x_rows * shape.padded);
+    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld + operands.count(Cell::x_first * shape.padded);
     for (long p = 0; p < in_quads; ++p) {
       const long some = std::min(N, q.I - p * N);
       std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
-      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0,
-                 {turn.rows, x_panels + p * N * Cell::x_rows * shape.padded, N, Cell::x_rows * shape.padded});
+      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0, {turn.rows, x_panels + p * x_panel_size(), N, K}, {},
+                 operands.terms_of_many());
       long k = 0;
       for (long s = first; s < last; ++s) {
         const long n = steps.active(s);

@@ -83,7 +83,37 @@ void run_lone_tile(const Product<element<V>>& p) {
 }
 template <class V>
 void run_product(const Product<element<V>>& p, bool lone) {
-  product<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone);
+  product<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone ? Terms::lone : Terms::numbers);
+}
+
+template <class V>
+void run_pair_tile(const Product<float>& p) {
+  pair_tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+}
+template <class V>
+bool run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) {
+    if (!machine_has_pairs()) return false;
+    machine_pair_tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+    return true;
+  }
+#endif
+  return false;
+}
+
+// What there is of float alone.
+template <class V>
+struct PairParts {
+  using F = element<V>;
+  void (*round_row)(F*, const F*, long) = nullptr;
+  void (*tile)(const Product<F>&) = nullptr;
+  bool (*machine_tile)(const Product<F>&) = nullptr;
+};
+template <class V>
+constexpr PairParts<V> pair_parts() {
+  if constexpr (std::is_same_v<element<V>, float>) return {round_row<V>, run_pair_tile<V>, run_machine_pair_tile<V>};
+  return {};
 }
 
 template <class Cell, class V>
@@ -149,6 +179,9 @@ constexpr Parts<element<V>> parts() {
           run_tile<V>,
           run_lone_tile<V>,
           run_product<V>,
+          pair_parts<V>().round_row,
+          pair_parts<V>().tile,
+          pair_parts<V>().machine_tile,
           transpose<V>,
           pack_rows<element<V>>,
           {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};

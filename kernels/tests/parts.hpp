@@ -46,6 +46,10 @@ struct Parts {
   void (*tile)(const Product<F>&);                                         // count up to 6, vectors up to 4
   void (*lone_tile)(const Product<F>&);                                    // count 1
   void (*product)(const Product<F>&, bool lone);
+  // Pairs of bfloat16; null for double.
+  void (*round_row)(F* to, const F* row, long n);
+  void (*pair_tile)(const Product<F>&);                                    // as tile
+  bool (*machine_pair_tile)(const Product<F>&);                            // by the machine's own instruction; false where it has none
   void (*transpose)(F* out, long ld_out, const F* const* rows, long count, long columns);
   void (*pack_rows)(F* out, const F* in, long count, long width, long padded);
   Packing<F> packings[3];                                                  // cells of one, three and four rows

@@ -51,13 +51,23 @@ def fused(
     padding_value: float = 0.0,
     return_states: bool = False,
     return_gates: bool = False,
+    bfloat16: bool = False,
 ) -> Any:
     """Run a cell over a sequence by its kernel; arguments, results and errors are those of `carrousel.scan.scan`.
 
     Every output and every gradient has the same bits for any number of threads (torch.get_num_threads()).
     """
     layout = Layout(
-        batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value, return_states, return_gates
+        batch_sizes,
+        lengths,
+        offsets,
+        reverse,
+        batch_first,
+        resets,
+        padding_value,
+        return_states,
+        return_gates,
+        bfloat16,
     )
     y, states, shown = fused_in(layout, cell, x, states, weights, restored or ())
     return (y, states) if shown is None else (y, states, shown)
@@ -78,7 +88,7 @@ def fused_in(
     if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
         return _scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
     kernel = KERNELS[cell.name, x.dtype]
-    if not kernel.shows(layout):
+    if not kernel.shows(layout) or (layout.bfloat16 and not kernel.single):
         return _scan(cell, x, states, weights, layout, restored)
     if torch.compiler.is_compiling():
         return _by_operator(kernel, x, states, weights, layout, restored)

@@ -30,6 +30,7 @@ class Layout(NamedTuple):
     padding_value: float = 0.0  # what y, and what else is returned of every step, holds beyond a row's length
     return_states: bool = False
     return_gates: bool = False
+    bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.rounded`
 
     @property
     def shows(self) -> bool:

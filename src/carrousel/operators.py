@@ -18,7 +18,8 @@ OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carro
 WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
 LAYOUT = (
     "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
-    "float padding_value, bool return_states, bool return_gates"
+    "float padding_value, bool return_states, bool return_gates, "
+    "bool bfloat16"
 )
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
 N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(Layout._fields)

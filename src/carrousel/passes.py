@@ -177,7 +177,7 @@ def _addresses_of_parts(
 
 
 def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:
-    """T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads: what bindings/module.cpp expects."""
+    """T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16: what bindings/module.cpp expects."""
     H, P, B = weights.W.shape[0] // len(kernel.cell.from_x), weights.R.shape[1], states[0].shape[0]
     if layout.batch_sizes is not None:
         T, step, row = layout.batch_sizes.shape[0], 0, 0
@@ -188,7 +188,8 @@ def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights
         step, row = 1, T
     else:
         T, step, row = x.shape[0], B, 1
-    return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, P, torch.get_num_threads()
+    rounded = int(layout.bfloat16)
+    return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, P, torch.get_num_threads(), rounded
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:

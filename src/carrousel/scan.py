@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn import functional
 
+from carrousel import rounded
 from carrousel.cells import Cell
 from carrousel.gates import gates_of, step_with_gates
 from carrousel.layout import Layout, check_layout, packed_order
@@ -47,6 +48,7 @@ def scan(
     padding_value: float = 0.0,
     return_states: bool = False,
     return_gates: bool = False,
+    bfloat16: bool = False,
 ) -> Any:
     """Run a cell over a sequence.
 
@@ -69,6 +71,7 @@ def scan(
         return_states: return every step's states too.
         return_gates: return every step's gates too: what the rows are after their functions, where they have one that
             does not give a new state itself.
+        bfloat16: the matrix products, forward and backward, are of operands rounded to bfloat16.
 
     Returns:
         y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
@@ -80,7 +83,16 @@ def scan(
         ValueError: shapes that do not belong together, or no steps at all.
     """
     layout = Layout(
-        batch_sizes, lengths, offsets, reverse, batch_first, resets, padding_value, return_states, return_gates
+        batch_sizes,
+        lengths,
+        offsets,
+        reverse,
+        batch_first,
+        resets,
+        padding_value,
+        return_states,
+        return_gates,
+        bfloat16,
     )
     check_shapes(cell, x, states, weights, layout, restored)
     restored = restored or tuple(torch.zeros_like(s) for s in states)
@@ -121,6 +133,7 @@ def _scan_ragged(cell, x, states, weights, layout, restored):
 def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
     """The one loop over time: every step's h and what else is shown, by name, and the states at the end."""
     sizes = layout.batch_sizes.tolist() if sizes is None else sizes
+    linear = _linear(layout)
     from_x = linear(x, weights.W, weights.b_x).split(sizes)
     parted = [None] * len(sizes) if layout.resets is None else layout.resets.split(sizes)
     if layout.reverse:  # before step t what parts it from step t + 1, which is run first
@@ -129,7 +142,7 @@ def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
     for step, part in zip(from_x, parted):
         n = len(step)  # the rows of the batch that have this step; the others keep their states
         before = tuple(s[:n] for s in (states if part is None else _restore(states, part, restored)))
-        new, gates = _step(cell, step, before, weights, layout.return_gates)
+        new, gates = _step(cell, step, before, weights, linear, layout.return_gates)
         states = tuple(torch.cat([s_new, s[n:]]) if n < len(s) else s_new for s_new, s in zip(new, states))
         steps.append(dict(zip(cell.states, new if layout.return_states else new[:1])) | gates)
     steps = steps or [_no_step(cell, x, weights, layout)]
@@ -155,7 +168,12 @@ def _restore(states, part, restored):
     return tuple(torch.cat([c, s[n:]]) for c, s in zip(chosen, states))
 
 
-def _step(cell, from_x, states, weights, with_gates):
+def _linear(layout):
+    """The matrix product, with its bias."""
+    return rounded.linear if layout.bfloat16 else functional.linear
+
+
+def _step(cell, from_x, states, weights, linear, with_gates):
     """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
     H = weights.W.shape[0] // len(cell.from_x)
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))

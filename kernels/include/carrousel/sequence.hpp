@@ -36,6 +36,8 @@ struct Sequence {
   // The first step takes the units from the last to the first. They turn from step to step: what was read last is still in the cache. A
   // stream goes on so over its calls. No bit depends on it.
   bool from_last = false;
+  // Matrix products are of operands rounded to bfloat16, added up in float; all else is float as ever. Only with F = float, and both ways.
+  bool bfloat16 = false;
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]

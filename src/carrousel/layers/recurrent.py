@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
@@ -214,13 +215,14 @@ class Recurrent(Streaming, Generic[States]):
             initial = initial_states(self, initial, layout.batch(x), x)
             states = initial if states is None else states
         plain = layout.resets is None and not layout.is_ragged and not layout.shows
-        if plain and belongs_to_torch(self._standard, self.cell, x):
+        if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W):
             inside = None
             y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
             restored = None if layout.resets is None else initial
-            y, states, inside = run_stack(self.cell, x, states, weights, layout, restored, dropout)
+            run = run_rounded if rounds(weights[0][0].W) else run_stack
+            y, states, inside = run(self.cell, x, states, weights, layout, restored, dropout)
         return y, states if self._many_states else states[0], inside
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:

@@ -1,0 +1,69 @@
+"""Layers under torch.autocast("cpu", torch.bfloat16): matrix products of operands rounded to bfloat16, and all else in float32.
+
+What leaves the layer has the dtype that torch's own layer gives there; the states inside a sequence are float32. What
+autocast asks for in other precisions, and of weights that are not float32, is left to torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carrousel.cells import ALL, Cell
+from carrousel.layers.stack import run_stack
+from carrousel.layout import Layout
+from carrousel.scan import Weights
+
+# Narrower layers are computed in float32: they gain nothing by rounding (at H = 16 and 24 the times were the same).
+NARROWEST = 32
+
+
+def rounds(W: Tensor) -> bool:
+    """Whether a layer with this weight is to run so now."""
+    if not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and W.dtype == torch.float32 and W.is_cpu
+
+
+def run_rounded(
+    cell: Cell,
+    x: Tensor,
+    hx: tuple[Tensor, ...] | None,
+    weights: list[list[Weights]],
+    layout: Layout,
+    restored: tuple[Tensor, ...] | None = None,
+    dropout: float = 0.0,
+) -> tuple[Tensor, tuple[Tensor, ...], Any]:
+    """`run_stack` so: its arguments, and results that have the dtypes torch gives them.
+
+    States and gates of every step are as they were computed, in float32.
+    """
+    first = weights[0][0]
+    of_h, of_others = result_dtypes(cell, layout, first.P is not None, (hx[-1] if hx else x).dtype)
+    layout = layout._replace(bfloat16=first.W.shape[0] // len(cell.from_x) >= NARROWEST)
+    x, hx, restored = x.float(), hx and _to(hx, torch.float32), restored and _to(restored, torch.float32)
+    y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout)
+    return y.to(of_h), (h.to(of_h), *_to(others, of_others)), inside
+
+
+def result_dtypes(cell: Cell, layout: Layout, projected: bool, start: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
+    """The dtypes of h, which is y's too, and of the other states: bfloat16, but for what torch does not make so.
+
+    Args:
+        cell, layout: of the layer.
+        projected: whether its h is.
+        start: the dtype of the states that were given, or else of the input. torch's GRU, its LSTM on packed sequences,
+            and c where h is projected, mix that in and keep it.
+    """
+    low, mixed = torch.bfloat16, torch.promote_types(start, torch.bfloat16)
+    if cell == ALL["gru"]:
+        return mixed, mixed
+    if cell == ALL["lstm"] and (projected or layout.batch_sizes is not None):
+        return (low if projected else mixed), mixed
+    return low, low
+
+
+def _to(states: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    return tuple([state.to(dtype) for state in states])
