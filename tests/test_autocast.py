@@ -1,4 +1,4 @@
-"""Layers under torch.autocast to bfloat16: torch's dtypes, the rounding that is meant and no other, and its stated error."""
+"""Layers under torch.autocast to bfloat16: torch's dtypes, the rounding that is meant and no other, and its error."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ SIZE = Size(T=20, B=6, I=28, H=65)
 KERNEL = SIZES | {"I70_H100": Size(T=8, B=16, I=70, H=100)}
 rounded_fused, rounded_scan = partial(fused, bfloat16=True), partial(scan, bfloat16=True)
 
-# What docs/autocast.md states of a layer with torch's initial weights: how far a number may be from float64's, in parts of
-# EPS times the largest number of its tensor.
+# What docs/autocast.md states of a layer with torch's initial weights: how far a number may be from float64's, in parts
+# of EPS times the largest number of its tensor.
 STATED = 1.0
 
 
@@ -233,7 +233,7 @@ def outputs_and_gradients(layer, x):
 
 
 def errors(layer, exact_layer, x, measure):
-    """Of each tensor under autocast, in parts of EPS: the largest error to the largest number, or their mean squares."""
+    """Of each tensor, in parts of EPS: the largest error to the largest number, or their root mean squares."""
     with autocast():
         found = outputs_and_gradients(layer, x.float())
     return {

@@ -74,6 +74,28 @@ def test_an_unknown_kind_is_named(capsys):
     assert "--kind GRU2" in capsys.readouterr().err
 
 
+# ---- carrousel bench autocast ---------------------------------------------------------------------------------------
+
+
+def test_autocast_is_measured_beside_float32_and_torch(capsys):
+    options = ["--shapes", TINY, "--threads", "1,2", "--seconds", "0", "--repeat", "1"]
+    assert run(["bench", "autocast", *options, "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["mode"], row["threads"]) for row in rows] == [
+        (mode, threads) for threads in (1, 2) for mode in ("forward", "forward+backward")
+    ]
+    for row in rows:
+        assert row["gain"] == pytest.approx(row["float32_ms"] / row["ours_ms"])
+        assert row["ratio"] == pytest.approx(row["torch_ms"] / row["ours_ms"])
+
+
+def test_autocast_in_markdown_is_a_line_a_shape(capsys):
+    assert run(["bench", "autocast", "--shapes", TINY, "--threads", "1", "--seconds", "0", "--markdown"]) == 0
+    head, rule, line, *_ = capsys.readouterr().out.splitlines()
+    assert head.count("|") == rule.count("|") == line.count("|") == 5
+    assert line.startswith(f"| {TINY} |")
+
+
 # ---- carrousel bench layers -----------------------------------------------------------------------------------------
 
 

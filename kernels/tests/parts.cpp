@@ -91,15 +91,18 @@ void run_pair_tile(const Product<float>& p) {
   pair_tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
-bool run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
+bool has_pairs() {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64) {
-    if (!machine_has_pairs()) return false;
-    machine_pair_tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
-    return true;
-  }
+  if constexpr (sizeof(V) == 64) return machine_has_pairs();
 #endif
   return false;
+}
+template <class V>
+void run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64)
+    machine_pair_tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+#endif
 }
 
 // What there is of float alone.
@@ -108,11 +111,12 @@ struct PairParts {
   using F = element<V>;
   void (*round_row)(F*, const F*, long) = nullptr;
   void (*tile)(const Product<F>&) = nullptr;
-  bool (*machine_tile)(const Product<F>&) = nullptr;
+  bool (*machine_has)() = nullptr;
+  void (*machine_tile)(const Product<F>&) = nullptr;
 };
 template <class V>
 constexpr PairParts<V> pair_parts() {
-  if constexpr (std::is_same_v<element<V>, float>) return {round_row<V>, run_pair_tile<V>, run_machine_pair_tile<V>};
+  if constexpr (std::is_same_v<element<V>, float>) return {round_row<V>, run_pair_tile<V>, has_pairs<V>, run_machine_pair_tile<V>};
   return {};
 }
 
@@ -181,6 +185,7 @@ constexpr Parts<element<V>> parts() {
           run_product<V>,
           pair_parts<V>().round_row,
           pair_parts<V>().tile,
+          pair_parts<V>().machine_has,
           pair_parts<V>().machine_tile,
           transpose<V>,
           pack_rows<element<V>>,

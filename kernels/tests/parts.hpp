@@ -49,7 +49,8 @@ struct Parts {
   // Pairs of bfloat16; null for double.
   void (*round_row)(F* to, const F* row, long n);
   void (*pair_tile)(const Product<F>&);                                    // as tile
-  bool (*machine_pair_tile)(const Product<F>&);                            // by the machine's own instruction; false where it has none
+  bool (*machine_has_pairs)();                                             // whether the machine has an instruction for vectors so wide
+  void (*machine_pair_tile)(const Product<F>&);                            // by it
   void (*transpose)(F* out, long ld_out, const F* const* rows, long count, long columns);
   void (*pack_rows)(F* out, const F* in, long count, long width, long padded);
   Packing<F> packings[3];                                                  // cells of one, three and four rows

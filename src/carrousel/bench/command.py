@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import cells, layers, lstm1997, memory, options, own, streaming, text
+from carrousel.bench import autocast, cells, layers, lstm1997, memory, options, own, streaming, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
 from carrousel.bench.table import (
+    autocast_markdown,
+    autocast_table,
     cells_markdown,
     cells_table,
     layers_markdown,
@@ -133,6 +135,26 @@ def bench_cells(
         print(cells_markdown(rows))
     elif str(json_file) != "-":
         console().print(cells_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("autocast")
+def bench_autocast(
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between. Default: the ten shapes.")] = "",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Our LSTM under autocast to bfloat16, beside itself in float32 and beside torch.nn.LSTM under autocast."""
+    rows: list[autocast.Row] = []
+    for shape in progress(chosen_shapes(shapes, False, False), "measuring"):
+        rows.extend(autocast.measure(shape, chosen_threads(threads), seconds, repeat))
+    if markdown:
+        print(autocast_markdown(rows))
+    elif str(json_file) != "-":
+        console().print(autocast_table(rows))
     write([row.json() for row in rows], json_file)
 
 

@@ -12,7 +12,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import cells, lstm1997, options, streaming
+from carrousel.bench import autocast, cells, lstm1997, options, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -96,6 +96,37 @@ def cells_markdown(rows: Sequence[cells.Row]) -> str:
         found = {(row.shape, row.threads): f"{row.ratio:.2f}" for row in rows if row.kind == kind}
         ratios = [" / ".join(found[shape, count] for count in counts) for shape in shapes]
         lines.append(f"| {kind} | {' | '.join(ratios)} |")
+    return "\n".join([*lines, "", f"{machine()}."])
+
+
+def autocast_table(rows: Sequence[autocast.Row]) -> Table:
+    """Every measurement, and how many times sooner than in float32 and than torch ours is done under autocast."""
+    table = Table(title="the LSTM under autocast to bfloat16, ms: higher ratios are better", caption=machine())
+    for name in ("shape", "mode"):
+        table.add_column(name)
+    for name in ("threads", "ours", "ours in float32", "torch.nn's", "float32 / ours", "torch.nn's / ours"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        times = [milliseconds(time) for time in (row.ours_ms, row.float32_ms, row.torch_ms)]
+        table.add_row(row.shape, row.mode, str(row.threads), *times, f"{row.gain:.2f}", f"{row.ratio:.2f}")
+    return table
+
+
+def autocast_markdown(rows: Sequence[autocast.Row]) -> str:
+    """Forward+backward, a line for each shape: three times and two ratios for each number of threads."""
+    kept = [row for row in rows if row.mode == "forward+backward"]
+    counts = sorted({row.threads for row in kept})
+    heads = [
+        f"{n} thread{'s' * (n > 1)}: ours / in float32 / torch.nn's, ms | float32 / ours | torch.nn's / ours"
+        for n in counts
+    ]
+    lines = [f"| shape | {' | '.join(heads)} |", "|---|" + "--:|--:|--:|" * len(counts)]
+    for shape in dict.fromkeys(row.shape for row in kept):
+        told = []
+        for row in sorted((row for row in kept if row.shape == shape), key=lambda row: row.threads):
+            times = " / ".join(milliseconds(time) for time in (row.ours_ms, row.float32_ms, row.torch_ms))
+            told.append(f"{times} | **{row.gain:.2f}** | **{row.ratio:.2f}**")
+        lines.append(f"| {shape} | {' | '.join(told)} |")
     return "\n".join([*lines, "", f"{machine()}."])
 
 

@@ -1,4 +1,4 @@
-"""Layers under torch.autocast("cpu", torch.bfloat16): matrix products of operands rounded to bfloat16, and all else in float32.
+"""Layers under torch.autocast("cpu", torch.bfloat16): products of operands rounded to bfloat16, all else in float32.
 
 What leaves the layer has the dtype that torch's own layer gives there; the states inside a sequence are float32. What
 autocast asks for in other precisions, and of weights that are not float32, is left to torch.
