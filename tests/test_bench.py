@@ -16,7 +16,7 @@ from rich.console import Console
 
 import carrousel
 from carrousel import odyssey
-from carrousel.bench import cells, clock, layers, lstm1997, memory, options, own, streaming, table
+from carrousel.bench import cells, clock, layers, lstm1997, memory, mlstm, options, own, streaming, table
 from carrousel.bench.lstm1997_torch import TorchOperations
 from carrousel.bench.shapes import GRID, PAPERS, named
 from carrousel.bench.text import ScratchLSTM, trainers
@@ -94,6 +94,25 @@ def test_autocast_in_markdown_is_a_line_a_shape(capsys):
     head, rule, line, *_ = capsys.readouterr().out.splitlines()
     assert head.count("|") == rule.count("|") == line.count("|") == 5
     assert line.startswith(f"| {TINY} |")
+
+
+# ---- carrousel bench mlstm -------------------------------------------------------------------------------------------
+
+
+def test_mlstm_chunk_by_chunk_beside_step_by_step(tmp_path, capsys):
+    file = tmp_path / "mlstm.json"
+    options = ["--shapes", TINY, "--threads", "1", "--seconds", "0", "--repeat", "1", "--json", str(file)]
+    assert run(["bench", "mlstm", *options]) == 0
+    (row,) = json.loads(file.read_text())
+    assert row["ratio"] == pytest.approx(row["steps_ms"] / row["chunks_ms"])
+    assert TINY in capsys.readouterr().out
+
+
+def test_mlstm_step_by_step_computes_the_same():
+    ours, plain = carrousel.MLSTM(3, 8), mlstm.StepByStep(3, 8)
+    plain.load_state_dict(ours.state_dict())
+    x = torch.randn(70, 2, 3)
+    torch.testing.assert_close(plain(x)[0], ours(x)[0], rtol=1e-3, atol=1e-4)
 
 
 # ---- carrousel bench layers -----------------------------------------------------------------------------------------

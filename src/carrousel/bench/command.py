@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carrousel.bench import autocast, cells, layers, lstm1997, memory, options, own, streaming, text
+from carrousel.bench import autocast, cells, layers, lstm1997, memory, mlstm, options, own, streaming, text
 from carrousel.bench.shapes import GRID, PAPERS, Shape, named
 from carrousel.bench.table import (
     autocast_markdown,
@@ -24,6 +24,7 @@ from carrousel.bench.table import (
     layers_table,
     lstm1997_markdown,
     lstm1997_table,
+    mlstm_table,
     options_table,
     own_markdown,
     streaming_markdown,
@@ -155,6 +156,23 @@ def bench_autocast(
         print(autocast_markdown(rows))
     elif str(json_file) != "-":
         console().print(autocast_table(rows))
+    write([row.json() for row in rows], json_file)
+
+
+@app.command("mlstm")
+def bench_mlstm(
+    shapes: Annotated[str, typer.Option(help="Shapes, with commas between.")] = ",".join(mlstm.SHAPES),
+    threads: Annotated[str, typer.Option(help="Numbers of threads, with commas between. Default: 1 and all.")] = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    json_file: Json = None,
+) -> None:
+    """mLSTM chunk by chunk, as it learns, beside itself step by step."""
+    rows: list[mlstm.Row] = []
+    for shape in progress([named(name) for name in split(shapes)], "measuring"):
+        rows.extend(mlstm.measure(shape, chosen_threads(threads), seconds, repeat))
+    if str(json_file) != "-":
+        console().print(mlstm_table(rows))
     write([row.json() for row in rows], json_file)
 
 

@@ -121,10 +121,10 @@ class Scanned(nn.Module):
         self.ours = ours  # whose parameters it shares
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """x [T, B, I] -> y [T, B, H] and the final states, from zero states."""
-        cell, weights = self.ours.cell, self.ours._weights(self.ours._fields[0][0])
-        zeros = x.new_zeros(x.shape[1], weights.R.shape[1])
-        return scan(cell, x, (zeros,) * len(cell.states), weights)
+        """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""
+        cell, weights, B = self.ours.cell, self.ours._weights(self.ours._fields[0][0]), x.shape[1]
+        initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
+        return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
 
 
 def forward(run: nn.Module, x: Tensor) -> Callable[[], object]:

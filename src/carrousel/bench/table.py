@@ -12,7 +12,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import autocast, cells, lstm1997, options, streaming
+from carrousel.bench import autocast, cells, lstm1997, mlstm, options, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -128,6 +128,20 @@ def autocast_markdown(rows: Sequence[autocast.Row]) -> str:
             told.append(f"{times} | **{row.gain:.2f}** | **{row.ratio:.2f}**")
         lines.append(f"| {shape} | {' | '.join(told)} |")
     return "\n".join([*lines, "", f"{machine()}."])
+
+
+def mlstm_table(rows: Sequence[mlstm.Row]) -> Table:
+    """Both forms' times, and how many times sooner the chunks are done."""
+    table = Table(
+        title=f"mLSTM, {mlstm.HEADS} heads, forward+backward, ms: higher ratios are better", caption=machine()
+    )
+    table.add_column("shape")
+    for name in ("threads", "chunk by chunk", "step by step", "ratio"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        times = [milliseconds(time) for time in (row.chunks_ms, row.steps_ms)]
+        table.add_row(row.shape, str(row.threads), *times, f"{row.ratio:.1f}")
+    return table
 
 
 def verdict(reached: bool, words: str) -> str:

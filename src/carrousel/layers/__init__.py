@@ -15,10 +15,12 @@ checks.py       what is refused; stream_checks.py  what a stream refuses
 drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
 minimal.py      MinGRU MinLSTM
 slstm.py        SLSTM
+mlstm.py        MLSTM, on matrix_memory.py
 """
 
 from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, PeepholeLSTM
 from carrousel.layers.minimal import MinGRU, MinLSTM
+from carrousel.layers.mlstm import MLSTM
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.slstm import SLSTM
 from carrousel.layers.state import State
@@ -27,6 +29,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "LSTM1997",
+    "MLSTM",
     "RNN",
     "SLSTM",
     "CoupledLSTM",

@@ -16,7 +16,7 @@ from carrousel.cells import Cell
 from carrousel.layers.checks import check_flag, check_options
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
-from carrousel.layers.state import Streams
+from carrousel.layers.state import Kind, Streams
 from carrousel.scan import Weights, reads_h
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
@@ -156,6 +156,10 @@ class Parameters(nn.Module):
     def mode(self) -> str:
         """torch.nn's name for the cell: LSTM, GRU, RNN_TANH, RNN_RELU; and alike for cells that torch has not."""
         return self.cell.name.upper()
+
+    def _kind(self) -> Kind:
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
+        return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:

@@ -41,9 +41,8 @@ class Kind(NamedTuple):
 
 
 def kind_of(layer: Any) -> Kind:
-    """The kind of a recurrent layer."""
-    sizes = (layer.input_size, layer.hidden_size, layer.num_layers, layer.proj_size)
-    return Kind(type(layer).__name__, layer.mode.lower(), layer.cell.states, *sizes)
+    """The kind of a layer."""
+    return layer._kind()
 
 
 class Streams:

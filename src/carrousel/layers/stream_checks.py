@@ -32,7 +32,7 @@ def check_state(layer: Parameters, state: Any, action: str) -> None:
             f"{name}: the state belongs to another {kind}: start one here, or take its numbers over with "
             "layer.start(hx=state.hx())"
         )
-    weight = layer._weights(layer._fields[0][0]).W
+    weight = next(layer.parameters())
     if (state.dtype, state.device) != (weight.dtype, weight.device):
         raise ValueError(
             f"{name}: the state is {state.dtype} on {state.device}, and the layer {weight.dtype} on {weight.device}: "
