@@ -8,11 +8,12 @@ import pytest
 import torch
 from sequences import Sequence, make_sequence, run, weight_name
 from torch.autograd import gradcheck
-from twins import Size, assert_equal_to_1e10
+from twins import Size, assert_equal_to_1e10, scalar_of
 
 import carrousel
 from carrousel.cells import ALL, Cell, exp, sigmoid, tanh
 from carrousel.fused import fused
+from carrousel.layers.heads import ALONE
 from carrousel.scan import scan
 
 SIZE = Size(T=7, B=3, I=4, H=6)
@@ -129,9 +130,14 @@ def randomised(layer):
     return layer
 
 
-def test_heads_are_layers_side_by_side():
-    layer = randomised(carrousel.SLSTM(4, 6, num_heads=3).double())
-    assert layer.weight_hh_l0.shape == (24, 2)
+# Too narrow for a call of their own, and wide enough.
+HEADS = {"narrow": (6, 3), "wide": (2 * ALONE, 2)}
+
+
+@pytest.mark.parametrize(("H", "num_heads"), HEADS.values(), ids=HEADS)
+def test_heads_are_layers_side_by_side(H, num_heads):
+    layer = randomised(carrousel.SLSTM(4, H, num_heads=num_heads).double())
+    assert layer.weight_hh_l0.shape == (4 * H, H // num_heads)
     x = torch.randn(7, 2, 4, dtype=DOUBLE)
     y, hx = layer(x)
     expected, states = by_heads(layer, x)
@@ -139,8 +145,26 @@ def test_heads_are_layers_side_by_side():
     assert_equal_to_1e10(dict(enumerate(map(torch.detach, hx))), dict(enumerate(map(torch.detach, states))))
 
 
-def test_gradients_of_heads():
-    layer = randomised(carrousel.SLSTM(3, 4, num_heads=2, num_layers=2, bidirectional=True).double())
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"num_layers": 2, "bidirectional": True}], ids=str)
+def test_wide_heads_are_a_matrix_of_blocks(options, monkeypatch):
+    """Head after head, or all at once with zeros between: lengths, resets, what is inside, and all gradients."""
+    layer = randomised(carrousel.SLSTM(3, 2 * ALONE, num_heads=2, **options).double())
+    x = torch.randn(5, 5, 3, dtype=DOUBLE)
+    given = {"lengths": [5, 0, 3, 4, 1], "resets": torch.rand(5, 5) < 0.3, "return_states": True, "return_gates": True}
+    found = []
+    for alone in (ALONE, 10**6):
+        monkeypatch.setattr(carrousel.layers.slstm, "ALONE", alone)
+        y, hx, inside = layer(x, **given)
+        total = scalar_of([y, *hx, *(tensor for of_field in inside for tensor in of_field)])
+        gradients = torch.autograd.grad(total, list(layer.parameters()))
+        outputs = {"y": y, **dict(zip("hcnm", hx)), "f": inside.f[-1]}
+        found.append({name: t.detach() for name, t in outputs.items()} | dict(enumerate(gradients)))
+    assert_equal_to_1e10(*found)
+
+
+@pytest.mark.parametrize(("H", "num_heads"), HEADS.values(), ids=HEADS)
+def test_gradients_of_heads(H, num_heads):
+    layer = randomised(carrousel.SLSTM(3, H, num_heads=num_heads, num_layers=2, bidirectional=True).double())
     x = torch.randn(4, 2, 3, dtype=DOUBLE)
     names, leaves = zip(*layer.named_parameters())
 
@@ -150,9 +174,9 @@ def test_gradients_of_heads():
     assert gradcheck(outputs, leaves, fast_mode=True)
 
 
-@pytest.mark.parametrize("num_heads", [1, 3])
-def test_streams_are_the_whole_sequence(num_heads):
-    layer = randomised(carrousel.SLSTM(3, 6, num_layers=2, num_heads=num_heads)).requires_grad_(False)
+@pytest.mark.parametrize(("H", "num_heads"), [(6, 1), *HEADS.values()])
+def test_streams_are_the_whole_sequence(H, num_heads):
+    layer = randomised(carrousel.SLSTM(3, H, num_layers=2, num_heads=num_heads)).requires_grad_(False)
     x, state = torch.randn(8, 2, 3), layer.start(2)
     y, hx = layer(x)
     ys = [*(layer.step(one, state) for one in x[:3]), *layer.block(x[3:], state)]

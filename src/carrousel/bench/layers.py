@@ -17,6 +17,7 @@ from carrousel.bench.shapes import GRID, Shape
 from carrousel.cells import ALL
 from carrousel.errors import UserError
 from carrousel.layers import Recurrent
+from carrousel.layers.heads import block_diagonal, heads_of
 from carrousel.scan import scan
 
 MODES = ("forward", "forward+backward")
@@ -122,7 +123,10 @@ class Scanned(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""
-        cell, weights, B = self.ours.cell, self.ours._weights(self.ours._fields[0][0]), x.shape[1]
+        cell, B = self.ours.cell, x.shape[1]
+        weights = self.ours._weights(self.ours._fields[0][0])
+        if (heads := heads_of(cell, weights)) > 1:
+            weights = weights._replace(R=block_diagonal(weights.R, heads))
         initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
         return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
 

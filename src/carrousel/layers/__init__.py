@@ -14,7 +14,7 @@ sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused; stream_checks.py  what a stream refuses
 drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
 minimal.py      MinGRU MinLSTM
-slstm.py        SLSTM
+slstm.py        SLSTM, on heads.py
 mlstm.py        MLSTM, on matrix_memory.py
 """
 

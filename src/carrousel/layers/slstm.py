@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL
+from carrousel.layers.heads import ALONE, block_diagonal
 from carrousel.layers.recurrent import Recurrent
 from carrousel.scan import Weights
 
@@ -71,17 +72,11 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     def _weights(self, names: tuple[str, ...]) -> Weights:
         weights = super()._weights(names)
-        return weights if self.num_heads == 1 else weights._replace(R=block_diagonal(weights.R, self.num_heads))
+        if self.num_heads == 1 or weights.R.shape[1] >= ALONE:
+            return weights
+        return weights._replace(R=block_diagonal(weights.R, self.num_heads))
 
     def extra_repr(self) -> str:
         """As `Recurrent`, and the heads where they are several."""
         shown = super().extra_repr().replace(", initialise='xlstm'", "")
         return shown + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")
-
-
-def block_diagonal(R: Tensor, heads: int) -> Tensor:
-    """R of heads [rows*H, H/N] as R of all units [rows*H, H]: zeros where the one unit is of another head."""
-    width = R.shape[1]
-    own = torch.eye(heads, dtype=R.dtype, device=R.device)
-    blocks = R.view(-1, heads, width, 1, width) * own[:, None, :, None]
-    return blocks.reshape(-1, heads * width)

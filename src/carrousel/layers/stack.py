@@ -12,9 +12,10 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
+from carrousel.layers.heads import fused_by_heads, heads_of
 from carrousel.layers.inside import each, gather
 from carrousel.layout import Layout
-from carrousel.scan import Weights, width_of_h
+from carrousel.scan import Weights
 
 
 def run_stack(
@@ -32,7 +33,7 @@ def run_stack(
         cell: the equations.
         x: [T, B, I], or [B, T, I] or [N, I], as the layout says.
         hx: the first [L*D, B, P], the others [L*D, B, H]. None: zeros.
-        weights: [L][D], the direction that starts from the end second.
+        weights: [L][D], the direction that starts from the end second. R may be that of heads [rows*H, H/N].
         layout: of x, and of y.
         restored: what resets restore, as hx. None: zeros.
         dropout: the probability that an output between two layers is zeroed.
@@ -51,6 +52,7 @@ def run_stack(
         return y.transpose(0, 1), hx, each(inside, lambda tensor: tensor.transpose(0, 1))
     starts = zeros(cell, x, weights, layout) if hx is None else split(hx)
     after_resets = [()] * len(starts) if restored is None else split(restored)
+    heads = heads_of(cell, weights[0][0])
     finals, shown = [], []
     for depth, directions in enumerate(weights):
         if dropout and depth:
@@ -59,7 +61,8 @@ def run_stack(
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
             way = layout._replace(reverse=True) if reverse else layout
-            y, final, inside = fused_in(way, cell, x, starts[place], of_direction, after_resets[place])
+            arguments = (way, cell, x, starts[place], of_direction, after_resets[place])
+            y, final, inside = fused_in(*arguments) if heads == 1 else fused_by_heads(heads, *arguments)
             if inside is not None:
                 shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
             ys.append(y)
@@ -76,8 +79,8 @@ def zeros(cell: Cell, x: Tensor, weights: list[list[Weights]], layout: Layout) -
     """Zero states [B, P], [B, H], ... for each layer and direction: nothing writes to states, so they share memory."""
     first = weights[0][0]
     B = layout.batch(x)
-    h = x.new_zeros(B, width_of_h(cell, first))
-    c = h if first.P is None else x.new_zeros(B, first.P.shape[1])
+    c = x.new_zeros(B, first.W.shape[0] // len(cell.from_x))
+    h = c if first.P is None else x.new_zeros(B, first.P.shape[0])
     return [(h, *[c] * (len(cell.states) - 1))] * (len(weights) * len(weights[0]))
 
 
