@@ -19,6 +19,7 @@ help:
 	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
+	@echo "make speed    all of it into docs/speed.md (a quarter of an hour)"
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
@@ -35,6 +36,16 @@ bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers
 	$(BIN)/carrousel bench memory
 	$(BIN)/carrousel bench lstm1997
+
+# Every command as it stands above its table. What fails leaves docs/speed.md as it was.
+SPEED := 'layers --seconds 0.5' 'options' 'streaming' 'cells --threads 2 --seconds 0.3' 'own' 'memory' 'autocast --threads 2' 'lstm1997'
+
+speed: $(VENV)/bench-tools
+	@printf '# Speed\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`.\n' > docs/speed.md.partial
+	@for bench in $(SPEED); do \
+	  printf '\n## `carrousel bench %s`\n\n```\n' "$$bench"; $(BIN)/carrousel bench $$bench || exit 1; printf '```\n'; \
+	done >> docs/speed.md.partial
+	mv docs/speed.md.partial docs/speed.md
 
 test-python: $(VENV)/installed
 	$(BIN)/python -m pytest
@@ -101,4 +112,4 @@ $(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build
 
-.PHONY: help demo test check bench test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test check bench speed test-python test-kernels sanitize lint format types clean
