@@ -15,6 +15,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 using carrousel::Gradients;
 using carrousel::Kernel;
+using carrousel::Mask;
 using carrousel::Sequence;
 using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
 
@@ -46,6 +47,26 @@ const Kernel<F>& kernel(const char* cell) {
   const Kernel<F>* found = carrousel::find<F>(cell);
   if (!found) throw std::invalid_argument(std::string("no kernel for the cell '") + cell + "'");
   return *found;
+}
+
+// A mask: threshold, taken, left
+Mask mask(nb::handle from) {
+  const nb::tuple mask = nb::cast<nb::tuple>(from);
+  return {nb::cast<uint32_t>(mask[0]), nb::cast<double>(mask[1]), nb::cast<double>(mask[2])};
+}
+
+// Nothing, or: seed, first_stream, rows, masks, fed_back
+carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
+  carrousel::Noise noise;
+  if (!from.size()) return noise;
+  const nb::tuple masks = nb::cast<nb::tuple>(from[3]);
+  if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
+  noise.seed = nb::cast<uint64_t>(from[0]), noise.first_stream = nb::cast<int64_t>(from[1]);
+  noise.rows = at<const int64_t>(nb::cast<Address>(from[2]));
+  noise.masks_given = masks.size() > 0;
+  for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
+  if (!from[4].is_none()) noise.fed_back = mask(from[4]);
+  return noise;
 }
 
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16
@@ -81,11 +102,11 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
 
 template <class F>
 void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-             nb::tuple history, double padding, bool histories_shown, nb::tuple gates) {
+             nb::tuple history, double padding, bool histories_shown, nb::tuple gates, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, final, history);
   const std::vector<F*> gate_addresses = addresses<F*>(gates);
-  q.padding = F(padding), q.histories_shown = histories_shown;
+  q.padding = F(padding), q.histories_shown = histories_shown, q.noise = noise(noise_of, k.masks);
   if (gates.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
@@ -95,12 +116,12 @@ void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outp
 template <class F>
 void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
               nb::tuple history, nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial, nb::tuple d_restored,
-              bool histories_shown, nb::tuple gates, nb::tuple d_history, nb::tuple d_gates) {
+              bool histories_shown, nb::tuple gates, nb::tuple d_history, nb::tuple d_gates, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, nb::tuple(), history);
   const std::vector<F*> gate_addresses = addresses<F*>(gates);
   const std::vector<const F*> d_gate_addresses = addresses<const F*>(d_gates);
-  q.histories_shown = histories_shown;
+  q.histories_shown = histories_shown, q.noise = noise(noise_of, k.masks);
   if (gates.size()) q.gates = gate_addresses.data();
   const auto gradient = [&](int i) { return at<F>(nb::cast<Address>(gradients[i])); };
   Gradients<F> d;
@@ -114,6 +135,13 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
   if (d_gates.size()) d.d_gates = d_gate_addresses.data();
   nb::gil_scoped_release released;
   k.backward(q, d);
+}
+
+template <class F>
+void draw(nb::handle of, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, Address numbers, Address values) {
+  const Mask how = mask(of);
+  nb::gil_scoped_release released;
+  carrousel::draw<F>(how, seed, stream, rows, columns, at<const int64_t>(numbers), at<F>(values));
 }
 
 template <class F>
@@ -143,6 +171,8 @@ NB_MODULE(_kernels, m) {
   m.def("forward_float64", forward<double>);
   m.def("backward_float32", backward<float>);
   m.def("backward_float64", backward<double>);
+  m.def("draw_float32", draw<float>);
+  m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
         "(number of states, which of them backward reads, what is kept of each unit), or None without a kernel");
   m.def(

@@ -23,7 +23,7 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, what each mask always is
 template <class F>
 std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers) {
   std::vector<Sequence<F>> described;
@@ -33,6 +33,9 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers) {
     q.I = nb::cast<int64_t>(from[0]), q.H = nb::cast<int64_t>(from[1]), q.P = nb::cast<int64_t>(from[2]);
     q.W = at<F>(from[3]), q.R = at<F>(from[4]), q.b_x = at<F>(from[5]), q.b_h = at<F>(from[6]);
     q.per_unit = at<F>(from[7]), q.projection = at<F>(from[8]);
+    const nb::tuple masks = nb::cast<nb::tuple>(from[9]);
+    q.noise.masks_given = masks.size() > 0;
+    for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.noise.masks[k].left = nb::cast<double>(masks[k]);
     described.push_back(q);
   }
   return std::make_shared<Stack<F>>(cell, std::move(described));

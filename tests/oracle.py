@@ -128,6 +128,25 @@ def gru(x, states, weights):
     return ((1 - z) * np.tanh(x_n + r * h_n) + z * h,)
 
 
+def regularized_lstm(x, states, weights):
+    """Semeniuta 2016: d(g) for g; Krueger 2017: d keeps the old c and h. Masks [3, H], or none that does anything."""
+    h, c = states
+    d_g, d_c, d_h = weights.get("masks", (1, 0, 0))
+    net_i, net_f, net_g, net_o = net(weights, 4, x, h)
+    c_new = sigma(net_f) * c + sigma(net_i) * d_g * np.tanh(net_g)
+    return d_h * h + (1 - d_h) * np.tanh(c_new) * sigma(net_o), d_c * c + (1 - d_c) * c_new
+
+
+def regularized_gru(x, states, weights):
+    """The same of the GRU; masks [2, H]."""
+    (h,) = states
+    d_n, d_h = weights.get("masks", (1, 0))
+    x_r, x_z, x_n = net_x(weights, 3, x)
+    h_r, h_z, h_n = net_h(weights, 3, h)
+    r, z = sigma(x_r + h_r), sigma(x_z + h_z)
+    return (d_h * h + (1 - d_h) * ((1 - z) * d_n * np.tanh(x_n + r * h_n) + z * h),)
+
+
 def rnn_tanh(x, states, weights):
     """Elman 1990, with tanh."""
     return (projected(weights, np.tanh(net(weights, 1, x, states[0])[0])),)
@@ -139,4 +158,5 @@ def rnn_relu(x, states, weights):
 
 
 CELLS = (lstm, peephole, lstm1997, coupled, slstm, gru, mingru, minlstm, rnn_tanh, rnn_relu)
+CELLS = (*CELLS, regularized_lstm, regularized_gru)
 STEPS = {step.__name__: step for step in CELLS}

@@ -15,6 +15,7 @@ from twins import Size, draws_for, random, scalar_of
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import fused
+from carrousel.noise import Noise, always, dropping, keeping
 from carrousel.scan import Weights, scan
 
 F32, F64 = torch.float32, torch.float64
@@ -162,8 +163,8 @@ def reads_h(cell: Cell) -> bool:
     """Whether the equations use h itself, as the GRU's do: such a cell's h cannot be projected to another width."""
     number = torch.zeros(1)
     states = [number.new_tensor([float("nan")]), *[number] * (len(cell.states) - 1)]
-    weights = ([number] * len(cell.weights),) if cell.weights else ()
-    return any(bool(new.isnan()) for new in cell.step([number] * len(cell.rows), states, *weights))
+    further = cell.further([number] * len(cell.weights))
+    return any(bool(new.isnan()) for new in cell.step([number] * len(cell.rows), states, *further))
 
 
 def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Iterable[str] | None = None):
@@ -202,3 +203,13 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
         return False
     same = (a == b) & (a.signbit() == b.signbit())
     return bool((same | (a.isnan() & b.isnan())).all())
+
+
+def with_noise(sequence: Sequence, fed_back: float = 0.3, seed: int = 5) -> Sequence:
+    """The sequence with every mask that its cell has, and one of the h that is fed back."""
+    drawn = {"candidate": dropping(0.25), "zoneout_c": keeping(0.4), "zoneout_h": keeping(0.1)}
+    masks = tuple(drawn[name] for name, _ in sequence.cell.masks)
+    if "weights.P" in sequence.tensors:  # what h was before the projection is not there to be kept
+        masks = tuple(always(0.0) if name == "zoneout_h" else drawn[name] for name, _ in sequence.cell.masks)
+    noise = Noise(torch.tensor(seed), 3, masks, dropping(fed_back) if fed_back else None)
+    return Sequence(sequence.cell, sequence.tensors, sequence.options | {"noise": noise})

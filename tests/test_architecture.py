@@ -21,6 +21,7 @@ PACKAGE = ROOT / "src" / "carrousel"
 # that stands on no other line; "__init__" is the package itself, with what it lists.
 ORDER = [
     ["cells", "errors", "checkpoint"],
+    ["noise"],
     ["layout", "gates", "rounded"],
     ["tape", "symbolic", "scan"],
     ["codegen", "_kernels"],

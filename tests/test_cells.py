@@ -9,6 +9,7 @@ import inspect
 import pickle
 import re
 import sys
+from itertools import islice
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ DOUBLE = torch.float64
 
 def test_the_papers_cells_are_found():
     torchs, ours = {"lstm", "gru", "rnn_tanh", "rnn_relu"}, {"peephole", "lstm1997"}
-    assert set(ALL) == torchs | ours | {"coupled", "mingru", "minlstm", "slstm"} == set(STEPS)
+    masked = {"regularized_lstm", "regularized_gru"}
+    assert set(ALL) == torchs | ours | {"coupled", "mingru", "minlstm", "slstm"} | masked == set(STEPS)
 
 
 # ---- every cell -----------------------------------------------------------------------------------------------------
@@ -67,7 +69,7 @@ def test_cells_do_not_change(cell):
 @every_cell
 def test_step_is_pointwise(cell):
     """Units and rows of the batch never see each other: the Jacobian by one unit is zero elsewhere."""
-    values = [torch.randn(5, dtype=DOUBLE) for _ in (*cell.rows, *cell.states, *cell.weights)]
+    values = [torch.randn(5, dtype=DOUBLE) for _ in (*cell.rows, *cell.states, *cell.weights, *cell.masks)]
     for k in range(len(values)):
         jacobians = torch.autograd.functional.jacobian(
             lambda v, k=k: call(cell, [*values[:k], v, *values[k + 1 :]]), values[k]
@@ -77,10 +79,10 @@ def test_step_is_pointwise(cell):
 
 
 def call(cell: Cell, values):
-    """The step on a flat list of rows, states and weights."""
-    rows, states = len(cell.rows), len(cell.rows) + len(cell.states)
-    parts = [tuple(values[:rows]), tuple(values[rows:states]), tuple(values[states:])]
-    return cell.step(*parts[: 3 if cell.weights else 2])
+    """The step on a flat list of rows, states, weights and, if there are any, masks."""
+    rest = iter(values)
+    rows, states, weights = (tuple(islice(rest, len(names))) for names in (cell.rows, cell.states, cell.weights))
+    return cell.step(rows, states, *cell.further(weights, tuple(rest) or None))
 
 
 # ---- what the papers say of them ------------------------------------------------------------------------------------
@@ -196,6 +198,7 @@ def test_names_are_letters_or_words():
         ({"from_h": "bcb"}, "from_h=.* twice"),
         ({"states": "hh"}, "states=.* twice"),
         ({"weights": "pp"}, "weights=.* twice"),
+        ({"masks": {"my mask": 1.0}}, "masks=.*'my mask'"),
         ({"states": ""}, r"states=\(\)"),
         ({"from_x": "", "rows": "bc"}, r"from_x=\(\)"),
         ({"from_x": "bax"}, r"from_x feeds \['x'\]"),

@@ -158,43 +158,43 @@ using carrousel::Counted;
 
 // One step and its reverse for each of n samples. A state that backward says it does not read is NaN to it.
 template <class C>
-void run(int n, const Counted* a, const Counted* s, const Counted* p, const Counted* ds_new, Counted* s_new,
-         Counted* da, Counted* ds, Counted* dp) {
+void run(int n, const Counted* a, const Counted* s, const Counted* p, const Counted* m, const Counted* ds_new,
+         Counted* s_new, Counted* da, Counted* ds, Counted* dp) {
   const Counted nan{std::numeric_limits<double>::quiet_NaN()};
   std::vector<Counted> keep(C::kept + 1), old(C::states), now(C::states);
   for (int k = 0; k < n; ++k) {
-    C::forward(a, s, p, s_new, keep.data());
+    C::forward(a, s, p, m, s_new, keep.data());
     for (int j = 0; j < C::states; ++j) {
       old[j] = C::reads_old[j] ? s[j] : nan;
       now[j] = C::reads_new[j] ? s_new[j] : nan;
     }
-    C::backward(keep.data(), old.data(), now.data(), p, ds_new, da, ds, dp);
-    a += C::rows, s += C::states, p += C::weights, ds_new += C::states;
+    C::backward(keep.data(), old.data(), now.data(), p, m, ds_new, da, ds, dp);
+    a += C::rows, s += C::states, p += C::weights, m += C::masks, ds_new += C::states;
     s_new += C::states, da += C::rows, ds += C::states, dp += C::weights;
   }
 }
 
 // The same with outputs laid on inputs: s_new on s, keep and da on a, ds on ds_new.
 template <class C>
-void run_in_place(int n, Counted* a, Counted* s, const Counted* p, Counted* ds_new, Counted* dp) {
+void run_in_place(int n, Counted* a, Counted* s, const Counted* p, const Counted* m, Counted* ds_new, Counted* dp) {
   std::vector<Counted> old(C::states), room(std::max(C::kept, C::rows) + 1);
   for (int k = 0; k < n; ++k) {
     std::copy(s, s + C::states, old.data());
     std::copy(a, a + C::rows, room.data());
-    C::forward(room.data(), s, p, s, room.data());
-    C::backward(room.data(), old.data(), s, p, ds_new, room.data(), ds_new, dp);
+    C::forward(room.data(), s, p, m, s, room.data());
+    C::backward(room.data(), old.data(), s, p, m, ds_new, room.data(), ds_new, dp);
     std::copy(room.data(), room.data() + C::rows, a);
-    a += C::rows, s += C::states, p += C::weights, ds_new += C::states, dp += C::weights;
+    a += C::rows, s += C::states, p += C::weights, m += C::masks, ds_new += C::states, dp += C::weights;
   }
 }
 
 #define STEP(c) \
-  extern "C" void c##_run(int n, Counted* a, Counted* s, Counted* p, Counted* ds_new, Counted* s_new, Counted* da, \
-                          Counted* ds, Counted* dp) { \
-    run<carrousel::generic::cells::c>(n, a, s, p, ds_new, s_new, da, ds, dp); \
+  extern "C" void c##_run(int n, Counted* a, Counted* s, Counted* p, Counted* m, Counted* ds_new, Counted* s_new, \
+                          Counted* da, Counted* ds, Counted* dp) { \
+    run<carrousel::generic::cells::c>(n, a, s, p, m, ds_new, s_new, da, ds, dp); \
   } \
-  extern "C" void c##_in_place(int n, Counted* a, Counted* s, Counted* p, Counted* ds_new, Counted* dp) { \
-    run_in_place<carrousel::generic::cells::c>(n, a, s, p, ds_new, dp); \
+  extern "C" void c##_in_place(int n, Counted* a, Counted* s, Counted* p, Counted* m, Counted* ds_new, Counted* dp) { \
+    run_in_place<carrousel::generic::cells::c>(n, a, s, p, m, ds_new, dp); \
   } \
   extern "C" void c##_facts(int* facts) { \
     using C = carrousel::generic::cells::c; \
@@ -222,24 +222,24 @@ def library(tmp_path_factory):
 
 
 def make_arguments(cell: Cell) -> list[torch.Tensor]:
-    """a [SAMPLES, rows], s, p and ds_new, in float64."""
-    widths = [len(cell.rows), len(cell.states), len(cell.weights), len(cell.states)]
+    """a [SAMPLES, rows], s, p, masks and ds_new, in float64."""
+    widths = [len(cell.rows), len(cell.states), len(cell.weights), len(cell.masks), len(cell.states)]
     return [torch.randn(SAMPLES, width, dtype=torch.float64) for width in widths]
 
 
-def by_autograd(cell: Cell, a, s, p, ds_new):
+def by_autograd(cell: Cell, a, s, p, m, ds_new):
     """s_new, da, ds, dp of the cell's own step, run on tensors."""
     leaves = [t.clone().requires_grad_() for t in (a, s, p)]
     arguments = [tuple(leaf.unbind(1)) for leaf in leaves]
-    states = cell.step(*arguments[: 3 if cell.weights else 2])
+    states = cell.step(*arguments[:2], *cell.further(arguments[2], m.unbind(1)))
     s_new = torch.stack([torch.as_tensor(state).double().expand(SAMPLES) for state in states], 1)
     gradients = torch.autograd.grad(s_new, leaves, ds_new, allow_unused=True, materialize_grads=True)
     return s_new.detach(), *gradients
 
 
-def by_library(library, cell: Cell, a, s, p, ds_new):
+def by_library(library, cell: Cell, a, s, p, m, ds_new):
     outputs = [torch.full_like(t, torch.nan) for t in (s, a, s, p)]
-    library[f"{cell.name}_run"](SAMPLES, *(ctypes.c_void_p(t.data_ptr()) for t in (a, s, p, ds_new, *outputs)))
+    library[f"{cell.name}_run"](SAMPLES, *(ctypes.c_void_p(t.data_ptr()) for t in (a, s, p, m, ds_new, *outputs)))
     return outputs
 
 
@@ -257,10 +257,10 @@ def test_step_and_gradients_equal_autograd(library, cell):
 @compiled
 @by_name
 def test_outputs_may_lie_on_inputs(library, cell):
-    a, s, p, ds_new = make_arguments(cell)
-    s_new, da, ds, dp = by_library(library, cell, a, s, p, ds_new)
+    a, s, p, m, ds_new = make_arguments(cell)
+    s_new, da, ds, dp = by_library(library, cell, a, s, p, m, ds_new)
     dp_in_place = torch.empty_like(dp)
-    arguments = (a, s, p, ds_new, dp_in_place)
+    arguments = (a, s, p, m, ds_new, dp_in_place)
     library[f"{cell.name}_in_place"](SAMPLES, *(ctypes.c_void_p(t.data_ptr()) for t in arguments))
     for in_place, apart in ((s, s_new), (a, da), (ds_new, ds), (dp_in_place, dp)):
         assert torch.equal(in_place, apart)
@@ -284,7 +284,17 @@ def test_constants_say_what_the_cell_says(library, cell):
 @compiled
 @pytest.mark.parametrize(
     ("name", "at_most"),
-    [("lstm", 19), ("gru", 13), ("lstm1997", 18), ("peephole", 28), ("coupled", 17), ("rnn_tanh", 3), ("rnn_relu", 1)],
+    [
+        ("lstm", 19),
+        ("gru", 13),
+        ("lstm1997", 18),
+        ("peephole", 28),
+        ("coupled", 17),
+        ("rnn_tanh", 3),
+        ("rnn_relu", 1),
+        ("regularized_lstm", 27),
+        ("regularized_gru", 19),
+    ],
 )
 def test_backward_takes_few_operations(library, name, at_most):
     cell = ALL[name]
@@ -354,6 +364,8 @@ def test_kept_is_what_backward_can_not_compute():
         "minlstm": "f a_f a_i g a_g",
         "slstm": "z i f a_f o less_a_i",
         "peephole": "i f g o",
+        "regularized_lstm": "i f g o tanh_v3",  # c~ is no state: c' is another one where c is kept
+        "regularized_gru": "n r z a_m",
         "rnn_tanh": "",  # the new state is all it takes
         "rnn_relu": "",
     }
@@ -457,4 +469,11 @@ def test_more_states_than_a_kernel_carries_are_refused():
     with pytest.raises(CodegenError, match="5 states, and the kernels carry at most 4"):
         codegen.header(cells[1])
     sequence = Path(__file__).resolve().parents[1] / "kernels" / "include" / "carrousel" / "sequence.hpp"
-    assert f"max_states = {codegen.MAX_STATES};" in sequence.read_text()
+    assert f"max_states = {codegen.MAX_STATES}, max_masks = {codegen.MAX_MASKS};" in sequence.read_text()
+
+
+def test_more_masks_than_a_kernel_draws_are_refused():
+    masks = dict.fromkeys("uvwxy", 1.0)
+    cell = Cell("mine", "a", "a", "a", "h", lambda rows, states, masks: (rows[0] * masks[4],), masks=masks)
+    with pytest.raises(CodegenError, match="5 masks, and the kernels draw at most 4"):
+        codegen.header(cell)

@@ -8,7 +8,7 @@ from shutil import which
 import pytest
 import torch
 from functorch.compile import make_boxed_func
-from sequences import CELLS, WAYS, make_sequence, run
+from sequences import CELLS, WAYS, make_sequence, run, with_noise
 from torch._dynamo.backends.common import aot_autograd
 from torch.utils._pytree import tree_map_only
 from twins import Size, assert_equal_to_1e10, make_example
@@ -26,6 +26,7 @@ LAYERS = {
     "RNN": lambda: carrousel.RNN(5, 6, nonlinearity="relu", bias=False),
     "PeepholeLSTM": lambda: carrousel.PeepholeLSTM(5, 6, bidirectional=True),
     "LSTM1997": lambda: carrousel.LSTM1997(5, 6),
+    "LSTM_zoneout": lambda: carrousel.LSTM(5, 6, zoneout=(0.5, 0.1), drop_connect=0.3).eval(),
 }
 
 
@@ -152,6 +153,14 @@ def detached(arguments, wants_grad):
 def test_opcheck(cell, way):
     """Schema, fake tensors, autograd registration and ahead-of-time tracing of each op as it is really called."""
     check_ops(make_sequence(cell, SIZE, way))
+
+
+@needs_ops
+@pytest.mark.parametrize("way", ["plain", pytest.param("packed", marks=pytest.mark.full)])
+def test_opcheck_with_masks(way):
+    sequence = with_noise(make_sequence("regularized_lstm", SIZE, way))
+    check_ops(sequence)
+    assert_equal_to_1e10(run(compiled(), sequence, torch.float64), run(fused, sequence, torch.float64))
 
 
 def check_ops(sequence):

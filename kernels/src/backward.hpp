@@ -7,6 +7,8 @@
 // da is never stored for the whole sequence: a chunk of it is turned into gradients of the weights (sums.hpp) while it is still in the
 // cache, which saves writing and twice reading the largest array of the pass.
 #pragma once
+#include "fed_back.hpp"
+#include "noise.hpp"
 #include "pack.hpp"
 #include "padding.hpp"
 #include "split.hpp"
@@ -31,7 +33,9 @@ class Backward {
         operands(q),
         steps(q.rows),
         split(choose_split<Cell>(q)),
-        sums(q, d, steps, ld_da, chunk_steps * q.rows.B) {}
+        masks(q.noise),
+        fed_back(q, steps),
+        sums(q, d, steps, fed_back, ld_da, chunk_steps * q.rows.B) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -48,6 +52,8 @@ class Backward {
   const Operands<V> operands;
   Steps steps;
   const Split split;
+  const Masks<Cell, V> masks;
+  FedBack<V> fed_back;
   static constexpr long N = max_vectors * L;  // columns of a full panel
   const long ld_da = R * shape.padded + L;    // not a power of two: equal columns of many rows would fall into one set of the cache
   const long ld_rounded = ld_da / 2;
@@ -66,7 +72,7 @@ class Backward {
   T* rounded;                       // dp of a step, rounded
   T* ds[max_states];                // [B, padded]  what reached each state before the step
   T* row_weights;                   // [B, weights, padded]  per-unit weight gradients, a row of the batch each
-  T* accumulators;
+  T *accumulators, *reached;
   const T** pointers;
   int64_t* restored;
 
@@ -107,6 +113,8 @@ class Backward {
     for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(B * shape.padded);
     row_weights = layout.take<T>(B * Cell::weights * shape.padded);
     accumulators = layout.take<T>(split.threads * B * N);
+    fed_back.lay_out(layout);
+    reached = layout.take<T>(split.threads * fed_back.rows() * N);
     pointers = layout.take<const T*>(split.threads * B);
     restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
     sums.lay_out(layout, split.threads);
@@ -120,6 +128,7 @@ class Backward {
     const T** rows;  // [B]
     int64_t* restored;  // [B]
     T* rounded;
+    T* reached;         // [B, N]
   };
 
   void work(Member me) {
@@ -132,7 +141,8 @@ class Backward {
               accumulators + me.rank * q.rows.B * N,
               pointers + me.rank * q.rows.B,
               restored + me.rank * q.rows.B,
-              rounded + me.rank * operands.room(q.rows.B, q.P)};
+              rounded + me.rank * operands.room(q.rows.B, q.P),
+              reached + me.rank * fed_back.rows() * N};
     if (split.by_units) {
       turn.quad_first = me.first(quads);
       turn.quad_last = me.last(quads);
@@ -160,6 +170,7 @@ class Backward {
   }
 
   void prepare(Member me) {
+    fed_back.prepare(me);
     for (long p = me.first(out_quads); p < me.last(out_quads); ++p)
       pack_columns(operands, h_panels + p * h_panel_size(), N, q.R, q.P, Cell::h_order, Cell::h_rows, q.H, shape.padded, p * N);
     static constexpr int only[] = {0};
@@ -195,6 +206,17 @@ class Backward {
   // The row of da at step s that reaches the step before: none where the states were restored in between.
   const T* reaching(long s, long b, Place here) const { return steps.restarts(s, b) ? zeros : through_R(here, b); }
 
+  // turn.a [count, N] += what reaches h through R, for the p-th panel of columns: the i-th row of da in turn.rows is row_of(i)'s.
+  template <class RowOf>
+  void add_through_R(const Turn& turn, long p, long count, RowOf row_of) {
+    const int vectors = vectors_of(q.P, p);
+    const Factor<T> by_R = h_factor(turn.rows, p);
+    if (!fed_back.masked()) return product<V>(vectors, turn.a, N, turn.a, N, count, by_R, {}, operands.terms());
+    std::fill(turn.reached, turn.reached + count * N, T(0));
+    product<V>(vectors, turn.reached, N, turn.reached, N, count, by_R, {}, operands.terms());
+    for (long i = 0; i < count; ++i) fed_back.add_times(turn.a + i * N, turn.reached + i * N, row_of(i), p * N, vectors * L);
+  }
+
   // What reaches h at step s from outside and from the step after: turn.a [count, N] for the columns [p * N, ...) of P.
   void gather_dh(const Turn& turn, long s, Place after, long p, long count) {
     const int vectors = vectors_of(q.P, p);
@@ -213,7 +235,7 @@ class Backward {
       }
       if (i < continuing) turn.rows[i] = reaching(s + 1, b, after);
     }
-    if (continuing) product<V>(vectors, turn.a, N, turn.a, N, continuing, h_factor(turn.rows, p), {}, operands.terms());
+    if (continuing) add_through_R(turn, p, continuing, [&](long i) { return turn.share.row(i); });
   }
 
   void step(const Turn& turn, long s, Place here, Place after) {
@@ -276,13 +298,16 @@ class Backward {
     const Origin origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
     V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
-    V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
+    V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1], noise[Cell::masks + 1];
     const T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
     for (int k = 0; k < Cell::kept; ++k)
       keep[k] = q.gates ? load_some<V>(q.gates[k] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
     d_now[0] = dh;
     for (int k = 0; k < Cell::states; ++k) {
-      if (Cell::reads_old[k]) old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
+      if (Cell::reads_old[k] && k == 0 && projected())
+        old[k] = V{};  // as forward had it
+      else if (Cell::reads_old[k])
+        old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, s, b) + unit, n);
       if (k) {
         d_now[k] =
@@ -291,13 +316,14 @@ class Backward {
       }
     }
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
+    if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
     if (d.d_gates) {
       V d_keep[Cell::kept + 1] = {};
       for (int k = 0; k < Cell::kept; ++k)
         if (d.d_gates[k]) d_keep[k] = load_some<V>(d.d_gates[k] + at * q.H + unit, n);
-      Cell::backward_through_gates(keep, old, now, weights, d_now, d_keep, d_rows, d_old, d_weights);
+      Cell::backward_through_gates(keep, old, now, weights, noise, d_now, d_keep, d_rows, d_old, d_weights);
     } else {
-      Cell::backward(keep, old, now, weights, d_now, d_rows, d_old, d_weights);
+      Cell::backward(keep, old, now, weights, noise, d_now, d_rows, d_old, d_weights);
     }
     // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
     for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
@@ -342,7 +368,7 @@ class Backward {
         std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
         if (!projected()) std::memcpy(turn.a + i * N, ds[0] + b * shape.padded + p * N, width * sizeof(T));
       }
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, operands.terms());
+      add_through_R(turn, p, count, [&](long i) { return turn.share.row(from + i); });
       for (long i = 0; i < count; ++i)
         std::memcpy(d.d_initial[0] + steps.row(turn.share.row(from + i)) * q.P + p * N, turn.a + i * N, width * sizeof(T));
     }
@@ -359,7 +385,7 @@ class Backward {
     const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
       std::fill(turn.a, turn.a + count * N, T(0));
-      product<V>(vectors_of(q.P, p), turn.a, N, turn.a, N, count, h_factor(turn.rows, p), {}, operands.terms());
+      add_through_R(turn, p, count, [&](long i) { return turn.restored[i]; });
       for (long i = 0; i < count; ++i) {
         T* sum = d.d_restored[0] + steps.row(turn.restored[i]) * q.P + p * N;
         for (long c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += turn.a[i * N + c];

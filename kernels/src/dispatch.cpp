@@ -95,6 +95,15 @@ const Kernel<F>* find(const char* cell) {
 template const Kernel<float>* find(const char*);
 template const Kernel<double>* find(const char*);
 
+template <>
+void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, float* values) {
+  chosen().load()->draw_single(mask, seed, stream, rows, columns, numbers, values);
+}
+template <>
+void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, double* values) {
+  chosen().load()->draw_double(mask, seed, stream, rows, columns, numbers, values);
+}
+
 const char* instruction_set() { return chosen().load()->name; }
 
 bool use_instruction_set(const char* name) {

@@ -9,7 +9,9 @@
 // Threads split the batch and never wait for each other, or, where the weights outgrow a core's cache and the batch is small, they
 // split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
 #pragma once
+#include "fed_back.hpp"
 #include "lone.hpp"
+#include "noise.hpp"
 #include "padding.hpp"
 #include "panels.hpp"
 #include "split.hpp"
@@ -26,7 +28,8 @@ class Forward {
   static constexpr int R = Cell::rows;
 
  public:
-  explicit Forward(const Sequence<T>& q) : q(q), shape(q.H), operands(q), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)) {}
+  explicit Forward(const Sequence<T>& q)
+      : q(q), shape(q.H), operands(q), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)), masks(q.noise), fed_back(q, steps) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -43,9 +46,11 @@ class Forward {
   Panels<Cell, V> panels;
   Steps steps;
   const Split split;
-  // Scratch. Panels are packed once by all threads; `accumulators` and the pointers are cut into one piece a thread.
+  const Masks<Cell, V> masks;
+  FedBack<V> fed_back;
+  // Scratch. Panels are packed once by all threads; `accumulators`, `fed` and the pointers are cut into one piece a thread.
   int64_t* places;
-  T *zeros, *accumulators, *unprojected, *rounded;
+  T *zeros, *accumulators, *unprojected, *rounded, *fed;
   const T** pointers;
   long accumulators_each, projected_at, pointers_each, rounded_each;
 
@@ -53,6 +58,8 @@ class Forward {
     places = layout.take<int64_t>(steps.scratch());
     zeros = layout.take<T>(std::max(q.P, q.H));
     panels.lay_out(layout);
+    fed_back.lay_out(layout);
+    fed = layout.take<T>(split.threads * fed_back.rows() * fed_back.width());
     unprojected = layout.take<T>(q.projection && !q.unprojected ? q.rows.B * q.H : 0);
     const long steps_at_once = split.steps_at_once;
     pointers_each = q.rows.B * (steps_at_once + 1);
@@ -80,10 +87,12 @@ class Forward {
     T* a;               // accumulators
     const T** rows;     // pointers
     T *x, *h;           // x and h rounded, where the products want them so
+    T* fed;             // [B, P]
   };
 
   void work(Member me) {
     panels.pack(me);
+    fed_back.prepare(me);
     put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
     for (T* history : q.history)
       if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
@@ -91,7 +100,7 @@ class Forward {
     pass_on(me);
     me.meet();
     if constexpr (Lone<Cell, V>::fits)
-      if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, zeros).run();
+      if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, masks, fed_back, zeros, fed).run();
     Turn turn{me,
               split.share(me, q.rows),
               0,
@@ -99,7 +108,8 @@ class Forward {
               accumulators + me.rank * accumulators_each,
               pointers + me.rank * pointers_each,
               rounded + me.rank * rounded_each,
-              rounded + me.rank * rounded_each + operands.room(q.rows.B * split.steps_at_once, q.I)};
+              rounded + me.rank * rounded_each + operands.room(q.rows.B * split.steps_at_once, q.I),
+              fed + me.rank * fed_back.rows() * fed_back.width()};
     if (split.by_units) {
       turn.group_first = me.first(shape.groups);
       turn.group_last = me.last(shape.groups);
@@ -187,6 +197,7 @@ class Forward {
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
       h_rows[i] = old_state(0, steps.origin(s, b), s, b);
+      if (fed_back.masked()) h_rows[i] = fed_back.times(turn.fed + i * fed_back.width(), h_rows[i], b, 0, q.P);
     }
     if (split.steps_at_once == 1) operands.round(turn.rows, count, turn.x, q.I);
     operands.round(h_rows, count, turn.h, q.P);
@@ -212,13 +223,15 @@ class Forward {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
+      V noise[Cell::masks + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
         old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      Cell::forward(rows, old, weights, now, keep);
+      if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
+      Cell::forward(rows, old, weights, noise, now, keep);
       T* h = q.projection ? unprojected_row(kept_at, b) : q.y + at * q.ld_y;
       store_some<V>(h + unit, now[0], n);
       if (ends && !q.projection) store_some<V>(q.final[0] + row * q.H + unit, now[0], n);

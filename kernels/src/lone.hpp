@@ -5,6 +5,8 @@
 // from the first to the last and back again: of weights that do not fit into the cache, those read last are then still there (a fifth
 // of the time at H = 256, a quarter with 64 inputs).
 #pragma once
+#include "fed_back.hpp"
+#include "noise.hpp"
 #include "panels.hpp"
 #include "product.hpp"
 #include "split.hpp"
@@ -26,8 +28,9 @@ class Lone {
            q.I <= wide_input;
   }
 
-  Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const T* zeros)
-      : q(q), panels(panels), shape(shape) {
+  Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const Masks<Cell, V>& masks,
+       const FedBack<V>& fed_back, const T* zeros, T* fed)
+      : q(q), panels(panels), shape(shape), masks(masks), fed_back(fed_back), fed(fed) {
     for (int k = 0; k < Cell::states; ++k) old[k] = q.initial[k] ? q.initial[k] : zeros;
   }
 
@@ -39,10 +42,11 @@ class Lone {
     for (long s = 0; s < q.rows.T; ++s) {
       const long at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
       T* h = q.y + at * q.ld_y;
+      by_R = fed_back.masked() ? fed_back.times(fed, old[0], 0, 0, q.P) : old[0];
       for (long turn = 0; turn < turns; ++turn) {
         const long first = q.from_last == (s % 2 == 0) ? turns - 1 - turn : turn;
         sum(a, first, groups, q.x + at * q.I);
-        for (long g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at);
+        for (long g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at, q.rows.reverse ? q.rows.T - 1 - s : s);
       }
       old[0] = h;
       for (int k = 1; k < Cell::states; ++k) old[k] = q.final[k];
@@ -54,7 +58,11 @@ class Lone {
   const Sequence<T>& q;
   const Panels<Cell, V>& panels;
   const Shape<Cell, V>& shape;
+  const Masks<Cell, V>& masks;
+  const FedBack<V>& fed_back;
+  T* fed;                      // [P]
   const T* old[Cell::states];  // the states before the step
+  const T* by_R;               // h, masked where it is
 
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
@@ -78,7 +86,7 @@ class Lone {
       }
     }
     for (long k = 0; k < q.P; k += k_block) {
-      const T* h = old[0] + k;
+      const T* h = by_R + k;
       const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, q.P - k), h_vectors * L * q.P};
       const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles<V, Cell::h_rows>[groups - 1];
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
@@ -86,16 +94,18 @@ class Lone {
   }
 
   // The pointwise step on a group.
-  CARROUSEL_INLINE void cell(long g, const T* a, T* h, long at) const {
+  CARROUSEL_INLINE void cell(long g, const T* a, T* h, long at, [[maybe_unused]] long t) const {
     const int blocks = blocks_of(g);
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
+      V noise[Cell::masks + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) before[k] = load_some<V>(old[k] + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      Cell::forward(rows, before, weights, now, keep);
+      if constexpr (Cell::masks > 0) masks.draw(noise, t, q.noise.rows ? q.noise.rows[0] : 0, unit);
+      Cell::forward(rows, before, weights, noise, now, keep);
       store_some<V>(h + unit, now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
         store_some<V>(q.final[k] + unit, now[k], n);

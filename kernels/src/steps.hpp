@@ -67,6 +67,8 @@ class Steps {
 
   // The caller's row.
   long row(long b) const { return order_ ? order_[b] : b; }
+  // And what its masks know it by.
+  int64_t number(const Noise& noise, long b) const { return noise.rows ? noise.rows[row(b)] : row(b); }
   // The pair's place in the caller's x and y.
   long at(long s, long b) const {
     if (starts_) return t(s) * stride_ + starts_[b];

@@ -5,6 +5,7 @@
 // Weight gradients are dealt to threads by the columns of x and h, and each is summed over all of the chunk by one thread in one order,
 // so that no bit depends on the number of threads.
 #pragma once
+#include "fed_back.hpp"
 #include "pack.hpp"
 #include "steps.hpp"
 #include "team.hpp"
@@ -20,9 +21,9 @@ class Sums {
   static constexpr long N = max_vectors * L;  // columns of a full panel
 
  public:
-  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps must outlive this.
-  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, long ld_da, long chunk_rows)
-      : q(q), d(d), shape(q.H), operands(q), steps(steps), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
+  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps and fed_back must outlive this.
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<V>& fed_back, long ld_da, long chunk_rows)
+      : q(q), d(d), shape(q.H), operands(q), steps(steps), fed_back(fed_back), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
 
   void lay_out(Layout& layout, int threads) {
     const long widest = std::max({q.I, q.P, q.H}) + max_rows;
@@ -37,6 +38,7 @@ class Sums {
     accumulators = layout.take<T>(threads * accumulators_each);
     columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
     columns = layout.take<T>(threads * columns_each);
+    fed = layout.take<T>(d.dR && fed_back.masked() ? chunk_rows * q.P : 0);
     pointers_each = chunk_rows + widest;
     pointers = layout.take<const T*>(threads * pointers_each);
   }
@@ -69,6 +71,7 @@ class Sums {
     }
     if (std::max(mine, x_tiles) < end) {
       list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
+      if (fed_back.masked()) mask_columns(turn, first, last, (std::max(mine, x_tiles) - x_tiles) * max_rows, (end - x_tiles) * max_rows);
       sum_products(turn, dR, R * shape.padded, da + Cell::h_first * shape.padded, ld_da, Cell::h_first * shape.padded,
                    Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows, std::min((end - x_tiles) * max_rows, q.P),
                    count);
@@ -98,6 +101,7 @@ class Sums {
   const Shape<Cell, V> shape;
   const Operands<V> operands;
   const Steps& steps;
+  const FedBack<V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
 
@@ -106,6 +110,7 @@ class Sums {
   T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
   T *dW, *dR, *dP, *db;          // sums: [I, R * padded], [P, R * padded], [H, P], [R * padded]
   T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
+  T* fed;                        // [chunk rows, P] h as R multiplied it; each thread writes the columns that it reads
   const T** pointers;
   long accumulators_each, columns_each, pointers_each;
 
@@ -138,6 +143,16 @@ class Sums {
     long k = 0;
     for (long s = first; s < last; ++s)
       for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
+  }
+
+  // turn.rows: of the h that it lists, the columns [i0, i1) as R multiplied them.
+  void mask_columns(const Turn& turn, long first, long last, long i0, long i1) const {
+    long k = 0;
+    for (long s = first; s < last; ++s)
+      for (long b = 0, n = steps.active(s); b < n; ++b, ++k) {
+        fed_back.times(fed + k * q.P + i0, turn.rows[k] + i0, b, i0, std::min(i1, q.P) - i0);
+        turn.rows[k] = fed + k * q.P;
+      }
   }
 
   // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.

@@ -64,8 +64,8 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name,         Cell::states,         Cell::x_rows,  Cell::h_rows,     Cell::weights,    {}, Cell::kept, Cell::kept_names,
-              kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>, backward<Cell, F>};
+  Kernel<F> k{Cell::name, Cell::states,     Cell::x_rows,       Cell::h_rows,         Cell::weights, Cell::masks,      {},
+              Cell::kept, Cell::kept_names, kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>, backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = Cell::reads_old[s] || Cell::reads_new[s];
   return k;
 }
@@ -82,6 +82,7 @@ constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) Kernel<dou
 #ifndef CARROUSEL_FLAGS
 #define CARROUSEL_FLAGS ""
 #endif
-extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET), single, twice, CARROUSEL_FLAGS};
+extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET),    single, twice, CARROUSEL_FLAGS, draw_rows<vec<float, wide<float>>>,
+                              draw_rows<vec<double, wide<double>>>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -9,6 +9,8 @@ struct Target {
   const Kernel<float>* single;  // ends with a kernel without a cell
   const Kernel<double>* twice;
   const char* flags;            // what it was compiled with
+  void (*draw_single)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
+  void (*draw_double)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
 };
 
 #define CARROUSEL_DECLARE(name) \

@@ -115,7 +115,7 @@ class Loops {
   // One unit of a row: the states but h are put where they belong, the new h is returned.
   Dual pointwise(int64_t t, int64_t b, int64_t unit, const Duals& h_old) {
     const int64_t H = c.size.H;
-    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], keep[C::kept + 1];
+    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], noise[C::masks + 1], keep[C::kept + 1];
     for (int k = 0; k < C::x_rows; ++k) {
       const int64_t line = C::x_order[k] * H + unit;
       a[C::x_first + k] = a[C::x_first + k] + in[B_X][line] + dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
@@ -127,7 +127,8 @@ class Loops {
     if (!c.options.projected) old[0] = h_old[unit];
     for (int k = 1; k < C::states; ++k) old[k] = states[k][b * H + unit];
     for (int w = 0; w < C::weights; ++w) weights[w] = in[PER_UNIT][w * H + unit];
-    C::forward(a, old, weights, now, keep);
+    for (int k = 0; k < C::masks; ++k) noise[k].value = C::neutral[k];
+    C::forward(a, old, weights, noise, now, keep);
     for (int k = 1; k < C::states; ++k) states[k][b * H + unit] = now[k];
     return now[0];
   }

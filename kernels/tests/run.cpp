@@ -17,7 +17,7 @@ class Call {
   Call(const Case& c, const Ask& ask) : c(c), ask(ask), kernel(find<F>(c.cell.name)), ld(c.P + ask.gap) {
     REQUIRE(kernel);
     q.rows = rows_of(c);
-    q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld;
+    q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld, q.noise = ask.noise;
     give_inputs();
     take_outputs();
     if (ask.backward) keep();

@@ -14,6 +14,7 @@ struct Ask {
   bool backward = true;
   bool dy = true, d_final = true;
   std::array<bool, inputs> wanted = all();
+  Noise noise{};
 
   static constexpr std::array<bool, inputs> all() {
     std::array<bool, inputs> wanted{};

@@ -43,14 +43,14 @@ RESERVED = frozenset(
         "register reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch",
         "template this thread_local throw true try typedef typeid typename union unsigned using virtual void",
         "volatile wchar_t while xor xor_eq",
-        "V a s p s_new keep ds_new dk da ds dp one two half broadcast step_of all",
+        "V a s p noise s_new keep ds_new dk da ds dp one two half broadcast step_of all",
         "forward backward backward_through_gates kept_names",
-        "name rows x_first x_rows h_first h_rows states weights kept x_order h_order reads_old reads_new",
+        "name rows x_first x_rows h_first h_rows states weights masks kept x_order h_order reads_old reads_new neutral",
     )
     for word in (*line.split(), *DERIVATIVES)
 )
 
-MAX_STATES = 4  # sequence.hpp's max_states
+MAX_STATES = MAX_MASKS = 4  # sequence.hpp's max_states, max_masks
 
 CONSTANTS = {"one": Integer(1), "two": Integer(2), "half": Rational(1, 2)}
 
@@ -64,6 +64,7 @@ HEADER = """\
 //   a     [rows]     pre-activations: {rows}
 //   s     [states]   the states before the step: {states};  s_new after it
 //   p     [weights]  one weight for each unit: {weights}
+//   noise [masks]    random masks: {masks}
 //   keep  [kept]     what backward needs of the rows: {kept}
 //   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [kept]
 //                    of what is kept and called as a row: backward_through_gates is for a loss that looks at it
@@ -117,16 +118,19 @@ def header(cell: Cell) -> str:
         raise CodegenError(f"cell {cell.name!r}: {', '.join(cell.fed)} are fed back, and the kernels feed back h alone")
     if len(cell.states) > MAX_STATES:
         raise CodegenError(f"cell {cell.name!r}: {len(cell.states)} states, and the kernels carry at most {MAX_STATES}")
+    if len(cell.masks) > MAX_MASKS:
+        raise CodegenError(f"cell {cell.name!r}: {len(cell.masks)} masks, and the kernels draw at most {MAX_MASKS}")
     forward, backward, kept, through_gates = derive(cell, RESERVED)
     spoken = {"rows": cell.rows, "states": cell.states, "weights": cell.weights, "kept": kept}
+    spoken["masks"] = [name for name, _ in cell.masks]
     return HEADER.format(
         name=cell.name,
         constants=_constants(cell, [_kept_name(cell, value, forward) for value in kept], {*_loads(backward).values()}),
         functions="\n\n".join(
             [
-                _function("forward", "a s p", "s_new keep", forward),
-                _function("backward", "keep s s_new p ds_new", "da ds dp", backward),
-                _function("backward_through_gates", "keep s s_new p ds_new dk", "da ds dp", through_gates),
+                _function("forward", "a s p noise", "s_new keep", forward),
+                _function("backward", "keep s s_new p noise ds_new", "da ds dp", backward),
+                _function("backward_through_gates", "keep s s_new p noise ds_new dk", "da ds dp", through_gates),
             ]
         ),
         **{key: " ".join(map(str, names)) or "none" for key, names in spoken.items()},
@@ -151,10 +155,12 @@ def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:
         ("int", "h_order", map(cell.from_h.index, h_rows), "row h_first + k is fed by block h_order[k] of R"),
         ("bool", "reads_old", (f"s[{k}]" in loads for k in states), "does backward read state k before the step?"),
         ("bool", "reads_new", (f"s_new[{k}]" in loads for k in states), "and after it?"),
+        ("double", "neutral", (value for _, value in cell.masks), "what each mask is where nothing is drawn"),
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
-        f"h_rows = {len(h_rows)}, states = {len(states)}, weights = {len(cell.weights)}, kept = {len(kept)};"
+        f"h_rows = {len(h_rows)}, states = {len(states)}, weights = {len(cell.weights)}, "
+        f"masks = {len(cell.masks)}, kept = {len(kept)};"
     ]
     for kind, name, values, comment in arrays:
         listed = ", ".join(str(value).lower() for value in values) or "-1"  # C++ has no empty arrays

@@ -5,6 +5,7 @@ What is traced goes to the custom operators, what has no kernel, and what differ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from carrousel.kernel import (
     use_instruction_set,
 )
 from carrousel.layout import Layout
-from carrousel.operators import OPS
-from carrousel.passes import backward, forward
+from carrousel.noise import Mask, Noise, draw
+from carrousel.operators import OPS, arguments_of
+from carrousel.passes import backward, drawn, forward
 from carrousel.scan import Weights, check_shapes, scan
 
 N_WEIGHTS = len(Weights._fields)
@@ -52,6 +54,7 @@ def fused(
     return_states: bool = False,
     return_gates: bool = False,
     bfloat16: bool = False,
+    noise: Noise | None = None,
 ) -> Any:
     """Run a cell over a sequence by its kernel; arguments, results and errors are those of `carrousel.scan.scan`.
 
@@ -68,6 +71,7 @@ def fused(
         return_states,
         return_gates,
         bfloat16,
+        noise,
     )
     y, states, shown = fused_in(layout, cell, x, states, weights, restored or ())
     return (y, states) if shown is None else (y, states, shown)
@@ -105,6 +109,27 @@ def fused_in(
     return y, final, kernel.by_name(layout, shown) if layout.shows else None
 
 
+def draw_matrix(
+    noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor
+) -> Tensor:
+    """A mask at step 0 as a matrix of this shape, in the dtype and on the device of `like`, for rows of those numbers.
+
+    Arguments as `carrousel.noise.draw` takes them; rows [shape[0]], None: 0, 1, ...
+    """
+    plain = like.is_cpu and like.dtype in (torch.float32, torch.float64) and KERNELS
+    if plain and not torch.compiler.is_compiling() and _is_eager(like):
+        return drawn(noise, mask, number, rows, shape, like)
+    numbers = torch.arange(shape[0], device=like.device) if rows is None else rows.to(like.device)
+    return draw(noise, mask, number, 0, numbers, shape[1], like)
+
+
+def _is_eager(x: Tensor) -> bool:
+    """Whether tensors are what they seem: nothing traces, batches or wraps them."""
+    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return False
+    return type(x) in (Tensor, Parameter) and not torch._C._len_torch_dispatch_stack()  # type: ignore[attr-defined]
+
+
 def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
     """y, the final states, and what is shown of every step, from the kernel's outputs in their order."""
     n = len(kernel.cell.states)
@@ -132,6 +157,8 @@ def _fits(cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, l
         return False
     if layout.is_flat or layout.is_ragged or layout.resets is not None:
         return False
+    if layout.noise is not None and len(layout.noise.masks) not in (0, len(cell.masks)):
+        return False
     (T_or_B, B_or_T, width), (rows, I), (h_rows, H) = x.shape, W.shape, R.shape
     state = (T_or_B if layout.batch_first else B_or_T, H)
     return (
@@ -157,7 +184,7 @@ def _needs_grad(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool
 def _by_operator(kernel, x, states, weights, layout, restored):
     keep = _needs_grad(x, states + restored, weights)
     name, states, restored = kernel.cell.name, list(states), list(restored)
-    y, *rest = torch.ops.carrousel.sequence(name, x, states, *weights, restored, *layout, keep)
+    y, *rest = torch.ops.carrousel.sequence(name, x, states, *weights, restored, *arguments_of(layout), keep)
     return _named(kernel, layout, y, rest)
 
 

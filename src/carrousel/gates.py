@@ -78,7 +78,7 @@ def gates_of(cell: Cell) -> dict[str, Gate]:
     rows, rest = tuple(numbers[: len(cell.rows)]), numbers[len(cell.rows) :]
     states, weights = tuple(rest[: len(cell.states)]), tuple(rest[len(cell.states) :])
     with Watch() as watch:
-        new = cell.step(rows, states, *((weights,) if weights else ()))
+        new = cell.step(rows, states, *cell.further(weights))
     return watch.gates(cell, rows, new)
 
 

@@ -116,6 +116,11 @@ def add_library(library: Path, cells: Iterable[Cell]) -> None:
     KERNELS.update(_load(cells))
 
 
+def draw(dtype: torch.dtype) -> Callable[..., None]:
+    """What writes a mask into memory: bindings/module.cpp's draw."""
+    return _kernels.draw_float32 if dtype == torch.float32 else _kernels.draw_float64
+
+
 def compile_flags() -> str:
     """What the kernels of the instruction set in force were compiled with."""
     return _kernels.compile_flags()

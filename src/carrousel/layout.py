@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from carrousel.noise import Noise
+
 
 class Layout(NamedTuple):
     """The keyword arguments of `carrousel.scan.scan`: how to read x, and what to return of every step.
@@ -31,6 +33,7 @@ class Layout(NamedTuple):
     return_states: bool = False
     return_gates: bool = False
     bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.rounded`
+    noise: Noise | None = None  # random masks
 
     @property
     def shows(self) -> bool:

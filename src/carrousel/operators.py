@@ -5,11 +5,15 @@ kernel takes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from carrousel.kernel import KERNELS, Kernel
 from carrousel.layout import Layout, check_layout
+from carrousel.noise import Mask, Noise
 from carrousel.passes import backward, forward
 from carrousel.scan import Weights
 
@@ -19,10 +23,12 @@ WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
 LAYOUT = (
     "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
     "float padding_value, bool return_states, bool return_gates, "
-    "bool bfloat16"
+    "bool bfloat16, "
+    "Tensor? seed, int place, float[] masks, float[] fed_back, Tensor? rows"
 )
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
-N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(Layout._fields)
+PLAIN = [name for name in Layout._fields if name != "noise"]  # what an operator takes as it is
+N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(PLAIN) + len(Noise._fields)
 
 
 def _kernel(cell: str, x: Tensor) -> Kernel:
@@ -32,7 +38,25 @@ def _kernel(cell: str, x: Tensor) -> Kernel:
 def _parts(rest):
     """What follows the states: the weights, what resets restore, the layout, and what is left."""
     weights, (restored, *rest) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
-    return weights, restored, Layout(*rest[:N_LAYOUT]), rest[N_LAYOUT:]
+    return weights, restored, layout_of(rest[:N_LAYOUT]), rest[N_LAYOUT:]
+
+
+def arguments_of(layout: Layout) -> list[Any]:
+    """A layout as the operators take it: the masks' numbers in a row."""
+    seed, place, masks, fed_back, rows = layout.noise or Noise()
+    plain = [getattr(layout, name) for name in PLAIN]
+    return [*plain, seed, place, [n for mask in masks for n in mask], list(fed_back or ()), rows]
+
+
+def layout_of(arguments: Sequence[Any]) -> Layout:
+    """What `arguments_of` was given; a noise that does nothing becomes none."""
+    *plain, seed, place, masks, fed_back, rows = arguments
+    layout = Layout(**dict(zip(PLAIN, plain)))
+    if not masks and not fed_back:
+        return layout
+    of_cell = tuple(Mask(*masks[k : k + 3]) for k in range(0, len(masks), 3))
+    noise = Noise(seed, place, of_cell, Mask(*fed_back) if fed_back else None, rows)
+    return layout._replace(noise=noise)
 
 
 def _sequence(cell, x, states, *rest):
@@ -80,8 +104,10 @@ def _setup(ctx, inputs, output):
     tensors = (x, *states, *weights, *restored)
     # needs_input_grad says nothing of the tensors inside a list.
     ctx.wanted = [t is not None and t.requires_grad for t in tensors]
-    of_layout = (layout.batch_sizes, layout.lengths, layout.offsets, layout.resets)
-    ctx.layout = layout._replace(batch_sizes=None, lengths=None, offsets=None, resets=None)
+    noise = layout.noise or Noise()
+    of_layout = (layout.batch_sizes, layout.lengths, layout.offsets, layout.resets, noise.seed, noise.rows)
+    without = None if layout.noise is None else noise._replace(seed=None, rows=None)
+    ctx.layout = layout._replace(batch_sizes=None, lengths=None, offsets=None, resets=None, noise=without)
     ctx.n_shown = len(shown)
     ctx.save_for_backward(*of_layout, y, kept, *shown, *[t for t in tensors if t is not None])
 
@@ -89,18 +115,21 @@ def _setup(ctx, inputs, output):
 def _differentiate(ctx, gradients):
     if not ctx.keep:
         raise RuntimeError("carrousel::sequence ran with keep=False: nothing was kept for a backward pass")
-    batch_sizes, lengths, offsets, resets, y, kept, *rest = ctx.saved_tensors
+    batch_sizes, lengths, offsets, resets, seed, rows, y, kept, *rest = ctx.saved_tensors
     shown, (x, *rest) = rest[: ctx.n_shown], rest[ctx.n_shown :]
     layout = ctx.layout._replace(batch_sizes=batch_sizes, lengths=lengths, offsets=offsets, resets=resets)
+    if layout.noise is not None:
+        layout = layout._replace(noise=layout.noise._replace(seed=seed, rows=rows))
     states, rest = rest[: ctx.n_states], rest[ctx.n_states :]
     weights = [rest.pop(0) if there else None for there in ctx.weights]
     outputs = (y, *states, *shown)  # a final state has the shape of the state before
     d_outputs = [torch.zeros_like(t) if d is None else d for t, d in zip(outputs, gradients)]
-    arguments = (ctx.cell, x, states, *weights, rest, *layout)
+    arguments = (ctx.cell, x, states, *weights, rest, *arguments_of(layout))
     found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, shown, d_outputs, ctx.wanted))
     dx, *rest = [next(found) if want else None for want in ctx.wanted]
     after_weights = ctx.n_states + N_WEIGHTS
-    nothing = [None] * (N_LAYOUT + 1)  # the layout, keep
+    # the layout, keep; torch takes a list without anything in it for a list of tensors, whose gradients are a list
+    nothing = [[] if argument == [] else None for argument in arguments_of(ctx.layout)] + [None]
     return None, dx, rest[: ctx.n_states], *rest[ctx.n_states : after_weights], rest[after_weights:], *nothing
 
 

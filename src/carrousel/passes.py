@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carrousel.kernel import Kernel
+from carrousel.kernel import Kernel, draw
 from carrousel.layout import Layout
+from carrousel.noise import MASKS, Mask, Noise
 from carrousel.scan import Weights
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
@@ -63,6 +64,7 @@ def forward(
         layout.padding_value,
         layout.return_states,
         _addresses(_gates(kernel, layout, shown)),
+        _noise(layout),
     )
     return y, tuple(final), shown, kept
 
@@ -118,8 +120,36 @@ def backward(
         _addresses(_gates(kernel, layout, shown)),
         (0, *_addresses(d_shown[: len(states) - 1])) if layout.return_states else (),
         () if all(d is None for d in d_gates) else _addresses(d_gates),
+        _noise(layout),
     )
     return gradients
+
+
+def _noise(layout: Layout) -> tuple[Any, ...]:
+    """The masks as bindings/module.cpp expects them."""
+    noise = layout.noise
+    if noise is None:
+        return ()
+    rows = 0 if noise.rows is None else noise.rows.data_ptr()
+    fed_back = None if noise.fed_back is None else _mask(noise.fed_back)
+    return _seed(noise.seed), noise.place * MASKS, rows, tuple(map(_mask, noise.masks)), fed_back
+
+
+def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:
+    """`carrousel.noise.draw` at step 0 for a matrix of this shape, in float32 or float64 on the CPU."""
+    values = like.new_empty(tuple(shape))
+    numbers = 0 if rows is None else rows.data_ptr()
+    write = draw(like.dtype)
+    write(_mask(mask), _seed(noise.seed), noise.stream(number), *values.shape, numbers, values.data_ptr())
+    return values
+
+
+def _mask(mask: Mask) -> tuple[int, float, float]:
+    return mask.threshold, mask.taken, mask.left
+
+
+def _seed(seed: Tensor | None) -> int:
+    return 0 if seed is None else int(seed) % 2**64
 
 
 def _gates(kernel: Kernel, layout: Layout, shown: Sequence[Any]) -> Sequence[Any]:

@@ -19,6 +19,7 @@ from carrousel import rounded
 from carrousel.cells import Cell
 from carrousel.gates import gates_of, step_with_gates
 from carrousel.layout import Layout, check_layout, packed_order
+from carrousel.noise import FED_BACK, Mask, Noise, draw
 
 
 class Weights(NamedTuple):
@@ -49,6 +50,7 @@ def scan(
     return_states: bool = False,
     return_gates: bool = False,
     bfloat16: bool = False,
+    noise: Noise | None = None,
 ) -> Any:
     """Run a cell over a sequence.
 
@@ -72,6 +74,7 @@ def scan(
         return_gates: return every step's gates too: what the rows are after their functions, where they have one that
             does not give a new state itself.
         bfloat16: the matrix products, forward and backward, are of operands rounded to bfloat16.
+        noise: the cell's masks, and one of h where R multiplies it. Default: nothing is drawn.
 
     Returns:
         y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
@@ -93,6 +96,7 @@ def scan(
         return_states,
         return_gates,
         bfloat16,
+        noise,
     )
     check_shapes(cell, x, states, weights, layout, restored)
     restored = restored or tuple(torch.zeros_like(s) for s in states)
@@ -120,6 +124,7 @@ def _scan_ragged(cell, x, states, weights, layout, restored):
     pairs = x if layout.is_flat else x.flatten(0, 1)
     states, restored = (tuple(s[rows] for s in given) for given in (states, restored))
     packed = layout if layout.resets is None else layout._replace(resets=layout.resets.flatten()[places])
+    packed = packed if layout.noise is None else packed._replace(noise=layout.noise._replace(rows=rows))
     shown, states = _scan_packed(cell, pairs[places], states, weights, packed, restored, sizes)
     whence = places.new_full((len(pairs),), len(places)).index_put(
         (places,), torch.arange(len(places), device=x.device)
@@ -136,13 +141,14 @@ def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
     linear = _linear(layout)
     from_x = linear(x, weights.W, weights.b_x).split(sizes)
     parted = [None] * len(sizes) if layout.resets is None else layout.resets.split(sizes)
+    ts = range(len(sizes))
     if layout.reverse:  # before step t what parts it from step t + 1, which is run first
-        from_x, parted = from_x[::-1], (None, *parted[:0:-1])
+        from_x, parted, ts = from_x[::-1], (None, *parted[:0:-1]), ts[::-1]
     steps = []
-    for step, part in zip(from_x, parted):
+    for t, step, part in zip(ts, from_x, parted):
         n = len(step)  # the rows of the batch that have this step; the others keep their states
         before = tuple(s[:n] for s in (states if part is None else _restore(states, part, restored)))
-        new, gates = _step(cell, step, before, weights, linear, layout.return_gates)
+        new, gates = _step(cell, step, before, weights, linear, layout, t)
         states = tuple(torch.cat([s_new, s[n:]]) if n < len(s) else s_new for s_new, s in zip(new, states))
         steps.append(dict(zip(cell.states, new if layout.return_states else new[:1])) | gates)
     steps = steps or [_no_step(cell, x, weights, layout)]
@@ -173,34 +179,61 @@ def _linear(layout):
     return rounded.linear if layout.bfloat16 else functional.linear
 
 
-def _step(cell, from_x, states, weights, linear, with_gates):
-    """One step of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
+def _step(cell, from_x, states, weights, linear, layout, t):
+    """Step t of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
     H = weights.W.shape[0] // len(cell.from_x)
+    masks, fed_back = _draw(cell, layout.noise, t, states, H)
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
-    by_name = dict(zip(cell.states, states))
-    back = states[0] if len(cell.fed) == 1 else torch.cat([by_name[name] for name in cell.fed], 1)
+    by_name = dict(zip(cell.states, (fed_back, *states[1:])))
+    back = fed_back if len(cell.fed) == 1 else torch.cat([by_name[name] for name in cell.fed], 1)
     for row, from_h in zip(cell.from_h, linear(back, weights.R, weights.b_h).split(H, dim=1)):
         fed[row] = fed[row] + from_h if row in fed else from_h
     rows = tuple(fed[row] for row in cell.rows)
-    per_unit = () if weights.c is None else (weights.c.split(H),)
-    run = step_with_gates if with_gates else lambda cell, *arguments: (cell.step(*arguments), {})
-    (h, *others), gates = run(cell, rows, states, *per_unit)
+    per_unit = () if weights.c is None else weights.c.split(H)
+    if weights.P is not None:  # its equations do not use h, which is narrower, but may name it
+        states = (rows[0].new_zeros(rows[0].shape), *states[1:])
+    run = step_with_gates if layout.return_gates else lambda cell, *arguments: (cell.step(*arguments), {})
+    (h, *others), gates = run(cell, rows, states, *cell.further(per_unit, masks))
     return (h if weights.P is None else linear(h, weights.P), *others), gates
 
 
+def _draw(cell, noise, t, states, H):
+    """The cell's masks at step t, None for those where nothing is drawn; and h [n, P] as R multiplies it."""
+    h = states[0]
+    if noise is None:
+        return None, h
+    rows = torch.arange(len(h), device=h.device) if noise.rows is None else noise.rows[: len(h)].to(h.device)
+    masks = [draw(noise, mask, k, t, rows, H, h) for k, mask in enumerate(noise.masks)] or None
+    return masks, h if noise.fed_back is None else draw(noise, noise.fed_back, FED_BACK, 0, rows, h.shape[1], h) * h
+
+
 @cache
-def reads_h(cell: Cell) -> bool:
+def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
     """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
+    if cell.masks:
+        return _masks_show_h(cell, masks)
     zeros, h = (
         torch.zeros(3),
         torch.full((2,), math.nan),
     )  # what uses h becomes NaN, or does not go with the other width
-    per_unit = ((zeros,) * len(cell.weights),) if cell.weights else ()
+    further = cell.further((zeros,) * len(cell.weights))
     try:
-        new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *per_unit)
+        new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *further)
     except RuntimeError:
         return True
     return any(bool(state.isnan().any()) for state in new)
+
+
+def _masks_show_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
+    """Whether h changes the new states where masks are at an end of their ranges: a mask of 0 may hide it."""
+    rows, others, weights = (torch.linspace(0.5, 1, 3),) * len(cell.rows), (torch.ones(3),), (torch.ones(3),)
+    ends = [[mask.left for mask in masks], [mask.taken if mask.threshold else mask.left for mask in masks]]
+    for end in ends if masks else [None]:
+        further = cell.further(weights * len(cell.weights), end)
+        first, second = (cell.step(rows, (h, *others * (len(cell.states) - 1)), *further) for h in torch.eye(3)[:2])
+        if not all(map(torch.equal, first, second)):
+            return True
+    return False
 
 
 def check_shapes(
@@ -225,7 +258,10 @@ def check_shapes(
     _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
     _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
     _expect(cell, "weights.P", weights.P, P, H)
-    if weights.P is not None and reads_h(cell):
+    masks = () if layout.noise is None else layout.noise.masks
+    if len(masks) not in (0, len(cell.masks)):
+        raise ValueError(f"{cell.name}: noise has {len(masks)} masks, the cell has {[name for name, _ in cell.masks]}")
+    if weights.P is not None and reads_h(cell, masks):
         raise ValueError(f"{cell.name}: weights.P is given, but the equations use h, which a projection makes narrower")
     if (weights.c is None) == bool(cell.weights):
         raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")

@@ -4,14 +4,14 @@ The step writes every operation on a tape (carrousel.tape). `derive` turns the t
 backward, made of named values; carrousel.codegen prints them as C++.
 
 Names: a_i is a row before its function and i after it; c a state before the step and c_new after it; p_i a weight for
-each unit; d... the gradient of the loss by ...; u0 u1 ... what is used more than once.
+each unit; m_c a mask; d... the gradient of the loss by ...; u0 u1 ... what is used more than once.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import S, Symbol, cse, numbered_symbols
@@ -48,7 +48,7 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list
     backward = _share(*_differentiate(cell, trace, []))
     kept, again = _keep(cell, trace, backward)
     through_gates = _share(*_differentiate(cell, trace, kept))
-    at_hand = _array("s", trace.old) | _array("p", trace.weights)
+    at_hand = _array("s", trace.old) | _array("p", trace.weights) | _array("noise", trace.masks)
     forward = Steps(
         _array("a", trace.rows) | at_hand,
         trace.values,
@@ -70,6 +70,7 @@ class Trace:
     rows: list[Any]
     old: list[Any]
     weights: list[Any]
+    masks: list[Any]
     values: dict[Any, Any]
     new: list[Any]  # expressions; mostly symbols of values
     taken: set[str]  # names in use
@@ -77,19 +78,21 @@ class Trace:
 
 def _trace(cell: Cell, reserved: Iterable[str]) -> Trace:
     taken, tape = set(reserved), Tape()
-    rows, old, weights = (
+    masks = [name for name, _ in cell.masks]
+    symbols = [
         [Symbol(_unique(prefix + name, taken)) for name in names]
-        for prefix, names in (("a_", cell.rows), ("", cell.states), ("p_", cell.weights))
-    )
-    arguments = [tuple(Traced(tape, symbol) for symbol in symbols) for symbols in (rows, old, weights)]
+        for prefix, names in (("a_", cell.rows), ("", cell.states), ("p_", cell.weights), ("m_", masks))
+    ]
+    rows, old, weights, drawn = symbols
+    arguments = [tuple(Traced(tape, symbol) for symbol in of_kind) for of_kind in symbols]
     try:
-        states = cell.step(*arguments[: 3 if cell.weights else 2])
+        states = cell.step(*arguments[:2], *cell.further(*arguments[2:]))
         if not isinstance(states, tuple) or len(states) != len(cell.states):
             raise CodegenError(f"it returned {states!r}, not a tuple of the states {cell.states}")
         new = [tape.operand(state) for state in states]
     except TypeError as error:  # Python's own name the operation: "bad operand type for abs()"
         raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {error}") from error
-    return _name_values(cell, Trace(rows, old, weights, tape.values, new, taken), tape.uses)
+    return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken), tape.uses)
 
 
 def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
@@ -109,7 +112,7 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
             continue
         names[symbol] = Symbol(_unique(name, raw.taken))
         values[names[symbol]] = expr
-    return Trace(raw.rows, raw.old, raw.weights, values, [state.xreplace(names) for state in raw.new], raw.taken)
+    return replace(raw, values=values, new=[state.xreplace(names) for state in raw.new])
 
 
 def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
@@ -197,8 +200,8 @@ def _share(steps: Steps, taken: set[str]) -> Steps:
 def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[Any, Any]]:
     """What forward keeps for backward, and what backward computes again.
 
-    Weights and states, before and after the step, are at hand, so a function of them alone, such as tanh(c'), is
-    computed again; so is a sum or product of what backward has. Every other value that backward needs is kept; or a
+    Weights, masks and states, before and after the step, are at hand, so a function of them alone, such as tanh(c'),
+    is computed again; so is a sum or product of what backward has. Every other value that backward needs is kept; or a
     row before its functions, where that makes several of them cheap.
     """
     exprs = [*backward.values.values(), *backward.stores.values()]
@@ -215,7 +218,7 @@ def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[An
 
 def _keep_needed(trace: Trace, needed: set[Any]) -> tuple[list[Any], dict[Any, Any]]:
     """`_keep` of what backward needs."""
-    at_hand = {*trace.old, *trace.weights, *trace.new}
+    at_hand = {*trace.old, *trace.weights, *trace.masks, *trace.new}
     needed, kept, again = set(needed), [], {}
     for y in [*reversed(trace.values), *reversed(trace.rows)]:
         if y not in needed or y in at_hand:

@@ -11,7 +11,7 @@
 
 namespace carrousel {
 
-inline constexpr int max_states = 4;
+inline constexpr int max_states = 4, max_masks = 4;
 
 // Where the pair (step t, row b) lies among the N rows of x and y, and which pairs there are.
 struct Rows {
@@ -28,6 +28,23 @@ struct Rows {
   int64_t length(int64_t b) const { return lengths ? lengths[b] : offsets ? offsets[b + 1] - offsets[b] : T; }
 };
 
+// How the numbers of a random mask are drawn: `taken` where a uniform number of 32 bits is below the threshold, else `left`.
+struct Mask {
+  uint32_t threshold = 0;  // 0: nothing is drawn
+  double taken = 1, left = 1;
+};
+
+// The masks of a sequence. Each number is a function of the seed, the mask, the step of the row's own sequence, the row and the unit.
+struct Noise {
+  uint64_t seed = 0;
+  int64_t first_stream = 0;                 // masks with one seed have numbers of their own: the cell's begin here
+  const int64_t* rows = nullptr;            // [B] what the caller calls each row   optional: as they stand
+  bool masks_given = false;                 // else the cell's masks are those where nothing is drawn
+  Mask masks[max_masks];                    // the cell's, a fresh one each step
+  Mask fed_back;                            // multiplies the h that R multiplies, the same at each step
+};
+inline constexpr int64_t fed_back_stream = 15;  // its number after first_stream
+
 template <class F>
 struct Sequence {
   Rows rows;
@@ -38,6 +55,7 @@ struct Sequence {
   bool from_last = false;
   // Matrix products are of operands rounded to bfloat16, added up in float; all else is float as ever. Only with F = float, and both ways.
   bool bfloat16 = false;
+  Noise noise;
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]
@@ -85,7 +103,7 @@ struct Gradients {
 template <class F>
 struct Kernel {
   const char* cell;
-  int states, x_rows, h_rows, weights;
+  int states, x_rows, h_rows, weights, masks;
   bool history[max_states];                                             // which states backward reads
   int kept;                                                             // how many values of each unit are kept for backward,
   const char* const* kept_names;                                        // and what they are: "sigmoid i" is row i after its function
@@ -99,6 +117,10 @@ struct Kernel {
 // The kernel of that name for the instruction set in force, or null.
 template <class F>
 const Kernel<F>* find(const char* cell);
+
+// A mask at step 0 into values [rows, columns], for the rows of those numbers [rows], or without them 0, 1, ...
+template <class F>
+void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, F* values);
 
 // "baseline", "avx2", "avx512" or "neon": the best the machine has, or what CARROUSEL_ISA or use_instruction_set() asked for.
 const char* instruction_set();

@@ -3,7 +3,7 @@
 shapes.py    what is measured, and what it should reach
 clock.py     alternating samples, medians
 layers.py    the layers, forward and with gradients
-cells.py     every kind of layer beside our plain LSTM
+cells.py     every kind of layer beside our plain LSTM; loops.py: regularised ones in torch operations
 mlstm.py     mLSTM chunk by chunk beside step by step
 own.py       a cell of one's own beside our LSTM
 options.py   resets, lengths, states and gates, beside the plain call

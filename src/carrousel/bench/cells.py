@@ -18,6 +18,7 @@ from torch import nn
 from carrousel import odyssey
 from carrousel.bench.clock import medians
 from carrousel.bench.layers import Scanned, forward_backward
+from carrousel.bench.loops import Loop
 from carrousel.bench.shapes import Shape
 from carrousel.errors import UserError
 from carrousel.layers import GRU, LSTM, LSTM1997, SLSTM, CoupledLSTM, MinGRU, MinLSTM, PeepholeLSTM
@@ -42,6 +43,12 @@ class Kind:
     in_torch: Callable[[Any], nn.Module] = Scanned
 
 
+def regularized(make: Callable[..., nn.Module], **rates: Any) -> Kind:
+    """A layer with random masks."""
+    return Kind(partial(make, **rates), in_torch=Loop)
+
+
+# The probabilities are the papers'.
 KINDS: dict[str, Kind] = {
     "gru": Kind(GRU),
     "peephole": Kind(PeepholeLSTM),
@@ -52,6 +59,15 @@ KINDS: dict[str, Kind] = {
     "slstm": Kind(SLSTM),
     "slstm-2-heads": Kind(partial(SLSTM, num_heads=2)),
     "learned-initial": Kind(partial(LSTM, learn_initial=True)),
+    "recurrent dropout": regularized(LSTM, recurrent_dropout=0.25),
+    "variational dropout": regularized(LSTM, variational_dropout=0.5),
+    "zoneout": regularized(LSTM, zoneout=(0.5, 0.05)),
+    "DropConnect": regularized(LSTM, drop_connect=0.5),
+    "all four": regularized(
+        LSTM, recurrent_dropout=0.25, variational_dropout=0.5, zoneout=(0.5, 0.05), drop_connect=0.5
+    ),
+    "gru recurrent dropout": regularized(GRU, recurrent_dropout=0.25),
+    "gru zoneout": regularized(GRU, zoneout=0.05),
     **{name: Kind(partial(getattr(odyssey, name), compile=True)) for name in odyssey.__all__ if name != "FGR"},
 }
 

@@ -8,7 +8,7 @@ on tensors (carrousel.scan) and on symbols (carrousel.codegen).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class Cell:
         from_x: the rows that `W x` feeds, in the order of W's blocks.
         from_h: the rows that `R h` feeds, in the order of R's blocks; may be empty.
         states: the states; the first is the output h, which is fed back through R.
-        step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the new states.
+        step: `step(rows, states)`, with `weights` and `masks` after them where they are named, returns the new states.
             It is pointwise: it may use + - * /, powers, comparisons, numbers, this module's sigmoid, tanh, relu, exp,
             and as methods what `carrousel.cell` lists, such as x.log() and x.clamp(-1, 1).
         weights: weight vectors [H] that multiply unit by unit, such as peepholes.
@@ -63,6 +63,8 @@ class Cell:
             what does not stay.
         fed: the states that R multiplies, one beside the other: R has as many columns for each. The first is the output
             h. A kernel feeds back h alone. Default: the first state.
+        masks: random numbers [B, H] that are drawn anew at each step, such as dropout's (carrousel.noise): by name, the
+            value of each where nothing is drawn. No gradient goes to them.
 
     Raises:
         ValueError: a name is no identifier or stands twice, a row is fed by nothing, the rows are badly ordered, a
@@ -79,6 +81,7 @@ class Cell:
     forget_gate: str = dataclasses.field(default="", compare=False)  # no part of the equations
     input_gate: str = dataclasses.field(default="", compare=False)
     fed: tuple[str, ...] = ()
+    masks: tuple[tuple[str, float], ...] = ()
 
     def __init__(
         self,
@@ -92,24 +95,31 @@ class Cell:
         forget_gate: str = "",
         input_gate: str = "",
         fed: Iterable[str] = (),
+        masks: Mapping[str, float] | Iterable[tuple[str, float]] = (),
     ) -> None:
         # written out because the names come as any iterable, "ifgo" too, and are kept as tuples
         states = tuple(states)
         fed = tuple(fed) or states[:1]
         names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights, "fed": fed}
         single = {"name": name, "step": step, "forget_gate": forget_gate, "input_gate": input_gate}
+        single["masks"] = tuple(dict(masks).items())
         for field, value in (single | {k: tuple(v) for k, v in names.items()}).items():
             object.__setattr__(self, field, value)
         self._check_names()
         self._check_order()
+
+    def further(self, weights: Sequence[Any] = (), masks: Sequence[Any] | None = None) -> tuple[tuple[Any, ...], ...]:
+        """What `step` takes after rows and states: weights and masks, where it has any. Default: nothing is drawn."""
+        masks = [value for _, value in self.masks] if masks is None else masks
+        return tuple(tuple(given) for given, names in ((weights, self.weights), (masks, self.masks)) if names)
 
     def _check_names(self) -> None:
         if not self.name.isidentifier():
             raise ValueError(
                 f"a cell's name becomes a name in C++, and {self.name!r} can not: use letters, digits and _"
             )
-        for field in ("rows", "from_x", "from_h", "states", "weights", "fed"):
-            names = getattr(self, field)
+        for field in ("rows", "from_x", "from_h", "states", "weights", "fed", "masks"):
+            names = getattr(self, field) if field != "masks" else tuple(name for name, _ in self.masks)
             if not all(name.isidentifier() for name in names):
                 raise ValueError(f"cell {self.name!r}: {field}={names} must be letters, digits and _")
             if len(set(names)) < len(names):

@@ -12,6 +12,7 @@ native.py       the same by torch's own functions, and when
 inside.py       states and gates of every step
 sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused; stream_checks.py  what a stream refuses
+regularization.py  random masks in training
 drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
 minimal.py      MinGRU MinLSTM
 slstm.py        SLSTM, on heads.py

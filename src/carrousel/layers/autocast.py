@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
+from carrousel.layers.regularization import Draw
 from carrousel.layers.stack import run_stack
 from carrousel.layout import Layout
 from carrousel.scan import Weights
@@ -35,16 +36,19 @@ def run_rounded(
     layout: Layout,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
+    draw: Draw | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
     """`run_stack` so: its arguments, and results that have the dtypes torch gives them.
 
     States and gates of every step are as they were computed, in float32.
     """
     first = weights[0][0]
-    of_h, of_others = result_dtypes(cell, layout, first.P is not None, (hx[-1] if hx else x).dtype)
+    of_h, of_others = result_dtypes(
+        cell if draw is None else draw.plain, layout, first.P is not None, (hx[-1] if hx else x).dtype
+    )
     layout = layout._replace(bfloat16=first.W.shape[0] // len(cell.from_x) >= NARROWEST)
     x, hx, restored = x.float(), hx and _to(hx, torch.float32), restored and _to(restored, torch.float32)
-    y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout)
+    y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout, draw)
     return y.to(of_h), (h.to(of_h), *_to(others, of_others)), inside
 
 

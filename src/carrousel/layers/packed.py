@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.nn import Parameter
 
+from carrousel.cells import Cell
 from carrousel.kernel import STREAMS
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.state import State
@@ -33,14 +34,21 @@ class Packed:
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
         addresses = [0 if w is None else w.data_ptr() for w in weights]
         each = len(names) // layer.num_layers
-        described = [(weights[k].shape[1], *sizes, *addresses[k : k + each]) for k in range(0, len(names), each)]
-        self.stack = self.classes.Stack(layer.cell.name, described)
+        cell, regularized = cell_of(layer), layer.regularization
+        masks = tuple(mask.left for mask in regularized.masks(cell, False)) if regularized else ()
+        described = [(weights[k].shape[1], *sizes, *addresses[k : k + each], masks) for k in range(0, len(names), each)]
+        self.stack = self.classes.Stack(cell.name, described)
 
     def stream(self, state: State) -> Any:
         """A compiled stream that writes into a state."""
         return self.classes.Stream(
             self.stack, self.parameters, len(state), tuple([t.data_ptr() for t in state._tensors])
         )
+
+
+def cell_of(layer: Parameters) -> Cell:
+    """The cell that runs in evaluation."""
+    return layer.cell if layer.regularization is None else layer.regularization.run_by(layer.cell, False)
 
 
 def versions(weights: Any) -> list[int]:

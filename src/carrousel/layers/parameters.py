@@ -16,6 +16,7 @@ from carrousel.cells import Cell
 from carrousel.layers.checks import check_flag, check_options
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
+from carrousel.layers.regularization import Regularization
 from carrousel.layers.state import Kind, Streams
 from carrousel.scan import Weights, reads_h
 
@@ -58,6 +59,8 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
 
 class Parameters(nn.Module):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
+
+    regularization: Regularization | None = None  # what LSTM and GRU are given
 
     def __init__(
         self,
@@ -186,4 +189,5 @@ class Parameters(nn.Module):
         """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
         cell = [self.cell.name] if type(self).__init__ is Parameters.__init__ else []
         options = [f"{name}={getattr(self, name)!r}" for name, usual in USUAL.items() if getattr(self, name) != usual]
+        options += [] if self.regularization is None else self.regularization.told()
         return ", ".join([*cell, f"{self.input_size}", f"{self.hidden_size}", *options])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
@@ -15,6 +16,7 @@ from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
+from carrousel.layers.regularization import Draw, seed_of
 from carrousel.layers.sequences import as_tuple, asking, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming import Streaming
@@ -75,6 +77,7 @@ class Recurrent(Streaming, Generic[States]):
         padding_value: float = 0.0,
         resets: Tensor | None = None,
         initial: States | None = None,
+        seed: int | None = None,
         return_states: Literal[False] = False,
         return_gates: Literal[False] = False,
     ) -> tuple[Tensor, States]: ...
@@ -87,6 +90,7 @@ class Recurrent(Streaming, Generic[States]):
         *,
         resets: Tensor | None = None,
         initial: States | None = None,
+        seed: int | None = None,
         return_states: Literal[False] = False,
         return_gates: Literal[False] = False,
     ) -> tuple[PackedSequence, States]: ...
@@ -102,6 +106,7 @@ class Recurrent(Streaming, Generic[States]):
         padding_value: float = 0.0,
         resets: Tensor | None = None,
         initial: States | None = None,
+        seed: int | None = None,
         return_states: bool = False,
         return_gates: bool = False,
     ) -> tuple[Any, States, Any]: ...
@@ -116,6 +121,7 @@ class Recurrent(Streaming, Generic[States]):
         padding_value: float = 0.0,
         resets: Any = None,
         initial: Any = None,
+        seed: int | None = None,
         return_states: bool = False,
         return_gates: bool = False,
     ) -> tuple[Any, ...]:
@@ -138,6 +144,8 @@ class Recurrent(Streaming, Generic[States]):
                 in the other, and the states returned are those after the last part and before the first.
             initial: the states that resets restore, shaped as hx, with 1 or B in the place of B; they may be
                 parameters. Default: what is learned with `learn_initial`, else zeros.
+            seed: of the random masks of a layer that has any (`LSTM`, `GRU`), in training: the same masks for the same
+                seed. Not of `dropout`. Default: a number of torch's default generator.
             return_states: return, third, the states of every step too. Default False.
             return_gates: return, third, the gates of every step too: each row of the cell after its function, such as
                 i = sigmoid(W_i x + R_i h + b_i), by the row's name. Default False.
@@ -155,7 +163,7 @@ class Recurrent(Streaming, Generic[States]):
         Raises:
             TypeError: lengths or offsets are not integers, or resets not bool.
             ValueError: the input has neither 2 nor 3 dimensions, or not the weights' dtype; or lengths, offsets, resets
-                or initial do not fit the input and the layer.
+                or initial do not fit the input and the layer; or seed is given, and there is nothing to draw.
             RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all.
         """
         if isinstance(input, PackedSequence):
@@ -163,7 +171,7 @@ class Recurrent(Streaming, Generic[States]):
                 given = "lengths" if offsets is None else "offsets"
                 raise ValueError(f"{given} is given with a PackedSequence, which has its lengths already: leave it out")
             layout = layout_of_packed(input, self.batch_first, resets)
-            return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial)
+            return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial, seed)
         dims = input.dim()
         if dims not in (2, 3):
             raise ValueError(self._wrong_dims(dims))
@@ -173,38 +181,46 @@ class Recurrent(Streaming, Generic[States]):
             if lengths is not None:
                 raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
             layout = layout_of_one(resets, self.batch_first, input)
-            return self._forward_unbatched(input, hx, asking(layout, return_states, return_gates), initial)
+            return self._forward_unbatched(input, hx, asking(layout, return_states, return_gates), initial, seed)
         if lengths is None and offsets is None and resets is None:
             layout = BATCH_FIRST if self.batch_first else DENSE
         else:
             layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
-        y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial)
+        y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial, seed)
         return (y, hx) if inside is None else (y, hx, inside)
 
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
 
-    def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Any, ...]:
+    def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
         initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
-        y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial)
+        y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial, seed)
         y, hx = y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
         return (y, hx) if inside is None else (y, hx, each(inside, lambda tensor: tensor.squeeze(batch)))
 
-    def _forward_packed(self, packed: PackedSequence, hx: Any, layout: Layout, initial: Any) -> tuple[Any, ...]:
+    def _forward_packed(
+        self, packed: PackedSequence, hx: Any, layout: Layout, initial: Any, seed: Any
+    ) -> tuple[Any, ...]:
         x, batch_sizes, order, back = packed
         if initial is not None and order is not None:
             in_order = initial_states(self, initial, layout.batch(x), x)
             initial = tuple([state.index_select(1, order) for state in in_order])
-        y, hx, inside = self._run(x, None if hx is None else self.permute_hidden(hx, order), layout, initial)
+        hx = None if hx is None else self.permute_hidden(hx, order)
+        y, hx, inside = self._run(x, hx, layout, initial, seed, order)
         y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
         if inside is None:
             return y, hx
         return y, hx, each(inside, lambda tensor: PackedSequence(tensor, batch_sizes, order, back))
 
-    def _run(self, x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Tensor, Any, Any]:
-        """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None."""
+    def _run(
+        self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any, order: Tensor | None = None
+    ) -> tuple[Tensor, Any, Any]:
+        """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None.
+
+        The rows of packed data have the caller's `order` [B].
+        """
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
@@ -214,16 +230,34 @@ class Recurrent(Streaming, Generic[States]):
         if initial is not None:
             initial = initial_states(self, initial, layout.batch(x), x)
             states = initial if states is None else states
-        plain = layout.resets is None and not layout.is_ragged and not layout.shows
+        draw = self._draw(seed, order)
+        plain = draw is None and layout.resets is None and not layout.is_ragged and not layout.shows
         if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W):
             inside = None
             y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
             restored = None if layout.resets is None else initial
+            cell = self.cell if draw is None else draw.cell
             run = run_rounded if rounds(weights[0][0].W) else run_stack
-            y, states, inside = run(self.cell, x, states, weights, layout, restored, dropout)
+            y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside
+
+    def _draw(self, seed: Any, order: Tensor | None) -> Draw | None:
+        """The masks of a call, where there are any."""
+        if self.regularization is None:
+            if seed is not None:
+                raise ValueError(
+                    f"{self._get_name()}: seed={seed} is given, and the layer has no random masks: leave it out, or "
+                    "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
+                )
+            return None
+        drawn = seed_of(seed) if self.training else None
+        cell = self.regularization.run_by(self.cell, self.training)
+        if not self.training and cell is self.cell:
+            return None
+        rows = None if order is None else order.to("cpu", torch.int64)
+        return Draw(self.regularization, self.cell, cell, self.training, drawn, rows)
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
         """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""

@@ -14,6 +14,7 @@ from carrousel.cells import Cell
 from carrousel.fused import fused_in
 from carrousel.layers.heads import fused_by_heads, heads_of
 from carrousel.layers.inside import each, gather
+from carrousel.layers.regularization import Draw
 from carrousel.layout import Layout
 from carrousel.scan import Weights
 
@@ -26,6 +27,7 @@ def run_stack(
     layout: Layout,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
+    draw: Draw | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
     """Run a stack of layers over a sequence.
 
@@ -37,6 +39,7 @@ def run_stack(
         layout: of x, and of y.
         restored: what resets restore, as hx. None: zeros.
         dropout: the probability that an output between two layers is zeroed.
+        draw: the masks of this call.
 
     Returns:
         y as x with D*P in the last place; the final states as hx; and the states and gates of every step that the
@@ -48,7 +51,7 @@ def run_stack(
         # torch draws its masks over [T, B, .]: from the same seed it drops the same outputs.
         resets = None if layout.resets is None else layout.resets.T
         layout = layout._replace(batch_first=False, resets=resets)
-        y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout)
+        y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout, draw)
         return y.transpose(0, 1), hx, each(inside, lambda tensor: tensor.transpose(0, 1))
     starts = zeros(cell, x, weights, layout) if hx is None else split(hx)
     after_resets = [()] * len(starts) if restored is None else split(restored)
@@ -60,8 +63,10 @@ def run_stack(
         ys = []
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
-            way = layout._replace(reverse=True) if reverse else layout
-            arguments = (way, cell, x, starts[place], of_direction, after_resets[place])
+            way, into = layout._replace(reverse=True) if reverse else layout, x
+            if draw is not None:
+                into, way, of_direction = draw.at(place, x, way, of_direction)
+            arguments = (way, cell, into, starts[place], of_direction, after_resets[place])
             y, final, inside = fused_in(*arguments) if heads == 1 else fused_by_heads(heads, *arguments)
             if inside is not None:
                 shown.append({cell.states[0]: y} | inside if layout.return_states else inside)

@@ -58,9 +58,11 @@ def check_block(layer: Parameters, x: Any, state: State) -> None:
         )
     if torch.is_grad_enabled():
         check_no_grad(name, [("input", x), *layer.named_parameters()])
-    if layer.dropout and layer.training:
+    if layer.training and (layer.dropout or layer.regularization):
+        masks = [f"dropout={layer.dropout}"] if layer.dropout else []
+        masks += layer.regularization.told() if layer.regularization else []
         raise RuntimeError(
-            f"{name}: dropout={layer.dropout} acts in training mode, and streams have none: call layer.eval()"
+            f"{name}: {', '.join(masks)} acts in training mode, and streams have none: call layer.eval()"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.fused import has_kernel
-from carrousel.layers.packed import Packed, is_plain
+from carrousel.layers.packed import Packed, cell_of, is_plain
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.state import State, kind_of
 from carrousel.layers.stream_checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
@@ -105,7 +105,7 @@ class Streaming(Parameters):
             and input.is_cpu
             and input.is_contiguous()
             and input.shape == state._x_shape
-            and not (self.dropout and self.training)
+            and not (self.training and (self.dropout or self.regularization))
             and not tracing_state()
         ):
             if out is None:
@@ -212,7 +212,7 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
         names = [name for of_layer in layer._fields for name in of_layer[0]]
         weights: list[Any] = [layer._parameters.get(name) if name else None for name in names]
         there = [w for w, name in zip(weights, names) if name]
-        if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(layer.cell, x):
+        if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(cell_of(layer), x):
             return None
         if not all(is_plain(w) and w.dtype == x.dtype for w in there):
             return None

@@ -1,0 +1,98 @@
+// Random masks: their numbers, and sequences with every mask there is, in arrays whose surroundings are checked. The Python tests compare
+// such sequences with plain loops.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "reference.hpp"
+#include "run.hpp"
+
+namespace carrousel::test {
+namespace {
+
+uint64_t mix(uint64_t z) {
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+  z = (z ^ z >> 27) * 0x94D049BB133111EB;
+  return z ^ z >> 31;
+}
+
+uint32_t uniform(uint64_t seed, int64_t stream, int64_t row, uint32_t unit) {  // at step 0
+  const uint64_t key = mix(mix(mix(seed) + uint64_t(stream + 1) * 0x9E3779B97F4A7C15) + uint64_t(row) * 0x91E10DA5C79E7B1D);
+  uint32_t x = unit + uint32_t(key);
+  x = (x ^ x >> 16) * 0x7FEB352Du ^ uint32_t(key >> 32);
+  return (x ^ x >> 15) * 0x846CA68Bu;
+}
+
+constexpr Mask half{0x80000000, 3, 0.25};
+
+template <class F>
+void check_numbers(int64_t columns) {
+  const std::vector<int64_t> rows = {5, 0, int64_t(1) << 40};
+  std::vector<F> values(rows.size() * columns), expected(values.size());
+  draw<F>(half, 0xFEDCBA9876543210, 21, rows.size(), columns, rows.data(), values.data());
+  for (size_t r = 0; r < rows.size(); ++r)
+    for (int64_t c = 0; c < columns; ++c)
+      expected[r * columns + c] = uniform(0xFEDCBA9876543210, 21, rows[r], c) < half.threshold ? F(half.taken) : F(half.left);
+  CHECK(same_bits(values, expected));
+}
+
+TEST_CASE("every instruction set draws the same numbers") {
+  with_every_instruction_set([](const char* set) {
+    INFO(std::string(set));
+    for (int64_t columns : {1, 7, 16, 33, 100}) {
+      check_numbers<float>(columns);
+      check_numbers<double>(columns);
+    }
+  });
+}
+
+Noise every_mask() {
+  Noise noise;
+  noise.seed = 12345, noise.first_stream = 32, noise.masks_given = true;
+  for (Mask& mask : noise.masks) mask = {0x40000000, 0, 1};
+  noise.fed_back = {0x40000000, 0, 4.0 / 3};
+  return noise;
+}
+
+template <class F>
+void check_threads(const Case& c) {
+  INFO(c.name());
+  Ask ask;
+  ask.noise = every_mask();
+  const Outcome<F> alone = run<F>(c, ask);
+  ask.threads = 3;
+  check_same_bits(run<F>(c, ask), alone);
+}
+
+TEST_CASE("masks are the same for any number of threads, and no memory is touched that should not be") {
+  with_every_instruction_set([](const char* set) {
+    INFO(std::string(set));
+    for (const Cell& cell : all_cells())
+      for (const Size size : {Size{20, 13, 20, 33}, Size{30, 1, 3, 20}, Size{5, 3, 70, 300}})
+        for (const Way& way : ways) {
+          if (size.B == 1 && way.packed) continue;  // the same as dense
+          check_threads<float>(Case(cell, size, way));
+          check_threads<double>(Case(cell, size, way));
+        }
+  });
+}
+
+TEST_CASE("a mask of h that is one number multiplies R") {
+  for (const char* name : {"lstm", "gru"}) {
+    Case c(cell_named(name), {6, 5, 4, 19});
+    Ask ask;
+    ask.noise.fed_back = {0, 1, 0.5};
+    const Outcome<double> masked = run<double>(c, ask);
+    for (double& weight : c.values[R]) weight *= 0.5;  // exact
+    const Outcome<double> scaled = run<double>(c);
+    CHECK(same_bits(masked.values[Y], scaled.values[Y]));
+    REQUIRE(masked.gradients[R].size() == scaled.gradients[R].size());
+    for (size_t k = 0; k < scaled.gradients[R].size(); ++k)
+      CHECK(masked.gradients[R][k] == doctest::Approx(0.5 * scaled.gradients[R][k]).epsilon(1e-12));
+    for (size_t k = 0; k < scaled.gradients[INITIAL].size(); ++k)
+      CHECK(masked.gradients[INITIAL][k] == doctest::Approx(scaled.gradients[INITIAL][k]).epsilon(1e-12));
+  }
+}
+
+}  // namespace
+}  // namespace carrousel::test

@@ -1,0 +1,49 @@
+"""LSTM with masks: recurrent dropout on the candidate, zoneout of c and of h. Without a mask it is the LSTM.
+
+    c~ = sigmoid(f) c + sigmoid(i) (m_g tanh(g))    recurrent dropout without memory loss: m_g is 0 or 1 / (1 - p)
+    c' = z_c c + (1 - z_c) c~                       zoneout: z_c and z_h are 1 or 0
+    h' = z_h h + (1 - z_h) sigmoid(o) tanh(c~)      as in the paper, h' is made of c~, not of c'
+
+Each mask is drawn anew at each step, for each row and unit. In evaluation m_g is 1, and z_c and z_h are their means.
+
+@inproceedings{semeniuta2016recurrent,
+  author    = {Semeniuta, Stanislau and Severyn, Aliaksei and Barth, Erhardt},
+  title     = {Recurrent Dropout without Memory Loss},
+  booktitle = {Proceedings of COLING},
+  pages     = {1757--1766},
+  year      = {2016},
+}
+
+@inproceedings{krueger2017zoneout,
+  author    = {Krueger, David and Maharaj, Tegan and Kram{\\'a}r, J{\\'a}nos and Pezeshki, Mohammad and
+               Ballas, Nicolas and Ke, Nan Rosemary and Goyal, Anirudh and Bengio, Yoshua and Courville, Aaron and
+               Pal, Christopher},
+  title     = {Zoneout: Regularizing {RNN}s by Randomly Preserving Hidden Activations},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2017},
+}
+"""
+
+from carrousel.cells.base import Cell, sigmoid, tanh
+
+
+def step(rows, states, masks):
+    i, f, g, o = rows
+    h, c = states
+    m_g, z_c, z_h = masks
+    c_candidate = sigmoid(f) * c + sigmoid(i) * (m_g * tanh(g))
+    h_candidate = sigmoid(o) * tanh(c_candidate)
+    return z_h * h + (1 - z_h) * h_candidate, z_c * c + (1 - z_c) * c_candidate
+
+
+CELL = Cell(
+    "regularized_lstm",
+    rows="ifgo",
+    from_x="ifgo",
+    from_h="ifgo",
+    states="hc",
+    step=step,
+    forget_gate="f",
+    input_gate="i",
+    masks={"candidate": 1.0, "zoneout_c": 0.0, "zoneout_h": 0.0},
+)

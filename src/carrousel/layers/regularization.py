@@ -1,0 +1,160 @@
+"""Regularisation of recurrent layers by random masks: recurrent and variational dropout, zoneout, DropConnect.
+
+Recurrent dropout and zoneout are masks of the cells (carrousel.cells.regularized_lstm, regularized_gru), drawn at each
+step. Variational dropout multiplies x, and h where R multiplies it, by one mask for all steps of a sequence;
+DropConnect weight_hh by one for a whole call. A dropout divides what it leaves by 1 - p, so that its mean stays.
+
+Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions.
+
+@inproceedings{gal2016theoretically,
+  author    = {Gal, Yarin and Ghahramani, Zoubin},
+  title     = {A Theoretically Grounded Application of Dropout in Recurrent Neural Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2016},
+}
+
+@article{merity2017regularizing,
+  author  = {Merity, Stephen and Keskar, Nitish Shirish and Socher, Richard},
+  title   = {Regularizing and Optimizing {LSTM} Language Models},
+  journal = {arXiv preprint arXiv:1708.02182},
+  year    = {2017},
+}
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from carrousel.cells import ALL, Cell
+from carrousel.fused import draw_matrix
+from carrousel.layout import Layout
+from carrousel.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
+from carrousel.scan import Weights
+
+# The cells with masks of their own, by the cell that they are without.
+REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}
+
+
+class Regularization(NamedTuple):
+    """The probabilities of a layer's masks; pairs are of x and h, and of c and h."""
+
+    recurrent_dropout: float = 0.0
+    variational_dropout: tuple[float, float] = (0.0, 0.0)
+    zoneout: tuple[float, float] = (0.0, 0.0)
+    drop_connect: float = 0.0
+
+    def run_by(self, plain: Cell, training: bool) -> Cell:
+        """The cell that computes: the plain one where it needs no masks of its own."""
+        has_masks = any(self.zoneout) or (training and self.recurrent_dropout)
+        return REGULARIZED[plain.name] if has_masks else plain
+
+    def masks(self, cell: Cell, training: bool) -> tuple[Mask, ...]:
+        """Those of the cell: in evaluation each mask is its mean."""
+        zoneout = keeping if training else always
+        by_name = {
+            "candidate": dropping(self.recurrent_dropout if training else 0.0),
+            "zoneout_c": zoneout(self.zoneout[0]),
+            "zoneout_h": zoneout(self.zoneout[1]),
+        }
+        return tuple(by_name[name] for name, _ in cell.masks)
+
+    def told(self) -> list[str]:
+        """What repr shows: all that is not zero; a pair of equals as one."""
+        shown = [(name, value) for name, value in self._asdict().items() if value not in (0.0, (0.0, 0.0))]
+        return [f"{name}={v[0] if isinstance(v, tuple) and v[0] == v[1] else v}" for name, v in shown]
+
+
+class Draw(NamedTuple):
+    """What one call of a layer draws."""
+
+    of: Regularization
+    plain: Cell  # the layer's
+    cell: Cell  # which computes
+    training: bool
+    seed: Tensor | None
+    rows: Tensor | None  # [B] the caller's rows of a packed batch, int64
+
+    def at(self, place: int, x: Tensor, layout: Layout, weights: Weights) -> tuple[Tensor, Layout, Weights]:
+        """What goes into a layer and direction, by its place among the L*D: x and weight_hh masked, and the noise."""
+        noise = Noise(self.seed, place, self.of.masks(self.cell, self.training), rows=self.rows)
+        if self.training:
+            rate_x, rate_h = self.of.variational_dropout
+            x = _mask_x(noise, dropping(rate_x), x, layout) if rate_x else x
+            noise = noise._replace(fed_back=dropping(rate_h)) if rate_h else noise
+            if self.of.drop_connect:
+                how, R = dropping(self.of.drop_connect), weights.R
+                weights = weights._replace(R=R * draw_matrix(noise, how, RECURRENT_WEIGHTS, None, R.shape, R))
+        return x, layout._replace(noise=noise), weights
+
+
+def _mask_x(noise: Noise, how: Mask, x: Tensor, layout: Layout) -> Tensor:
+    """x with the same units of a row zeroed at each step."""
+    mask = draw_matrix(noise, how, INPUT, noise.rows, (layout.batch(x), x.shape[-1]), x)  # [B, I]
+    if not layout.is_flat:
+        return x * (mask.unsqueeze(1) if layout.batch_first else mask)
+    if layout.offsets is not None:
+        row_of = torch.repeat_interleave(layout.offsets.diff())
+    else:
+        assert layout.batch_sizes is not None
+        row_of = torch.cat([torch.arange(n) for n in layout.batch_sizes.tolist()])
+    return x * mask[row_of.to(x.device)]
+
+
+def seed_of(seed: Any) -> Tensor:
+    """A seed for one call: the caller's, or a number of torch's default generator.
+
+    Raises:
+        TypeError, ValueError: it is no whole number of 64 bits.
+    """
+    if seed is None:
+        return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu")
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        raise TypeError(f"seed={seed!r} must be an int, or None to draw one from torch's generator")
+    if not -(2**63) <= int(seed) < 2**64:
+        raise ValueError(f"seed={seed} must have 64 bits: take one from 0 to 2**64 - 1")
+    return torch.tensor(signed(int(seed)), dtype=torch.int64, device="cpu")
+
+
+def regularization(
+    cell: Cell, proj_size: int, recurrent_dropout: Any, variational_dropout: Any, zoneout: Any, drop_connect: Any
+) -> Regularization | None:
+    """The options of a layer, checked; None where all are zero.
+
+    Raises:
+        TypeError, ValueError: an option is no probability below 1 or pair of them, or does not go with the layer.
+    """
+    has_c = len(cell.states) > 1
+    found = Regularization(
+        _probability("recurrent_dropout", recurrent_dropout),
+        _pair("variational_dropout", variational_dropout, "x and h"),
+        _pair("zoneout", zoneout, "c and h") if has_c else (0.0, _probability("zoneout", zoneout)),
+        _probability("drop_connect", drop_connect),
+    )
+    if proj_size and found.zoneout[1]:
+        raise ValueError(
+            f"zoneout={zoneout} of h does not go with proj_size={proj_size}: it keeps units as they are before the "
+            "projection, and only the projected h is carried on. Zoneout of c alone does: "
+            f"zoneout=({found.zoneout[0]}, 0)"
+        )
+    return None if found == Regularization() else found
+
+
+def _pair(name: str, given: Any, of: str) -> tuple[float, float]:
+    if not isinstance(given, (tuple, list)):
+        given = given, given
+    if len(given) != 2:
+        raise ValueError(f"{name}={given} has {len(given)} numbers: give one, or two, of {of}")
+    return _probability(name, given[0]), _probability(name, given[1])
+
+
+def _probability(name: str, given: Any) -> float:
+    if not isinstance(given, numbers.Real) or isinstance(given, bool):
+        raise TypeError(f"{name}={given!r} must be a probability, a number from 0 to less than 1")
+    rate = float(given)
+    if not 0 <= rate < 1:  # a NaN is not either
+        raise ValueError(f"{name}={given} must be a probability, from 0 to less than 1")
+    return rate

@@ -1,0 +1,410 @@
+"""Recurrent and variational dropout, zoneout, DropConnect of LSTM and GRU: the papers, seeds, every way to call."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from sequences import same_bits
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
+
+import carrousel
+from carrousel.fused import OPS
+from carrousel.noise import FED_BACK, INPUT, RECURRENT_WEIGHTS, Noise, draw, dropping, keeping
+
+F64 = torch.float64
+KINDS = {"LSTM": carrousel.LSTM, "GRU": carrousel.GRU}
+RATES = {"recurrent_dropout": 0.3, "variational_dropout": (0.2, 0.4), "drop_connect": 0.25}
+ALL_OF = {"LSTM": {**RATES, "zoneout": (0.4, 0.1)}, "GRU": {**RATES, "zoneout": 0.2}}
+OPTIONS = {
+    "recurrent_dropout": {"recurrent_dropout": 0.3},
+    "variational_dropout": {"variational_dropout": 0.3},
+    "variational_dropout_of_x": {"variational_dropout": (0.3, 0)},
+    "variational_dropout_of_h": {"variational_dropout": (0, 0.3)},
+    "zoneout": {"zoneout": 0.3},
+    "drop_connect": {"drop_connect": 0.3},
+}
+T, B, I, H = 6, 4, 3, 9
+
+
+def make(kind: str, **options):
+    torch.manual_seed(0)
+    return KINDS[kind](I, H, **{"dtype": F64, **options})
+
+
+def states_of(outputs) -> list[torch.Tensor]:
+    y, hx = outputs[:2]
+    return [y, *(hx if isinstance(hx, tuple) else (hx,))]
+
+
+def assert_same(first, second):
+    assert all(map(same_bits, states_of(first), states_of(second)))
+
+
+# ---- the papers -----------------------------------------------------------------------------------------------------
+
+
+def drawn(seed: int, place: int, how, number: int, step: int, rows: int, width: int) -> np.ndarray:
+    """A mask [rows, width]."""
+    noise, like = Noise(torch.tensor(seed), place), torch.zeros((), dtype=F64)
+    mask = draw(noise, how, number, step, torch.arange(rows), width, like)
+    return mask.numpy() if isinstance(mask, torch.Tensor) else np.full((rows, width), mask)
+
+
+def layer_by_hand(layer, x: np.ndarray, seed: int, place: int, rates: dict) -> np.ndarray:
+    """One layer and direction on x [T, B, I], from zeros: the papers' equations, their masks drawn one by one."""
+    names = layer._fields[place // (1 + layer.bidirectional)][place % (1 + layer.bidirectional)]
+    values = [layer.get_parameter(name).detach().numpy() for name in names[:4]]
+    weights = dict(zip(("W", "R", "b_x", "b_h"), values, strict=True))
+    of_x, of_h = rates["variational_dropout"]
+    connected = drawn(seed, place, dropping(rates["drop_connect"]), RECURRENT_WEIGHTS, 0, *weights["R"].shape)
+    x = x * drawn(seed, place, dropping(of_x), INPUT, 0, *x.shape[1:])
+    fed_back = drawn(seed, place, dropping(of_h), FED_BACK, 0, x.shape[1], H)
+    zoneout = rates["zoneout"] if isinstance(rates["zoneout"], tuple) else (rates["zoneout"],)
+    of_cell = [dropping(rates["recurrent_dropout"]), *map(keeping, zoneout)]
+    step = oracle.STEPS["regularized_lstm" if len(of_cell) == 3 else "regularized_gru"]
+    states = [(np.zeros(H),) * len(layer.cell.states)] * x.shape[1]
+    order = reversed(range(len(x))) if place % 2 and layer.bidirectional else range(len(x))
+    y = np.zeros((*x.shape[:2], H))
+    for t in order:
+        masks = [drawn(seed, place, how, k, t, x.shape[1], H) for k, how in enumerate(of_cell)]
+        for b in range(x.shape[1]):
+            masked = weights | {"R": weights["R"] * connected * fed_back[b], "masks": [mask[b] for mask in masks]}
+            states[b] = step(x[t, b], states[b], masked)
+            y[t, b] = states[b][0]
+    return y
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_all_of_them_are_the_papers_equations(kind, bidirectional):
+    layer = make(kind, num_layers=2, bidirectional=bidirectional, **ALL_OF[kind])
+    x = torch.randn(T, B, I, dtype=F64)
+    by_hand = x.numpy()
+    places = iter(range(4))
+    for _ in range(2):
+        ys = [layer_by_hand(layer, by_hand, 77, next(places), ALL_OF[kind]) for _ in range(1 + bidirectional)]
+        by_hand = np.concatenate(ys, -1)
+    np.testing.assert_allclose(layer(x, seed=77)[0].detach().numpy(), by_hand, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+def test_each_changes_what_training_computes(kind, options):
+    layer, plain, x = make(kind, **options), make(kind), torch.randn(T, B, I, dtype=F64)
+    assert not torch.allclose(layer(x)[0], plain(x)[0])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_in_evaluation_dropouts_do_nothing(kind, dtype):
+    """The same bits as a layer without them, and no random number is drawn."""
+    layer, plain = make(kind, **RATES, dtype=dtype).eval(), make(kind, dtype=dtype)
+    x, before = torch.randn(T, B, I, dtype=dtype), torch.get_rng_state()
+    assert_same(layer(x), plain(x))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_in_evaluation_zoneout_is_its_mean(kind):
+    layer = make(kind, **ALL_OF[kind]).eval()
+    x = torch.randn(T, B, I, dtype=F64)
+    weights = dict(zip(("W", "R", "b_x", "b_h"), (p.detach().numpy() for p in layer.parameters()), strict=True))
+    zoneout = ALL_OF[kind]["zoneout"] if kind == "LSTM" else (ALL_OF[kind]["zoneout"],)
+    weights["masks"] = [np.float64(1), *map(np.float64, zoneout)]
+    step, y = oracle.STEPS[f"regularized_{kind.lower()}"], layer(x)[0]
+    for b in range(B):
+        states = (np.zeros(H),) * len(layer.cell.states)
+        for t in range(T):
+            states = step(x[t, b].numpy(), states, weights)
+            np.testing.assert_allclose(y[t, b].detach().numpy(), states[0], rtol=0, atol=1e-12)
+
+
+def test_zoneout_is_on_the_mean_what_evaluation_computes_of_one_step():
+    layer = make("LSTM", zoneout=(0.4, 0.3))
+    x, hx = torch.randn(1, 1, I, dtype=F64), tuple(torch.randn(2, 1, 1, H, dtype=F64))
+    many = layer(x.expand(1, 20_000, I), tuple(s.expand(1, 20_000, H) for s in hx))[1]
+    for drawn_states, mean in zip(many, layer.eval()(x, hx)[1], strict=True):
+        torch.testing.assert_close(drawn_states.mean(1), mean[:, 0], rtol=0, atol=0.03)
+
+
+# ---- seeds ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_seed_gives_the_same_masks_again(kind):
+    layer, x = make(kind, **ALL_OF[kind], num_layers=2), torch.randn(T, B, I, dtype=F64)
+    assert_same(layer(x, seed=2**64 - 1), layer(x, seed=-1))
+    assert_same(layer(x, seed=3), layer(x, seed=np.int64(3)))
+    assert not torch.allclose(layer(x, seed=3)[0], layer(x, seed=4)[0])
+    assert not torch.allclose(layer(x)[0], layer(x)[0])
+    first, second = (torch.manual_seed(9) and layer(x) for _ in range(2))
+    assert_same(first, second)
+
+
+def test_layers_and_directions_have_masks_of_their_own():
+    """With the same weights in both directions, the reversed input gives the halves in exchange, but for the masks."""
+    layer = make("LSTM", bidirectional=True, recurrent_dropout=0.5)
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            weight.copy_(layer.get_parameter(name.removesuffix("_reverse")))
+    x = torch.randn(1, B, I, dtype=F64)
+    y = layer(x, seed=1)[0]
+    assert not torch.allclose(y[..., :H], y[..., H:])
+    layer.eval()
+    torch.testing.assert_close(layer(x)[0][..., :H], layer(x)[0][..., H:])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_any_number_of_threads(kind, dtype):
+    """Outputs and gradients, to the last bit."""
+    layer = KINDS[kind](20, 65, num_layers=2, bidirectional=True, dtype=dtype, **ALL_OF[kind])
+    x = torch.randn(40, 13, 20, dtype=dtype)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        y = layer(x, seed=4)[0]
+        found.append([y, *torch.autograd.grad(y.square().sum(), list(layer.parameters()))])
+    for others in found[1:]:
+        assert all(map(same_bits, found[0], others))
+
+
+# ---- every way to call ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_batch_first_has_the_same_masks(kind):
+    layer, x = make(kind, num_layers=2, bidirectional=True, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64)
+    other = make(kind, num_layers=2, bidirectional=True, batch_first=True, **ALL_OF[kind])
+    assert torch.equal(other(x.transpose(0, 1), seed=1)[0].transpose(0, 1), layer(x, seed=1)[0])
+    assert torch.equal(layer(x[:, 0], seed=1)[0], layer(x[:, :1], seed=1)[0][:, 0])
+    torch.testing.assert_close(layer(x[:, 0], seed=1)[0], layer(x, seed=1)[0][:, 0])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_masks_belong_to_the_callers_rows(kind, bidirectional):
+    """Padded with lengths, end to end with offsets, packed in any order: the same rows get the same masks."""
+    layer = make(kind, bidirectional=bidirectional, num_layers=2, **ALL_OF[kind])
+    x, lengths = torch.randn(T, B, I, dtype=F64), torch.tensor([3, 6, 1, 5])
+    y, hx = layer(x, lengths=lengths, seed=1)
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    y_packed, hx_packed = layer(packed, seed=1)
+    assert_same((pad_packed_sequence(y_packed)[0], hx_packed), (y, hx))
+    there = torch.arange(T) < lengths[:, None]
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    flat, hx_flat = layer(x.transpose(0, 1)[there], offsets=offsets, seed=1)
+    assert_same((flat, hx_flat), (y.transpose(0, 1)[there], hx))
+    whole = layer(x, seed=1)[0][..., :H]
+    if not bidirectional:
+        torch.testing.assert_close(y, whole.where(there.T[..., None], 0.0))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_resets_do_not_change_the_masks(kind):
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64)
+    resets = torch.zeros(T, B, dtype=torch.bool)
+    assert_same(layer(x, resets=resets, seed=1), layer(x, seed=1))
+    resets[0] = True  # before the first step, zeros in the place of zeros
+    assert_same(layer(x, resets=resets, seed=1), layer(x, seed=1))
+    resets[3] = True
+    assert torch.equal(layer(x, resets=resets, seed=1)[0][:3], layer(x, seed=1)[0][:3])
+    assert not torch.allclose(layer(x, resets=resets, seed=1)[0][3:], layer(x, seed=1)[0][3:])
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_states_and_gates_are_the_layers_own(kind):
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64)
+    y, hx, inside = layer(x, return_states=True, return_gates=True, seed=1)
+    assert_same((y, hx), layer(x, seed=1))
+    assert inside._fields == (("h", "c", "i", "f", "g", "o") if kind == "LSTM" else ("h", "r", "z", "n"))
+    assert torch.equal(inside.h[0], y)
+    assert all(gate[0].abs().max() <= 1 for gate in inside[-3:])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_other_dtypes_have_the_same_masks(dtype):
+    layer = make("LSTM", **ALL_OF["LSTM"])
+    x = torch.randn(T, B, I, dtype=F64)
+    expected = layer(x, seed=1)[0]
+    torch.testing.assert_close(layer.to(dtype)(x.to(dtype), seed=1)[0].double(), expected, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_under_autocast_the_masks_are_the_same(kind):
+    layer, x = KINDS[kind](I, 40, **ALL_OF[kind]), torch.randn(T, B, I)
+    parameters = list(layer.parameters())
+    y = layer(x, seed=1)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, plain = layer(x, seed=1)[0], KINDS[kind](I, 40)(x)[0]
+    assert rounded.dtype == plain.dtype
+    torch.testing.assert_close(rounded.float(), y, rtol=0, atol=0.05)
+    pairs = zip(*(torch.autograd.grad(out.float().square().sum(), parameters) for out in (rounded, y)), strict=True)
+    for got, expected in pairs:
+        torch.testing.assert_close(got, expected, rtol=0, atol=0.05 * expected.abs().max().item())
+
+
+def test_a_projection_takes_all_but_zoneout_of_h():
+    layer = make("LSTM", proj_size=4, **{**ALL_OF["LSTM"], "zoneout": (0.4, 0)})
+    x = torch.randn(T, B, I, dtype=F64)
+    assert layer(x, seed=1)[0].shape == (T, B, 4)
+    assert not torch.allclose(layer(x, seed=1)[0], layer(x, seed=2)[0])
+    torch.testing.assert_close(layer.eval()(x)[0], layer(x, lengths=[T] * B)[0])
+
+
+# ---- a module among others ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_parameters_stay_torchs(kind):
+    layer, theirs = make(kind, **ALL_OF[kind]), getattr(torch.nn, kind)(I, H, dtype=F64)
+    theirs.load_state_dict(layer.state_dict())
+    assert list(layer.state_dict()) == list(theirs.state_dict())
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_copies_have_the_same_options(kind):
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(twin) == repr(layer)
+        assert_same(twin(x, seed=1), layer(x, seed=1))
+
+
+def test_repr_tells_the_options():
+    rates = {"recurrent_dropout": 0.1, "zoneout": (0.5, 0.05), "variational_dropout": 0.2}
+    told = "recurrent_dropout=0.1, variational_dropout=0.2, zoneout=(0.5, 0.05)"
+    assert repr(carrousel.LSTM(3, 4, **rates)) == f"LSTM(3, 4, {told})"
+    assert repr(carrousel.LSTM(3, 4, drop_connect=0)) == "LSTM(3, 4)"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_gradients_are_the_slopes(kind):
+    layer = KINDS[kind](2, 3, dtype=F64, **ALL_OF[kind])
+    x = torch.randn(3, 2, 2, dtype=F64, requires_grad=True)
+    parameters = list(layer.parameters())
+
+    def outputs(x, *weights):
+        named = dict(zip((name for name, _ in layer.named_parameters()), weights, strict=True))
+        return tuple(states_of(torch.func.functional_call(layer, named, (x,), {"seed": 5})))
+
+    assert gradcheck(outputs, (x, *parameters))
+    assert gradgradcheck(lambda x: layer(x[:2], seed=5)[0], (x,))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_checkpointing_draws_the_same_masks_again(kind):
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64, requires_grad=True)
+    found = []
+    for run in (layer, lambda x: checkpoint(layer, x, use_reentrant=False)):
+        torch.manual_seed(3)
+        found.append(torch.autograd.grad(run(x)[0].square().sum(), [x, *layer.parameters()]))
+    assert all(map(same_bits, *found))
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_functional_transforms_take_a_seed(kind):
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(5, T, B, I, dtype=F64)
+    mapped = torch.func.vmap(lambda x: layer(x, seed=1)[0])(x)
+    torch.testing.assert_close(mapped, torch.stack([layer(one, seed=1)[0] for one in x]))
+    slope = torch.func.grad(lambda x: layer(x, seed=1)[0].square().sum())(x[0])
+    leaf = x[0].clone().requires_grad_()
+    torch.testing.assert_close(slope, torch.autograd.grad(layer(leaf, seed=1)[0].square().sum(), leaf)[0])
+
+
+@pytest.mark.skipif(not OPS, reason="built without kernels: there are no custom ops")
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_compiled_as_one_graph(kind):
+    torch.compiler.reset()
+    layer, x = make(kind, **ALL_OF[kind]), torch.randn(T, B, I, dtype=F64, requires_grad=True)
+    fast = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    found = [torch.autograd.grad(run(x, seed=1)[0].square().sum(), [x, *layer.parameters()]) for run in (layer, fast)]
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.manual_seed(1)
+    assert not torch.allclose(fast(x)[0], fast(x)[0])
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_stream_is_evaluation(kind, dtype):
+    layer = make(kind, num_layers=2, dtype=dtype, **ALL_OF[kind]).eval().requires_grad_(False)
+    x = torch.randn(T, B, I, dtype=dtype)
+    state = layer.start(B)
+    y = torch.stack([layer.step(one, state) for one in x[:3]])
+    y = torch.cat([y, layer.block(x[3:], state)])
+    expected, hx = layer(x)
+    assert torch.equal(y, expected)
+    found = state.hx() if isinstance(state.hx(), tuple) else (state.hx(),)
+    assert all(map(torch.equal, found, hx if isinstance(hx, tuple) else (hx,)))
+
+
+def test_a_stream_draws_no_masks():
+    layer = make("LSTM", recurrent_dropout=0.5).requires_grad_(False)
+    state = layer.start()
+    for _ in range(2):  # at first, and when the stream is bound
+        with pytest.raises(RuntimeError, match=r"recurrent_dropout=0\.5 acts in training mode.*call layer\.eval\(\)"):
+            layer.step(torch.randn(1, I, dtype=F64), state)
+        layer.eval().step(torch.randn(1, I, dtype=F64), state)
+        layer.train()
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["recurrent_dropout", "variational_dropout", "zoneout", "drop_connect"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_what_is_no_probability_is_refused(kind, name):
+    for value, error in (
+        (-0.1, ValueError),
+        (1.0, ValueError),
+        (float("nan"), ValueError),
+        ("0.1", TypeError),
+        (True, TypeError),
+    ):
+        with pytest.raises(error, match=rf"{name}='?{value}'? must be a probability"):
+            KINDS[kind](3, 4, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"zoneout": (0.1, 0.2, 0.3)}, ValueError, r"zoneout=\(0.1, 0.2, 0.3\) has 3 numbers.*c and h"),
+        ({"variational_dropout": (0.1,)}, ValueError, r"variational_dropout=\(0.1,\) has 1 numbers.*x and h"),
+        ({"zoneout": (0.1, 1.5)}, ValueError, "zoneout=1.5 must be"),
+        ({"zoneout": 0.1, "proj_size": 2}, ValueError, r"zoneout=0.1 of h does not go with proj_size=2.*\(0.1, 0\)"),
+        ({"recurrent_dropout": None}, TypeError, "recurrent_dropout=None"),
+    ],
+    ids=str,
+)
+def test_bad_options_of_the_lstm_are_named(options, error, says):
+    with pytest.raises(error, match=says):
+        carrousel.LSTM(3, 4, **options)
+
+
+def test_the_gru_has_one_state():
+    with pytest.raises(TypeError, match=r"zoneout=\(0\.1, 0\.2\) must be a probability"):
+        carrousel.GRU(3, 4, zoneout=(0.1, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("seed", "error"), [(1.5, TypeError), (True, TypeError), ("1", TypeError), (2**64, ValueError)]
+)
+def test_a_bad_seed_is_named(seed, error):
+    with pytest.raises(error, match=rf"seed='?{seed}'? must"):
+        carrousel.LSTM(3, 4, zoneout=0.1)(torch.zeros(2, 1, 3), seed=seed)
+
+
+def test_a_seed_for_nothing_is_refused():
+    with pytest.raises(ValueError, match="seed=1 is given, and the layer has no random masks"):
+        carrousel.LSTM(3, 4)(torch.zeros(2, 1, 3), seed=1)
+    assert carrousel.LSTM(3, 4, zoneout=0.1).eval()(torch.zeros(2, 1, 3), seed=1)  # it has, but not in evaluation
