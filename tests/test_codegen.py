@@ -87,7 +87,15 @@ def analytic(rows, states):
     a, b = rows
     h, c = states
     c = torch.log(1 + torch.exp(a)) - torch.log1p(b**2) + f.softplus(40 * c, beta=2) + (b.abs() + 1) ** 1.5
-    d = f.elu(a, 0.5) + f.leaky_relu(b) - f.silu(h) + f.relu6(4 * a) + f.hardtanh(b, -0.5) + f.softsign(c)
+    d = (
+        f.elu(a, 0.5)
+        + f.leaky_relu(b)
+        - f.silu(h)
+        + torch.logaddexp(a, 2 * b)
+        + f.relu6(4 * a)
+        + f.hardtanh(b, -0.5)
+        + f.softsign(c)
+    )
     return torch.sqrt(1 + d.square()) * torch.expm1(b / 3), f.logsigmoid(a) * (1 + c**2) ** -0.5 + d.reciprocal() * 0.01
 
 

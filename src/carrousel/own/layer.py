@@ -101,7 +101,8 @@ def cell(
             names. It goes unit by unit and changes nothing in place. For a kernel it may use + - * /, powers of whole
             numbers and halves, comparisons with & | ~, and these, as methods or functions of torch: sigmoid tanh relu
             exp expm1 log log1p sqrt rsqrt square reciprocal abs sign maximum minimum clamp where lerp softplus
-            logsigmoid silu elu leaky_relu relu6 hardtanh softsign zeros_like ones_like. Without a kernel, anything.
+            logaddexp logsigmoid silu elu leaky_relu relu6 hardtanh softsign zeros_like ones_like. Without a kernel,
+            anything.
         rows: the pre-activations, each the sum of what `W x` and `R h` give it: first those fed by x only, then those
             fed by both, then those fed by h only. Names of one letter may be written together: "ifgo".
         states: the states; the first is the output h, which is fed back through R.
