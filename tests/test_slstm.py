@@ -200,6 +200,13 @@ def test_heads_that_do_not_divide_the_units(num_heads):
         carrousel.SLSTM(3, 6, num_heads=num_heads)
 
 
+def test_states_of_other_heads_are_refused(tmp_path):
+    layers = [carrousel.SLSTM(3, 6, num_heads=n).requires_grad_(False) for n in (2, 3)]
+    layers[0].start(1).save(tmp_path / "state")
+    with pytest.raises(ValueError, match="slstm of 2 heads"):
+        carrousel.State.load(tmp_path / "state", layers[1])
+
+
 def test_there_is_no_projection():
     with pytest.raises(ValueError, match="proj_size=2 does not go with SLSTM"):
         carrousel.SLSTM(3, 6, proj_size=2)

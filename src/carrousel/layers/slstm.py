@@ -13,6 +13,7 @@ from torch import Tensor
 from carrousel.cells import ALL
 from carrousel.layers.heads import ALONE, block_diagonal
 from carrousel.layers.recurrent import Recurrent
+from carrousel.layers.state import Kind
 from carrousel.scan import Weights
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """sLSTM of xLSTM: exponential input gates, a normaliser and a stabiliser; with torch.nn.LSTM's arguments.
 
     hx is (h, c, n, m), each [L*D, B, H]: output, memory, normaliser, stabiliser. Zeros are the empty memory; the values
-    of c and m where n is zero or less do not count, nor does any gradient reach them. The weights have four blocks,
-    z i f o. Arguments, shapes and what is raised: `Recurrent`. Equations and paper: `carrousel.cells.slstm`.
+    of c and m where n is zero or less do not count, nor does any gradient reach them: with `learn_initial`
+    h alone is learned from zeros. The weights have four blocks, z i f o. Arguments, shapes and what is raised:
+    `Recurrent`. Equations and paper: `carrousel.cells.slstm`.
 
     Args:
         num_heads: N, into which the units are divided, H/N in each. weight_hh_l{k} is then [4*H, H/N]: the row of a
@@ -66,6 +68,10 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
     @property
     def _packable(self) -> bool:  # type: ignore[override]
         return self.num_heads == 1
+
+    def _kind(self) -> Kind:
+        kind = super()._kind()
+        return kind if self.num_heads == 1 else kind._replace(cell=f"{kind.cell} of {self.num_heads} heads")
 
     def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
         return super()._shapes(width) | {"weight_hh": (4 * self.hidden_size, self.hidden_size // self.num_heads)}
