@@ -67,6 +67,7 @@ class MLSTM(nn.Module):
     `carrousel.layers.matrix_memory`.
     """
 
+    regularization = None  # as of layers that have it: what checks a stream asks
     _form = staticmethod(chunkwise)  # in what form a sequence is computed
 
     def __init__(
