@@ -15,6 +15,7 @@ Letters: T time, B batch, H hidden units, P the width of h.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -45,16 +46,19 @@ class Mask(NamedTuple):
         return min(round(self.rate * 2**32), 2**32 - 1)
 
 
+@cache  # a small network would feel the time that they take to make
 def dropping(rate: float) -> Mask:
     """0, or what keeps the mean at 1."""
     return Mask(rate, 0.0, 1 / (1 - rate))
 
 
+@cache
 def keeping(rate: float) -> Mask:
     """1 where the old value is kept, else 0."""
     return Mask(rate, 1.0, 0.0)
 
 
+@cache
 def always(value: float) -> Mask:
     """One number everywhere."""
     return Mask(0.0, value, value)

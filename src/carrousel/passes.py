@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,7 @@ def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Seq
     return values
 
 
+@cache
 def _mask(mask: Mask) -> tuple[int, float, float]:
     return mask.threshold, mask.taken, mask.left
 

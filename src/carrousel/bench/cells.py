@@ -121,14 +121,15 @@ def measure(kind: str, shape: Shape, threads: Sequence[int], seconds: float, rep
     before, found = torch.get_num_threads(), KINDS[kind]
     torch.manual_seed(0)
     options = {"num_layers": shape.layers, "bidirectional": shape.bidirectional}
-    layers: list[nn.Module] = [found.make(shape.I, shape.H, **options), LSTM(shape.I, shape.H, **options)]
-    if shape.name in SMALL:
-        layers.append(found.in_torch(layers[0]))
+    layer, lstm = found.make(shape.I, shape.H, **options), LSTM(shape.I, shape.H, **options)
+    in_torch = [found.in_torch(layer)] if shape.name in SMALL else []
     x = torch.randn(shape.T, shape.B, shape.I)
     try:
         for count in threads:
             torch.set_num_threads(count)
-            ours, lstm, *in_torch = medians([forward_backward(layer, x) for layer in layers], seconds, repeat)
-            yield Row(kind, shape.name, count, ours, lstm, ours / lstm, found.target, *in_torch)
+            ours_ms, lstm_ms = medians([forward_backward(run, x) for run in (layer, lstm)], seconds, repeat)
+            # Not in turns with them: the memory that a loop leaves made the next one's calls half as slow again.
+            torch_ms = [medians([forward_backward(run, x)], seconds / 3, repeat)[0] for run in in_torch]
+            yield Row(kind, shape.name, count, ours_ms, lstm_ms, ours_ms / lstm_ms, found.target, *torch_ms)
     finally:
         torch.set_num_threads(before)

@@ -24,6 +24,7 @@ Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D
 from __future__ import annotations
 
 import numbers
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -54,18 +55,24 @@ class Regularization(NamedTuple):
 
     def masks(self, cell: Cell, training: bool) -> tuple[Mask, ...]:
         """Those of the cell: in evaluation each mask is its mean."""
-        zoneout = keeping if training else always
-        by_name = {
-            "candidate": dropping(self.recurrent_dropout if training else 0.0),
-            "zoneout_c": zoneout(self.zoneout[0]),
-            "zoneout_h": zoneout(self.zoneout[1]),
-        }
-        return tuple(by_name[name] for name, _ in cell.masks)
+        return masks_of(self, cell.name, training) if cell.masks else ()
 
     def told(self) -> list[str]:
         """What repr shows: all that is not zero; a pair of equals as one."""
         shown = [(name, value) for name, value in self._asdict().items() if value not in (0.0, (0.0, 0.0))]
         return [f"{name}={v[0] if isinstance(v, tuple) and v[0] == v[1] else v}" for name, v in shown]
+
+
+@cache
+def masks_of(rates: Regularization, cell: str, training: bool) -> tuple[Mask, ...]:
+    """`Regularization.masks` of the cell of that name."""
+    zoneout = keeping if training else always
+    by_name = {
+        "candidate": dropping(rates.recurrent_dropout if training else 0.0),
+        "zoneout_c": zoneout(rates.zoneout[0]),
+        "zoneout_h": zoneout(rates.zoneout[1]),
+    }
+    return tuple(by_name[name] for name, _ in ALL[cell].masks)
 
 
 class Draw(NamedTuple):
@@ -80,11 +87,11 @@ class Draw(NamedTuple):
 
     def at(self, place: int, x: Tensor, layout: Layout, weights: Weights) -> tuple[Tensor, Layout, Weights]:
         """What goes into a layer and direction, by its place among the L*D: x and weight_hh masked, and the noise."""
-        noise = Noise(self.seed, place, self.of.masks(self.cell, self.training), rows=self.rows)
+        rate_x, rate_h = self.of.variational_dropout if self.training else (0.0, 0.0)
+        fed_back = dropping(rate_h) if rate_h else None
+        noise = Noise(self.seed, place, self.of.masks(self.cell, self.training), fed_back, self.rows)
         if self.training:
-            rate_x, rate_h = self.of.variational_dropout
             x = _mask_x(noise, dropping(rate_x), x, layout) if rate_x else x
-            noise = noise._replace(fed_back=dropping(rate_h)) if rate_h else noise
             if self.of.drop_connect:
                 how, R = dropping(self.of.drop_connect), weights.R
                 weights = weights._replace(R=R * draw_matrix(noise, how, RECURRENT_WEIGHTS, None, R.shape, R))
