@@ -97,11 +97,16 @@ def random_cell(seed: int) -> Cell:
     return Cell(f"random{seed}", "abc", "ab", "bc", "hcd", step, "vw")
 
 
+def quickly():
+    """Inside, kernels are not optimised, which takes a second for each cell."""
+    flags = kernel.compile_flags().replace("-O3", "-O0")
+    return mock.patch.object(kernel, "compile_flags", return_value=flags)
+
+
 @cache
 def compiled(*cells: Cell) -> dict[str, Cell]:
-    """The cells with kernels, by their own names: one library, not optimised, which takes a second for each cell."""
-    flags = kernel.compile_flags().replace("-O3", "-O0")
-    with mock.patch.object(kernel, "compile_flags", return_value=flags):
+    """The cells with kernels, by their own names: one library."""
+    with quickly():
         with_kernels = fuse_all(cells, kernel.instruction_set())
     return {own.name: one for own, one in zip(cells, with_kernels, strict=True)}
 

@@ -296,10 +296,21 @@ def test_memory_is_what_the_larger_shape_needs_more_of():
 
 
 def test_memory_compares_both_sides(capsys):
-    assert run(["bench", "memory", "--shapes", "I3-H32-B64-T100", "--json", "-"]) == 0
+    assert run(["bench", "memory", "--shapes", "I3-H32-B64-T100", "--seconds", "0", "--json", "-"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["ratio"] == pytest.approx(row["torch_mb"] / row["ours_mb"])
-    assert row["ours_mb"] > 1
+    assert row["low_memory"] == pytest.approx(row["low_mb"] / row["ours_mb"])
+    assert row["ours_mb"] > row["low_mb"] > 1
+    assert row["low_time"] > 0
+
+
+def test_memory_low_is_judged():
+    row = {"shape": "audio", "ours_mb": 10, "torch_mb": 20, "ratio": 2, "low_mb": 5, "low_memory": 0.5, "low_time": 1.3}
+    paper = Console(file=io.StringIO(), width=160)
+    paper.print(table.memory_table([row]))
+    text = paper.file.getvalue()
+    assert "at most 0.45, MISSED" in text
+    assert "at most 1.4, reached" in text
 
 
 TEXT = (

@@ -4,6 +4,8 @@
 //                                  da, ds = cell's derivative (dh, ds)
 //   for each chunk of steps:       dx = da W;  dW += da' x;  dR += da' h;  db += sum of da
 //
+// Where the forward pass has kept the states only, a chunk begins with computing the rest of it once more (recompute.hpp).
+//
 // da is never stored for the whole sequence: a chunk of it is turned into gradients of the weights (sums.hpp) while it is still in the
 // cache, which saves writing and twice reading the largest array of the pass.
 #pragma once
@@ -11,6 +13,7 @@
 #include "noise.hpp"
 #include "pack.hpp"
 #include "padding.hpp"
+#include "recompute.hpp"
 #include "split.hpp"
 #include "steps.hpp"
 #include "sums.hpp"
@@ -35,7 +38,8 @@ class Backward {
         split(choose_split<Cell>(q)),
         masks(q.noise),
         fed_back(q, steps),
-        sums(q, d, steps, fed_back, ld_da, chunk_steps * q.rows.B) {}
+        sums(q, d, steps, fed_back, ld_da, chunk_steps * q.rows.B),
+        recompute(q, steps, fed_back, chunk_steps * q.rows.B) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -58,8 +62,10 @@ class Backward {
   const long ld_da = R * shape.padded + L;    // not a power of two: equal columns of many rows would fall into one set of the cache
   const long ld_rounded = ld_da / 2;
   const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;
+  static constexpr long groups_in_quad = max_vectors / Shape<Cell, V>::blocks_in_group;
   const long chunk_steps = steps_of_chunk();
   Sums<Cell, V> sums;
+  Recompute<Cell, V> recompute;
 
   // Scratch.
   int64_t *places, *chunks;         // chunks: the first step of each, and at last count()
@@ -118,6 +124,7 @@ class Backward {
     pointers = layout.take<const T*>(split.threads * B);
     restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
     sums.lay_out(layout, split.threads);
+    recompute.lay_out(layout, split.threads);
   }
 
   struct Turn {
@@ -150,6 +157,8 @@ class Backward {
     Place after{};
     for (long c = chunk_count - 1; c >= 0; --c) {
       const long first = chunks[c], last = chunks[c + 1];
+      recompute.run(me, turn.share, turn.quad_first * groups_in_quad, std::min(turn.quad_last * groups_in_quad, shape.groups), c, first,
+                    last);
       Place here = place(c);
       for (long s = first; s < last; ++s) here = moved(here, steps.active(s));
       for (long s = last - 1; s >= first; --s) {
@@ -159,7 +168,7 @@ class Backward {
       }
       me.meet();
       // This half of the ring is read; the next steps write the other, which all members have left before they met.
-      sums.add(me, place(c).da, place(c).rounded, place(c).dp, first, last);
+      sums.add(me, place(c).da, place(c).rounded, place(c).dp, place(c).unprojected, first, last);
     }
     restore(turn, 0, after);
     finish_rows(turn, 0, after, 0, steps.active(0));
@@ -181,14 +190,24 @@ class Backward {
     for (int k = 0; k < Cell::states; ++k)
       if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * (k ? q.H : q.P));
     sums.prepare(me);
+    recompute.prepare(me);
   }
 
-  // The rings at row 0 of a step. A chunk's rows lie step after step, without gaps.
+  // What is held of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
   struct Place {
-    T *da, *dp, *rounded;
+    T *da = nullptr, *dp = nullptr, *rounded = nullptr;
+    const T *kept = nullptr, *unprojected = nullptr;  // where they are computed once more
   };
-  Place place(long chunk) const { return {da_ring[chunk % 2], dp_ring[chunk % 2], rounded_ring[chunk % 2]}; }
-  Place moved(Place at, long rows) const { return {at.da + rows * ld_da, at.dp + rows * q.P, at.rounded + rows * ld_rounded}; }
+  Place place(long chunk) const {
+    Place at{da_ring[chunk % 2], dp_ring[chunk % 2], rounded_ring[chunk % 2]};
+    if (recompute.needed()) at.kept = recompute.kept_of_chunk(), at.unprojected = recompute.unprojected_of_chunk(chunk);
+    return at;
+  }
+  Place moved(Place at, long rows) const {
+    at.da += rows * ld_da, at.dp += rows * q.P, at.rounded += rows * ld_rounded;
+    if (recompute.needed()) at.kept += rows * shape.kept_size(), at.unprojected += rows * q.H;
+    return at;
+  }
 
   // How many vectors the p-th panel of `columns` columns really has.
   int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
@@ -255,8 +274,7 @@ class Backward {
       const long first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);
-        for (long block = first; block < last; ++block)
-          cell(s, b, block, load<V>(turn.a + i * N + (block - first) * L), here.da + b * ld_da);
+        for (long block = first; block < last; ++block) cell(s, b, block, load<V>(turn.a + i * N + (block - first) * L), here);
         round_da(here, b, first * L, last * L);
       }
     }
@@ -292,14 +310,14 @@ class Backward {
   }
 
   // The pointwise step, backward, of row b on one block of units.
-  CARROUSEL_INLINE void cell(long s, long b, long block, V dh, T* da) {
-    const long unit = block * L, kept_at = steps.kept_at(s, b), at = steps.at(s, b), row = steps.row(b);
+  CARROUSEL_INLINE void cell(long s, long b, long block, V dh, Place here) {
+    const long unit = block * L, at = steps.at(s, b), row = steps.row(b);
     const int n = shape.lanes_of(block);
     const Origin origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
     V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
     V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1], noise[Cell::masks + 1];
-    const T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
+    const T* kept = q.gates ? nullptr : kept_row(s, b, here) + shape.kept_at(block);
     for (int k = 0; k < Cell::kept; ++k)
       keep[k] = q.gates ? load_some<V>(q.gates[k] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
     d_now[0] = dh;
@@ -308,7 +326,7 @@ class Backward {
         old[k] = V{};  // as forward had it
       else if (Cell::reads_old[k])
         old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
-      if (Cell::reads_new[k]) now[k] = load_some<V>(history(k, s, b) + unit, n);
+      if (Cell::reads_new[k]) now[k] = load_some<V>((k || !projected() ? history(k, s, b) : unprojected_row(s, b, here)) + unit, n);
       if (k) {
         d_now[k] =
             ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + row * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
@@ -327,7 +345,7 @@ class Backward {
     }
     // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
     for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
-    for (int r = 0; r < R; ++r) store<V>(da + r * shape.padded + unit, d_rows[r]);
+    for (int r = 0; r < R; ++r) store<V>(here.da + b * ld_da + r * shape.padded + unit, d_rows[r]);
     if (origin == Origin::restored) add_restored(row, unit, n, d_old);
     for (int k = 0; k < Cell::states; ++k) store<V>(ds[k] + b * shape.padded + unit, d_old[k]);
     for (int w = 0; w < Cell::weights; ++w) {
@@ -345,9 +363,16 @@ class Backward {
     }
   }
 
+  const T* kept_row(long s, long b, Place here) const {
+    return (q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() : here.kept + b * shape.kept_size());
+  }
+  const T* unprojected_row(long s, long b, Place here) const {
+    return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
+  }
+  // The state k after step s; of a projected cell not h, which such a cell does not read.
   const T* history(int k, long s, long b) const {
     if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
-    return projected() ? q.unprojected + steps.kept_at(s, b) * q.H : q.y + steps.at(s, b) * q.ld_y;
+    return q.y + steps.at(s, b) * q.ld_y;
   }
   const T* old_state(int k, Origin origin, long s, long b) const {
     if (origin == Origin::before) return history(k, s - 1, b);

@@ -14,6 +14,7 @@
 #include "noise.hpp"
 #include "padding.hpp"
 #include "panels.hpp"
+#include "preactivations.hpp"
 #include "split.hpp"
 #include "steps.hpp"
 #include "team.hpp"
@@ -29,7 +30,15 @@ class Forward {
 
  public:
   explicit Forward(const Sequence<T>& q)
-      : q(q), shape(q.H), operands(q), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)), masks(q.noise), fed_back(q, steps) {}
+      : q(q),
+        shape(q.H),
+        operands(q),
+        panels(q, shape),
+        pre(q, shape, panels, operands),
+        steps(q.rows),
+        split(choose_split<Cell>(q)),
+        masks(q.noise),
+        fed_back(q, steps) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -44,6 +53,7 @@ class Forward {
   const Shape<Cell, V> shape;
   const Operands<V> operands;
   Panels<Cell, V> panels;
+  const Preactivations<Cell, V> pre;
   Steps steps;
   const Split split;
   const Masks<Cell, V> masks;
@@ -146,46 +156,11 @@ class Forward {
     for (long now = s; now < last; ++now)
       for (long i = 0, n = turn.share.below(steps.active(now)); i < n; ++i) turn.rows[count++] = x_row(now, turn.share.row(i));
     operands.round(turn.rows, count, turn.x, q.I);
-    for (long g = turn.group_first; g < turn.group_last; ++g) {
-      const long width = long(R) * shape.blocks_of(g) * L;
-      T* a = chunk_accumulators(turn, g);
-      add_x(turn, g, a, width, count);
-    }
+    for (long g = turn.group_first; g < turn.group_last; ++g) pre.add_x(chunk_accumulators(turn, g), g, count, turn.rows);
   }
 
   T* chunk_accumulators(const Turn& turn, long g) const {
     return turn.a + shape.first_block(g) * L * R * turn.share.count * split.steps_at_once;
-  }
-
-  // Whether x and h feed the same rows, so that W x and R h can be one sum.
-  static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
-  // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
-  bool joined() const { return joint && q.I <= wide_input; }
-
-  Factor<T> x_factor(const T* const* rows, long g) const {
-    return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
-  }
-  Factor<T> h_factor(const T* const* rows, long g) const {
-    return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(q.P)};
-  }
-
-  // a [count, width] = b + W x for the inputs in turn.rows.
-  void add_x(const Turn& turn, long g, T* a, long width, long count) const {
-    const int blocks = shape.blocks_of(g);
-    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * width, panels.bias(g), width * sizeof(T));
-    T* fed = a + long(Cell::x_first) * blocks * L;
-    product<V>(Cell::x_rows * blocks, fed, width, joint ? panels.bias(g) : fed, joint ? 0 : width, count, x_factor(turn.rows, g), {},
-               operands.terms_of_many());
-  }
-
-  // a [count, width] = b + W x + R h, or what is in a already + R h.
-  void add_h(const Turn& turn, long g, T* a, long width, long count, const T* const* h_rows) const {
-    const int blocks = shape.blocks_of(g);
-    const Terms terms = operands.terms();
-    if (joined()) return product<V>(R * blocks, a, width, panels.bias(g), 0, count, h_factor(h_rows, g), x_factor(turn.rows, g), terms);
-    if (split.steps_at_once == 1) add_x(turn, g, a, width, count);
-    T* fed = a + long(Cell::h_first) * blocks * L;
-    product<V>(Cell::h_rows * blocks, fed, width, fed, width, count, h_factor(h_rows, g), {}, terms);
   }
 
   // One step for this thread's rows and groups; returns how many rows took it.
@@ -202,10 +177,9 @@ class Forward {
     if (split.steps_at_once == 1) operands.round(turn.rows, count, turn.x, q.I);
     operands.round(h_rows, count, turn.h, q.P);
     for (long g = turn.group_first; g < turn.group_last; ++g) {
-      const int blocks = shape.blocks_of(g);
-      const long width = long(R) * blocks * L;
+      const long width = pre.width(g);
       T* a = split.steps_at_once > 1 ? chunk_accumulators(turn, g) + before * width : turn.a;
-      add_h(turn, g, a, width, count, h_rows);
+      pre.add_h(a, g, count, turn.rows, h_rows, split.steps_at_once > 1);
       for (long i = 0; i < count; ++i) cell(s, turn.share.row(i), g, a + i * width);
     }
     if (q.projection) project(turn, s, count);

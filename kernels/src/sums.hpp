@@ -5,6 +5,7 @@
 // Weight gradients are dealt to threads by the columns of x and h, and each is summed over all of the chunk by one thread in one order,
 // so that no bit depends on the number of threads.
 #pragma once
+#include <utility>
 #include "fed_back.hpp"
 #include "pack.hpp"
 #include "steps.hpp"
@@ -53,8 +54,9 @@ class Sums {
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
 
-  // Adds the steps [first, last), whose rows of da, of da rounded and of dp begin there. All members have written them, and all call this.
-  void add(Member me, const T* da, const T* rounded, const T* dp, long first, long last) {
+  // Adds the steps [first, last), whose rows of da, of da rounded, of dp and of h before the projection (where the caller's are not)
+  // begin there. All members have written them, and all call this.
+  void add(Member me, const T* da, const T* rounded, const T* dp, const T* unprojected, long first, long last) {
     const Turn turn{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each, pointers + me.rank * pointers_each};
     long count = 0;
     for (long s = first; s < last; ++s) count += steps.active(s);
@@ -77,7 +79,9 @@ class Sums {
                    count);
     }
     if (d.d_projection) {
-      list_inputs(turn, first, last, [this](long s, long b) { return q.unprojected + steps.kept_at(s, b) * q.H; });
+      list_inputs(turn, first, last, [&, at = unprojected](long s, long b) mutable {
+        return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : std::exchange(at, at + q.H);
+      });
       sum_projection(turn, dp, count);
     }
   }

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor  # type: ignore[attr-defined]
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
@@ -20,7 +22,7 @@ from carrousel.kernel import (
     instruction_sets,
     use_instruction_set,
 )
-from carrousel.layout import Layout
+from carrousel.layout import Layout, check_memory
 from carrousel.noise import Mask, Noise, draw
 from carrousel.operators import OPS, arguments_of
 from carrousel.passes import backward, drawn, forward
@@ -55,11 +57,15 @@ def fused(
     return_gates: bool = False,
     bfloat16: bool = False,
     noise: Noise | None = None,
+    memory: str = "full",
 ) -> Any:
     """Run a cell over a sequence by its kernel; arguments, results and errors are those of `carrousel.scan.scan`.
 
-    Every output and every gradient has the same bits for any number of threads (torch.get_num_threads()).
+    Every output and every gradient has the same bits for any number of threads (torch.get_num_threads()), and for
+    memory="full" and "low": with the latter the states only are kept for the backward pass, which computes again what
+    else it needs.
     """
+    check_memory(memory)
     layout = Layout(
         batch_sizes,
         lengths,
@@ -72,6 +78,7 @@ def fused(
         return_gates,
         bfloat16,
         noise,
+        memory,
     )
     y, states, shown = fused_in(layout, cell, x, states, weights, restored or ())
     return (y, states) if shown is None else (y, states, shown)
@@ -96,7 +103,7 @@ def fused_in(
         return _scan(cell, x, states, weights, layout, restored)
     if torch.compiler.is_compiling():
         return _by_operator(kernel, x, states, weights, layout, restored)
-    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return _scan(cell, x, states, weights, layout, restored)
     if not _fits(cell, x, states, weights, layout):
         check_shapes(cell, x, states, weights, layout, restored)
@@ -125,9 +132,14 @@ def draw_matrix(
 
 def _is_eager(x: Tensor) -> bool:
     """Whether tensors are what they seem: nothing traces, batches or wraps them."""
-    if torch._C._are_functorch_transforms_active() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False
     return type(x) in (Tensor, Parameter) and not torch._C._len_torch_dispatch_stack()  # type: ignore[attr-defined]
+
+
+def _is_transformed() -> bool:
+    """Whether torch.func or dual numbers (torch.autograd.forward_ad) are at work: they need torch operations."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # type: ignore[attr-defined]
 
 
 def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
@@ -137,7 +149,7 @@ def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
 
 
 def _scan(cell, x, states, weights, layout, restored):
-    y, states, *shown = scan(cell, x, states, weights, **layout._asdict(), restored=restored or None)
+    y, states, *shown = scan(cell, x, states, weights, **layout.for_scan(), restored=restored or None)
     return y, states, shown[0] if shown else None
 
 
@@ -208,7 +220,8 @@ class _Sequence(torch.autograd.Function):
         kernel, d_final, d_shown = ctx.kernel, d_rest[: ctx.n_states], d_rest[ctx.n_states :]
         x, states, weights, restored = _parts(inputs, ctx.n_states)
         wanted = ctx.needs_input_grad[3:]
-        if torch.is_grad_enabled():  # create_graph: the gradient itself is to be differentiated
+        # create_graph: the gradient itself is to be differentiated; is_grads_batched: many gradients at once, by vmap
+        if torch.is_grad_enabled() or any(d is not None and is_legacy_batchedtensor(d) for d in (dy, *d_rest)):
             d_outputs = dy, d_final, kernel.by_name(ctx.layout, d_shown)
             gradients = _by_scan(kernel.cell, x, states, weights, ctx.layout, restored, d_outputs, wanted)
         else:
@@ -228,11 +241,13 @@ def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, 
 
 def _by_scan(cell, x, states, weights, layout, restored, d_outputs, wanted) -> list[Tensor | None]:
     """The gradients once more, by the specification, which can be differentiated again."""
-    y, final, shown = _scan(cell, x, states, weights, layout, restored)
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y, final, shown = _scan(cell, x, states, weights, layout, restored)
     dy, d_final, d_shown = d_outputs
     pairs = [(y, dy), *zip(final, d_final), *((tensor, d_shown[name]) for name, tensor in (shown or {}).items())]
     outputs, given = zip(*[(out, d) for out, d in pairs if d is not None])
     inputs = (x, *states, *weights, *restored)
     asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
-    found = iter(torch.autograd.grad(outputs, asked, given, create_graph=True, allow_unused=True))
+    found = iter(torch.autograd.grad(outputs, asked, given, create_graph=differentiable, allow_unused=True))
     return [next(found) if want and t is not None else None for t, want in zip(inputs, wanted)]

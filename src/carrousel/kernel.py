@@ -66,11 +66,22 @@ class Kernel(NamedTuple):
     def kept_parts(self, H: int, projected: bool, layout: Layout) -> list[int]:
         """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
 
-        The rows after their activations, in the kernel's own order; h before a projection [H]; for each state in
-        `history` its value after the step [H]. What is returned to the caller is not kept once more.
+        The rows after their activations, in the kernel's own order; h before a projection [H]; each state of
+        `kept_states` after the step [H]. Of the first two nothing, where the backward pass computes them again. What
+        is returned to the caller is not kept once more.
         """
-        gates = 0 if layout.return_gates else _kernels.kept_size(self.cell.name, int(H), self.single)
-        return [gates, *[H] * (projected + (0 if layout.return_states else len(self.history)))]
+        again = self.computes_again(projected, layout)
+        gates = 0 if again or layout.return_gates else _kernels.kept_size(self.cell.name, int(H), self.single)
+        unprojected = H if projected and not again else 0
+        return [gates, unprojected, *([] if layout.return_states else [H] * len(self.kept_states(projected, layout)))]
+
+    def kept_states(self, projected: bool, layout: Layout) -> tuple[int, ...]:
+        """Which states but h, which is y, are kept: what is computed again needs all of them."""
+        return tuple(range(1, len(self.cell.states))) if self.computes_again(projected, layout) else self.history
+
+    def computes_again(self, projected: bool, layout: Layout) -> bool:
+        """Whether the backward pass computes again what else it needs; a cell may need nothing else."""
+        return layout.memory == "low" and (projected or (len(self.kept) > 0 and not layout.return_gates))
 
     def shown(self, layout: Layout) -> int:
         """How many tensors forward returns of every step: the states but h, and all of `kept`."""

@@ -16,7 +16,9 @@ from carrousel.noise import Noise
 
 
 class Layout(NamedTuple):
-    """The keyword arguments of `carrousel.scan.scan`: how to read x, and what to return of every step.
+    """How to read x, what to return of every step, and how much of it to keep for a backward pass.
+
+    All but the last are keyword arguments of `carrousel.scan.scan`.
 
     At most one of the first three is given.
 
@@ -34,6 +36,11 @@ class Layout(NamedTuple):
     return_gates: bool = False
     bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.rounded`
     noise: Noise | None = None  # random masks
+    memory: str = "full"  # "low": kernels keep the states only, and their backward pass computes the rest once more
+
+    def for_scan(self) -> dict[str, Any]:
+        """What `scan` takes of it."""
+        return {name: value for name, value in self._asdict().items() if name != "memory"}
 
     @property
     def shows(self) -> bool:
@@ -57,6 +64,7 @@ class Layout(NamedTuple):
         return x.shape[0 if self.batch_first else 1] if self.offsets is None else self.offsets.shape[0] - 1
 
 
+MEMORY = ("full", "low")
 DENSE, BATCH_FIRST = Layout(), Layout(batch_first=True)
 
 
@@ -109,6 +117,12 @@ def _check_offsets(offsets: list[int], N: int) -> None:
     for row, (start, end) in enumerate(pairwise(offsets)):
         if start > end:
             raise ValueError(f"offsets[{row + 1}]={end} is less than offsets[{row}]={start}: they must not decrease")
+
+
+def check_memory(memory: Any) -> None:
+    """Raise ValueError unless it is "full" or "low"."""
+    if not isinstance(memory, str) or memory not in MEMORY:
+        raise ValueError(f"memory={memory!r} is not known: choose one of {MEMORY}")
 
 
 def check_resets(resets: Any, shape: Sequence[int]) -> None:

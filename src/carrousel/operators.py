@@ -23,7 +23,7 @@ WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
 LAYOUT = (
     "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
     "float padding_value, bool return_states, bool return_gates, "
-    "bool bfloat16, "
+    "bool bfloat16, str memory, "
     "Tensor? seed, int place, float[] masks, float[] fed_back, Tensor? rows"
 )
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"

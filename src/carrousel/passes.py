@@ -197,15 +197,16 @@ def _addresses_of_parts(
     projected = weights.P is not None
     parts = kernel.kept_parts(H, projected, layout)
     rows = kept.numel() // max(sum(parts), 1)
-    gates = at = kept.data_ptr()
+    at = kept.data_ptr()
     starts = []
     for part in parts:
-        starts.append(at)
+        starts.append(at if part else 0)
         at += part * rows * x.element_size()
+    gates, unprojected, *of_states = starts
     history = [0] * len(kernel.cell.states)
-    for k, start in zip(kernel.history, starts[1 + projected :]):
+    for k, start in zip(kernel.kept_states(projected, layout), of_states):
         history[k] = start
-    return gates, starts[1] if projected else 0, shown_states or tuple(history)
+    return gates, unprojected, shown_states or tuple(history)
 
 
 def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:

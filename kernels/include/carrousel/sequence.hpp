@@ -72,7 +72,8 @@ struct Sequence {
   int64_t ld_y = 0;
   F padding = 0;                           // what y, and what else is shown, holds at the pairs that a ragged batch has not
   F* final[max_states] = {};               // as initial. forward writes it
-  // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair.
+  // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair. Without kept or
+  // unprojected, backward computes them once more; history must then be there for every state.
   F* kept = nullptr;                       // [N, kept_size(cell, H)]  in the kernel's own order
   F* history[max_states] = {};             // [N, H] every state but the first, at every step
   F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one

@@ -24,6 +24,7 @@ from carrousel.bench.table import (
     layers_table,
     lstm1997_markdown,
     lstm1997_table,
+    memory_table,
     mlstm_table,
     options_table,
     own_markdown,
@@ -179,15 +180,15 @@ def bench_mlstm(
 @app.command("memory")
 def bench_memory(
     shapes: Annotated[str, typer.Option(help="Shapes, with commas between.")] = "hydrology",
+    seconds: Seconds = 10,
+    repeat: Repeat = 3,
     json_file: Json = None,
 ) -> None:
-    """Peak memory of forward+backward, ours and torch.nn.LSTM's, each in a process of its own."""
-    rows = [memory.compare(shape) for shape in progress([named(name) for name in split(shapes)], "measuring")]
-    table = Table("shape", "ours MB", "torch MB", "torch / ours", title="peak memory of forward+backward")
-    for row in rows:
-        table.add_row(row["shape"], f"{row['ours_mb']:.0f}", f"{row['torch_mb']:.0f}", f"{row['ratio']:.2f}")
+    """Peak memory of forward+backward, ours and torch.nn.LSTM's; and memory="low" beside our plain call."""
+    chosen = progress([named(name) for name in split(shapes)], "measuring")
+    rows = [memory.compare(shape, seconds=seconds, repeat=repeat) for shape in chosen]
     if str(json_file) != "-":
-        Console().print(table)
+        console().print(memory_table(rows))
     write(rows, json_file)
 
 

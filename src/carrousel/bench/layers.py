@@ -100,9 +100,10 @@ def measure(cell: str, shape: Shape, threads: Sequence[int], seconds: float, rep
             yield row(cell, shape, mode, count, max(threads), medians(calls, seconds, repeat))
 
 
-def layer(cell: str, shape: Shape) -> Recurrent:
+def layer(cell: str, shape: Shape, **options: Any) -> Recurrent:
     """Our layer for a cell and shape."""
-    return Recurrent(ALL[cell], shape.I, shape.H, num_layers=shape.layers, bidirectional=shape.bidirectional)
+    sizes = {"num_layers": shape.layers, "bidirectional": shape.bidirectional}
+    return Recurrent(ALL[cell], shape.I, shape.H, **sizes, **options)
 
 
 def rival(cell: str, shape: Shape, ours: Recurrent) -> nn.Module:

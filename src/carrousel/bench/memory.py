@@ -1,5 +1,7 @@
 """Peak memory of forward+backward, each side in a process of its own: what one frees is not there for the other.
 
+The sides are our plain call, ours with memory="low", whose time is compared too, and torch.nn's.
+
 Run as a module it is that process: `python -m carrousel.bench.memory ours I32-H256-B256-T365` prints MB.
 """
 
@@ -12,15 +14,37 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from carrousel.bench.clock import medians
 from carrousel.bench.shapes import Shape, named
+
+MOST_MEMORY, MOST_TIME = 0.45, 1.4  # what memory="low" may take of the plain call's
+OURS = {"ours": "full", "low": "low"}  # sides that are ours -> what they are given as `memory`
 
 STATUS = Path("/proc/self/status")
 
 
-def compare(shape: Shape, cell: str = "lstm") -> dict[str, Any]:
-    """Both sides' peaks in MB above what the process had before, and their ratio torch/ours."""
-    ours, theirs = (in_a_process(side, shape, cell) for side in ("ours", "torch"))
-    return {"cell": cell, "shape": shape.name, "ours_mb": ours, "torch_mb": theirs, "ratio": theirs / ours}
+def compare(shape: Shape, cell: str = "lstm", seconds: float = 10, repeat: int = 3) -> dict[str, Any]:
+    """All sides' peaks in MB above what the process had before, and their ratios; `low_time` is a ratio of times.
+
+    Args:
+        shape, cell: what is run.
+        seconds, repeat: as `clock.medians` takes them.
+    """
+    ours, low, theirs = (in_a_process(side, shape, cell) for side in ("ours", "low", "torch"))
+    row = {"cell": cell, "shape": shape.name, "ours_mb": ours, "torch_mb": theirs, "ratio": theirs / ours}
+    return row | {"low_mb": low, "low_memory": low / ours, "low_time": time_of_low(shape, cell, seconds, repeat)}
+
+
+def time_of_low(shape: Shape, cell: str, seconds: float, repeat: int) -> float:
+    """What forward+backward with memory="low" takes of the plain call's time, on all threads."""
+    import torch
+
+    from carrousel.bench.layers import forward_backward, layer
+
+    x = torch.randn(shape.T, shape.B, shape.I)
+    calls = [forward_backward(layer(cell, shape, memory=memory), x) for memory in OURS.values()]
+    full, low = medians(calls, seconds, repeat)
+    return low / full
 
 
 def in_a_process(side: str, shape: Shape, cell: str) -> float:
@@ -30,13 +54,13 @@ def in_a_process(side: str, shape: Shape, cell: str) -> float:
 
 
 def peak_of(side: str, shape: Shape, cell: str) -> float:
-    """MB that one forward+backward of "ours" or "torch" needs at most, above what stood before it."""
+    """MB that one forward+backward of a side needs at most, above what stood before it."""
     import torch  # here, for the process that only starts the others needs none of it
 
     from carrousel.bench.layers import forward_backward, layer, rival
 
-    ours = layer(cell, shape)
-    run = ours if side == "ours" else rival(cell, shape, ours)
+    ours = layer(cell, shape, memory=OURS.get(side, "full"))
+    run = ours if side in OURS else rival(cell, shape, ours)
     forward_backward(run, torch.randn(1, 1, shape.I))()  # what is made once, at the first call, is not counted
     x = torch.randn(shape.T, shape.B, shape.I)
     parameters = list(run.parameters())

@@ -7,12 +7,13 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from rich.markup import escape
 from rich.table import Table
 
-from carrousel.bench import autocast, cells, lstm1997, mlstm, options, streaming
+from carrousel.bench import autocast, cells, lstm1997, memory, mlstm, options, streaming
 from carrousel.bench.layers import OF_LSTM, Row
 from carrousel.kernel import instruction_set
 
@@ -141,6 +142,20 @@ def mlstm_table(rows: Sequence[mlstm.Row]) -> Table:
     for row in rows:
         times = [milliseconds(time) for time in (row.chunks_ms, row.steps_ms)]
         table.add_row(row.shape, str(row.threads), *times, f"{row.ratio:.1f}")
+    return table
+
+
+def memory_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Peaks of forward+backward, and what memory="low" takes of the plain call's memory and time."""
+    table = Table(title="peak memory of forward+backward, MB; memory=low beside the plain call", caption=machine())
+    table.add_column("shape")
+    for name in ("ours", "torch", "torch / ours", "low", "low / ours", "target", "time, low / ours", "target"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        ratios = [(row["low_memory"], memory.MOST_MEMORY), (row["low_time"], memory.MOST_TIME)]
+        judged = [(f"{ratio:.2f}", verdict(ratio <= most, f"at most {most:g}")) for ratio, most in ratios]
+        megabytes = [f"{row[f'{side}_mb']:.1f}" for side in ("ours", "torch", "low")]
+        table.add_row(row["shape"], *megabytes[:2], f"{row['ratio']:.2f}", megabytes[2], *judged[0], *judged[1])
     return table
 
 

@@ -12,3 +12,4 @@ class Options(TypedDict, total=False):
     forget_bias: float | None
     longest_lag: float | None
     learn_initial: bool
+    memory: Literal["full", "low"]

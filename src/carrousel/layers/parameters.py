@@ -18,6 +18,7 @@ from carrousel.layers.initial_values import INITIALISATIONS, check_initialisatio
 from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.state import Kind, Streams
+from carrousel.layout import check_memory
 from carrousel.scan import Weights, reads_h
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
@@ -35,6 +36,7 @@ USUAL = {
     "forget_bias": None,
     "longest_lag": None,
     "learn_initial": False,
+    "memory": "full",
 }
 
 
@@ -80,6 +82,7 @@ class Parameters(nn.Module):
         forget_bias: float | None = None,
         longest_lag: float | None = None,
         learn_initial: bool = False,
+        memory: str = "full",
     ) -> None:
         super().__init__()
         self.cell = cell
@@ -91,6 +94,7 @@ class Parameters(nn.Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
+        self.memory = memory
         if proj_size and reads_h(cell):
             raise ValueError(
                 f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
@@ -100,6 +104,7 @@ class Parameters(nn.Module):
         check_flag("learn_initial", learn_initial)
         self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
         self.learn_initial = learn_initial
+        check_memory(memory)
         self._standard = is_standard(cell, proj_size)
         self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
         places = num_layers * (2 if bidirectional else 1)

@@ -55,6 +55,10 @@ class Recurrent(Streaming, Generic[States]):
         learn_initial: the states with which sequences begin are parameters, initial_h [L*D, 1, P] and initial_{state}
             [L*D, 1, H] for each other state, zeros at first: where no hx is given, where resets restore a state and no
             `initial` is given, and where streams start. They stand after all other parameters. Default False.
+        memory: what is kept for the backward pass. "low": the states of every step only; the backward pass computes the
+            gates once more, to the same bits. A step of an LSTM then keeps two numbers a unit in place of six. Where
+            there is no kernel it changes nothing, nor for a cell that keeps nothing else, such as an RNN's. Default
+            "full".
 
     For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
     order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
@@ -239,6 +243,7 @@ class Recurrent(Streaming, Generic[States]):
             dropout = self.dropout if self.training else 0.0
             restored = None if layout.resets is None else initial
             cell = self.cell if draw is None else draw.cell
+            layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
             run = run_rounded if rounds(weights[0][0].W) else run_stack
             y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside

@@ -55,12 +55,24 @@ def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor |
     x, batch_sizes, order, _ = packed
     if resets is None:
         return Layout(batch_sizes)
-    T, B = len(batch_sizes), int(batch_sizes[0])
+    T, B = len(batch_sizes), _rows(batch_sizes, resets, batch_first)
     check_resets(resets, (B, T) if batch_first else (T, B))
     by_time = resets.T if batch_first else resets
     by_length = by_time if order is None else by_time.index_select(1, order.to(resets.device))
-    there = torch.arange(B) < batch_sizes[:, None]
-    return on_device(Layout(batch_sizes, resets=by_length[there.to(resets.device)]), x)
+    there = (torch.arange(B) < batch_sizes[:, None]).flatten()
+    places = there.argsort(descending=True, stable=True)[
+        : len(x)
+    ]  # by a mask the graph of a compiler would be of any size
+    return on_device(Layout(batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
+
+
+def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
+    """B; where no number is known yet, what resets have, which is looked at when it is."""
+    if not torch.compiler.is_compiling():
+        return int(batch_sizes[0])
+    B = resets.shape[0 if batch_first else 1]
+    torch._assert_async(batch_sizes[0] == B, f"resets has {B} rows, and the packed input another number")  # type: ignore
+    return B
 
 
 def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout:
