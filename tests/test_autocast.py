@@ -216,6 +216,13 @@ def test_what_is_not_bfloat16_stays_as_it_was():
         assert torch.equal(layer(x)[0], exact)
 
 
+def test_streams_stay_in_float32():
+    layer, x = carrousel.LSTM(3, 40).requires_grad_(False), torch.randn(5, 2, 3)
+    expected = layer.block(x, layer.start(2))
+    with autocast():
+        assert torch.equal(layer.block(x, layer.start(2)), expected)
+
+
 # ---- layers: error
 
 

@@ -2,6 +2,9 @@
 
 What leaves the layer has the dtype that torch's own layer gives there; the states inside a sequence are float32. What
 autocast asks for in other precisions, and of weights that are not float32, is left to torch.
+
+Tried and left: y written, and its gradient read, in bfloat16 by the kernel instead of converted here. It took 3 % of the
+time away at hydrology's shape with gradients, 9 % without, and an argument through every function below.
 """
 
 from __future__ import annotations
