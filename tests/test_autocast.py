@@ -20,6 +20,7 @@ from sequences import (
     make_sequence,
     reads_h,
     run,
+    with_noise,
     with_resets,
 )
 from torch import nn
@@ -92,6 +93,11 @@ def test_projections_round_as_scan(cell, size, way):
 def test_ragged_batches_and_resets_round_as_scan(cell, way):
     size = Size(T=30, B=9, I=5, H=37)
     assert_rounds_as_meant(with_resets(make_ragged(cell, size, way)))
+
+
+@pytest.mark.grid(cell=CELLS, way=list(WAYS))
+def test_masks_are_drawn_before_h_is_rounded(cell, way):
+    assert_rounds_as_meant(with_noise(make_sequence(cell, Size(T=12, B=7, I=5, H=37), way)))
 
 
 def test_rounding_changes_the_numbers():
