@@ -3,8 +3,8 @@
 What leaves the layer has the dtype that torch's own layer gives there; the states inside a sequence are float32. What
 autocast asks for in other precisions, and of weights that are not float32, is left to torch.
 
-Tried and left: y written, and its gradient read, in bfloat16 by the kernel instead of converted here. It took 3 % of the
-time away at hydrology's shape with gradients, 9 % without, and an argument through every function below.
+Tried and left: y written, and its gradient read, in bfloat16 by the kernel instead of converted here. It took 3 % of
+the time away at hydrology's shape with gradients, 9 % without, and an argument through every function below.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from carrousel.layers.stack import run_stack
 from carrousel.layout import Layout
 from carrousel.scan import Weights
 
-# Narrower layers are computed in float32: they gain nothing by rounding (nor lose: at H = 16 and 24 the times were the same).
+# Narrower layers are computed in float32: they gain nothing by rounding (at H = 16 and 24 the times were the same).
 NARROWEST = 32
 
 
