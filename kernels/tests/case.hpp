@@ -10,8 +10,11 @@
 
 namespace carrousel::test {
 
-enum Input { X, W, R, B_X, B_H, PER_UNIT, PROJECTION, INITIAL, inputs = INITIAL + max_states };  // INITIAL + k: state k
-enum Output { Y, FINAL, outputs = FINAL + max_states };                                         // FINAL + k: state k
+inline constexpr int max_kept = 8;
+
+// INITIAL + k, RESTORED + k, FINAL + k, HISTORY + k: state k; KEPT + k: the k-th value that backward needs of the rows
+enum Input { X, W, R, B_X, B_H, PER_UNIT, PROJECTION, INITIAL, RESTORED = INITIAL + max_states, inputs = RESTORED + max_states };
+enum Output { Y, FINAL, HISTORY = FINAL + max_states, KEPT = HISTORY + max_states, outputs = KEPT + max_kept };
 std::string name_of_input(int input);
 std::string name_of_output(int output);
 
@@ -19,6 +22,8 @@ struct Cell {
   const char* name;
   int rows, x_rows, h_rows, states, weights;
   bool reads_h;  // in the pointwise step, not only through R: h then needs H elements, and there is no projection
+  int kept;
+  const char* const* kept_names;
 };
 
 struct Size {
@@ -28,6 +33,9 @@ struct Size {
 struct Way {
   const char* name;
   bool batch_first = false, packed = false, reverse = false;
+  bool lengths = false, offsets = false;  // rows of different lengths, none included, in any order
+  bool resets = false;                    // sequences are parted here and there
+  bool shown = false;                     // the states and gates of every step are outputs too
 };
 inline constexpr Way ways[] = {{"dense"},
                                {"dense_reverse", false, false, true},
@@ -35,6 +43,18 @@ inline constexpr Way ways[] = {{"dense"},
                                {"batch_first_reverse", true, false, true},
                                {"packed", false, true, false},
                                {"packed_reverse", false, true, true}};
+
+// What else there is besides the ways above.
+inline constexpr Way ragged_ways[] = {
+    {.name = "lengths", .lengths = true},
+    {.name = "lengths_batch_first_reverse_shown", .batch_first = true, .reverse = true, .lengths = true, .shown = true},
+    {.name = "lengths_resets_shown", .lengths = true, .resets = true, .shown = true},
+    {.name = "offsets_shown", .offsets = true, .shown = true},
+    {.name = "offsets_reverse_resets", .reverse = true, .offsets = true, .resets = true},
+    {.name = "resets_shown", .resets = true, .shown = true},
+    {.name = "batch_first_reverse_resets", .batch_first = true, .reverse = true, .resets = true},
+    {.name = "packed_reverse_resets_shown", .packed = true, .reverse = true, .resets = true, .shown = true},
+};
 
 struct Options {
   bool projected = false;
@@ -48,7 +68,10 @@ struct Case {
   Way way;
   Options options;
   int64_t P;
-  std::vector<int64_t> batch_sizes;                     // rows that have step t; a dense sequence has B at each
+  std::vector<int64_t> batch_sizes;                     // rows that have step t; a sequence that is not packed has B at each
+  std::vector<int64_t> lengths, offsets;                // [B] and [B + 1]; empty where rows have all steps
+  std::vector<uint8_t> resets;                          // [N], or empty
+  double padding = 0.5;                                 // of outputs where there is no step
   std::array<std::vector<double>, inputs> values;       // exact in float too; zeros where the kernel is given null
   std::array<std::vector<double>, inputs> directions;   // in which the plain loops measure the slope of the loss
   std::array<std::vector<double>, outputs> d_outputs;   // the loss is the sum of d_outputs * outputs
@@ -56,6 +79,10 @@ struct Case {
   Case(const Cell& cell, Size size, Way way = ways[0], Options options = {});
   int64_t N() const;
   int64_t at(int64_t t, int64_t b) const;  // the row of x and y that holds step t of row b
+  int64_t length(int64_t b) const;
+  bool restarts(int64_t t, int64_t b) const;  // the states before the step, in the order of the way, are restored
+  std::vector<bool> there() const;            // [N] whether a row of x and y holds a step
+  bool is_gate(int k) const;                  // the k-th value that is kept: a row after its function, which has a gradient
   bool absent(int input) const;
   int64_t size_of_input(int input) const;
   int64_t size_of_output(int output) const;

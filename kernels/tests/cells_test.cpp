@@ -3,66 +3,12 @@
 
 #include <cmath>
 
+#include "exactness.hpp"
 #include "reference.hpp"
 #include "run.hpp"
 
 namespace carrousel::test {
 namespace {
-
-// The furthest that an array is from another, in parts of its largest element; not a number where one of them is none.
-template <class A, class B>
-double distance(const std::vector<A>& a, const std::vector<B>& b) {
-  double most = 0, largest = 1e-3;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double apart = std::abs(double(a[i]) - double(b[i]));
-    if (!(apart <= most)) most = apart;
-    largest = std::max(largest, std::abs(double(b[i])));
-  }
-  return a.size() == b.size() ? most / largest : NAN;
-}
-
-// How far a gradient's slope in a direction is from the exact one, in parts of the sum of its terms.
-double distance_of_slope(const std::vector<double>& gradient, const std::vector<double>& direction, double exact) {
-  double slope = 0, terms = 1e-3;
-  for (size_t i = 0; i < gradient.size(); ++i) {
-    slope += gradient[i] * direction[i];
-    terms += std::abs(gradient[i] * direction[i]);
-  }
-  return std::abs(slope - exact) / terms;
-}
-
-void check_double(const Case& c, const Outcome<double>& got, const Expected& expected) {
-  for (int o = 0; o < outputs; ++o) {
-    CAPTURE(name_of_output(o));
-    CHECK(distance(got.values[o], expected.values[o]) < 1e-13);
-  }
-  for (int i = 0; i < inputs; ++i) {
-    CAPTURE(name_of_input(i));
-    REQUIRE(int64_t(got.gradients[i].size()) == c.size_of_input(i));
-    CHECK(distance_of_slope(got.gradients[i], c.directions[i], expected.slopes[i]) < 1e-13);
-  }
-}
-
-void check_float(const Outcome<float>& got, const Outcome<double>& exact) {
-  for (int o = 0; o < outputs; ++o) {
-    CAPTURE(name_of_output(o));
-    CHECK(distance(got.values[o], exact.values[o]) < 3e-5);
-  }
-  for (int i = 0; i < inputs; ++i) {
-    CAPTURE(name_of_input(i));
-    CHECK(distance(got.gradients[i], exact.gradients[i]) < 3e-5);
-  }
-}
-
-void check(const Case& c, const Ask& ask) {
-  const Expected expected = expect(c);
-  with_every_instruction_set([&](const char* set) {
-    INFO(c.name(), " ", std::string(set));
-    const Outcome<double> exact = run<double>(c, ask);
-    check_double(c, exact, expected);
-    check_float(run<float>(c, ask), exact);
-  });
-}
 
 constexpr int64_t units[] = {1, 7, 8, 9, 16, 17, 33, 65};  // around the widths of vectors: one lane, tails, several groups
 constexpr int64_t batches[] = {1, 5, 6, 7, 13};            // around the tile's six rows
@@ -79,7 +25,7 @@ void check_awkward_sizes(const Cell& cell, bool projected) {
   for (int n = 0; n < 40; ++n)
     for (int way = 0; way < int(std::size(ways)); ++way) {
       const Options options{projected, (n + way) % 3 != 0, (n + way) % 4 != 0};
-      check(Case(cell, awkward(n), ways[way], options), {.gap = (n + way) % 2 * 3});
+      check_exactness(Case(cell, awkward(n), ways[way], options), {.gap = (n + way) % 2 * 3});
     }
 }
 
@@ -108,8 +54,8 @@ TEST_CASE("every cell equals the plain loops at large sizes") {
   for (const Large& wide : large)
     for (const Cell& cell : all_cells()) {
       INFO("at a size where ", std::string(wide.why));
-      check(Case(cell, wide.size, ways[5]), {.threads = 2});
-      check(Case(cell, wide.size, ways[0], {.projected = !cell.reads_h}), {.threads = 2});
+      check_exactness(Case(cell, wide.size, ways[5]), {.threads = 2});
+      check_exactness(Case(cell, wide.size, ways[0], {.projected = !cell.reads_h}), {.threads = 2});
     }
 }
 

@@ -1,5 +1,6 @@
 #include "reference.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -75,14 +76,15 @@ class Loops {
       in[i].resize(c.values[i].size());
       for (size_t k = 0; k < in[i].size(); ++k) in[i][k].value = c.values[i][k], in[i][k].slopes[i] = c.directions[i][k];
     }
-    for (int o = 0; o < outputs; ++o) expected.values[o].resize(c.size_of_output(o));
+    for (int o = 0; o < outputs; ++o) expected.values[o].assign(c.size_of_output(o), c.padding);
     for (int k = 0; k < C::states; ++k) states[k] = in[INITIAL + k];
   }
 
   Expected run() {
     for (int64_t s = 0; s < c.size.T; ++s) {
       const int64_t t = c.way.reverse ? c.size.T - 1 - s : s;
-      for (int64_t b = 0; b < c.batch_sizes[t]; ++b) step(t, b);
+      for (int64_t b = 0; b < c.size.B; ++b)
+        if (t < c.length(b)) step(t, b);
     }
     for (int k = 0; k < C::states; ++k)
       for (size_t i = 0; i < states[k].size(); ++i) put(FINAL + k, i, states[k][i]);
@@ -95,13 +97,15 @@ class Loops {
   Duals states[C::states];  // [B, P] or [B, H], where the rows have got to
   Expected expected;
 
-  void put(int output, int64_t i, const Dual& x) {
+  void put(int output, int64_t i, const Dual& x, bool in_loss = true) {
     expected.values[output][i] = x.value;
-    for (int k = 0; k < inputs; ++k) expected.slopes[k] += c.d_outputs[output][i] * x.slopes[k];
+    for (int k = 0; k < inputs && in_loss; ++k) expected.slopes[k] += c.d_outputs[output][i] * x.slopes[k];
   }
 
   void step(int64_t t, int64_t b) {
     const int64_t H = c.size.H, P = c.P;
+    if (c.restarts(t, b))
+      for (int k = 0; k < C::states; ++k) std::copy_n(&in[RESTORED + k][b * (k ? H : P)], k ? H : P, &states[k][b * (k ? H : P)]);
     const Duals h_old(states[0].begin() + b * P, states[0].begin() + (b + 1) * P);
     Duals h_new(H);
     for (int64_t unit = 0; unit < H; ++unit) h_new[unit] = pointwise(t, b, unit, h_old);
@@ -129,7 +133,12 @@ class Loops {
     for (int w = 0; w < C::weights; ++w) weights[w] = in[PER_UNIT][w * H + unit];
     for (int k = 0; k < C::masks; ++k) noise[k].value = C::neutral[k];
     C::forward(a, old, weights, noise, now, keep);
-    for (int k = 1; k < C::states; ++k) states[k][b * H + unit] = now[k];
+    const int64_t shown = c.at(t, b) * H + unit;
+    for (int k = 1; k < C::states; ++k) {
+      states[k][b * H + unit] = now[k];
+      if (c.way.shown) put(HISTORY + k, shown, now[k]);
+    }
+    for (int k = 0; k < C::kept && c.way.shown; ++k) put(KEPT + k, shown, keep[k], c.is_gate(k));
     return now[0];
   }
 
@@ -142,7 +151,8 @@ class Loops {
 
 template <class C>
 constexpr Cell facts() {
-  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0]};
+  static_assert(C::kept <= max_kept);
+  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0], C::kept, C::kept_names};
 }
 
 #define CARROUSEL_FACTS(name) facts<reference::cells::name>(),

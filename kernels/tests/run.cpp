@@ -28,7 +28,11 @@ class Call {
     check_surroundings();
     Outcome<F> outcome;
     outcome.values[Y] = without_gaps(y.values());
-    for (int k = 0; k < max_states; ++k) outcome.values[FINAL + k] = final[k].values();
+    for (int k = 0; k < max_states; ++k) {
+      outcome.values[FINAL + k] = final[k].values();
+      if (c.way.shown) outcome.values[HISTORY + k] = history[k].values();
+    }
+    for (int k = 0; k < max_kept; ++k) outcome.values[KEPT + k] = gates[k].values();
     if (!ask.backward) return outcome;
     ask_for_gradients();
     kernel->backward(q, d);
@@ -45,7 +49,10 @@ class Call {
   Sequence<F> q;
   Gradients<F> d;
   std::array<Guarded<F>, inputs> values, gradients;
-  std::array<Guarded<F>, max_states> final, history, d_final;
+  std::array<Guarded<F>, max_states> final, history, d_final, d_history;
+  std::array<Guarded<F>, max_kept> gates, d_gates;
+  std::array<F*, max_kept> gate_rows{};
+  std::array<const F*, max_kept> d_gate_rows{};
   Guarded<F> y, kept, unprojected, dy;
 
   void give_inputs() {
@@ -54,7 +61,8 @@ class Call {
     q.x = values[X].data(), q.W = values[W].data(), q.R = values[R].data();
     q.b_x = values[B_X].data(), q.b_h = values[B_H].data();
     q.per_unit = values[PER_UNIT].data(), q.projection = values[PROJECTION].data();
-    for (int k = 0; k < max_states; ++k) q.initial[k] = values[INITIAL + k].data();
+    for (int k = 0; k < max_states; ++k) q.initial[k] = values[INITIAL + k].data(), q.restored[k] = values[RESTORED + k].data();
+    q.padding = F(c.padding);
   }
 
   void take_outputs() {
@@ -64,17 +72,30 @@ class Call {
       final[k] = Guarded<F>(c.size_of_output(FINAL + k));
       q.final[k] = final[k].data();
     }
+    if (c.way.shown) show();
+  }
+
+  void show() {
+    q.histories_shown = true;
+    for (int k = 1; k < c.cell.states; ++k) take_history(k);
+    for (int k = 0; k < kernel->kept; ++k) {
+      gates[k] = Guarded<F>(c.N() * c.size.H);
+      gate_rows[k] = gates[k].data();
+    }
+    q.gates = kernel->kept ? gate_rows.data() : nullptr;
+  }
+
+  void take_history(int k) {
+    history[k] = Guarded<F>(c.N() * c.size.H);
+    q.history[k] = history[k].data();
   }
 
   void keep() {
-    kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H));
+    if (!c.way.shown && !ask.low) kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H));
     q.kept = kept.data();
-    for (int k = 1; k < c.cell.states; ++k) {
-      if (!kernel->history[k]) continue;
-      history[k] = Guarded<F>(c.N() * c.size.H);
-      q.history[k] = history[k].data();
-    }
-    if (c.options.projected) unprojected = Guarded<F>(c.N() * c.size.H);
+    for (int k = 1; k < c.cell.states; ++k)
+      if (!c.way.shown && (kernel->history[k] || ask.low)) take_history(k);
+    if (c.options.projected && !ask.low) unprojected = Guarded<F>(c.N() * c.size.H);
     q.unprojected = unprojected.data();
   }
 
@@ -86,12 +107,27 @@ class Call {
       d_final[k] = Guarded<F>(c.d_outputs[FINAL + k]);
       d.d_final[k] = d_final[k].data();
     }
+    if (c.way.shown) give_gradients_of_shown();
     for (int i = 0; i < inputs; ++i)
       if (ask.wanted[i]) gradients[i] = Guarded<F>(c.size_of_input(i));
     d.dx = gradients[X].data(), d.dW = gradients[W].data(), d.dR = gradients[R].data();
     d.db_x = gradients[B_X].data(), d.db_h = gradients[B_H].data();
     d.d_per_unit = gradients[PER_UNIT].data(), d.d_projection = gradients[PROJECTION].data();
     for (int k = 0; k < max_states; ++k) d.d_initial[k] = gradients[INITIAL + k].data();
+    for (int k = 0; k < max_states; ++k) d.d_restored[k] = gradients[RESTORED + k].data();
+  }
+
+  void give_gradients_of_shown() {
+    for (int k = 1; k < c.cell.states; ++k) {
+      d_history[k] = Guarded<F>(c.d_outputs[HISTORY + k]);
+      d.d_history[k] = d_history[k].data();
+    }
+    for (int k = 0; k < kernel->kept; ++k) {
+      if (!c.is_gate(k)) continue;
+      d_gates[k] = Guarded<F>(c.d_outputs[KEPT + k]);
+      d_gate_rows[k] = d_gates[k].data();
+    }
+    d.d_gates = kernel->kept ? d_gate_rows.data() : nullptr;
   }
 
   std::vector<double> with_gaps(const std::vector<double>& rows) const {
@@ -115,6 +151,7 @@ class Call {
     bool unharmed = y.unharmed() && kept.unharmed() && unprojected.unharmed() && dy.unharmed();
     for (int i = 0; i < inputs; ++i) unharmed = unharmed && values[i].unharmed() && gradients[i].unharmed();
     for (int k = 0; k < max_states; ++k) unharmed = unharmed && final[k].unharmed() && history[k].unharmed() && d_final[k].unharmed();
+    for (int k = 0; k < max_kept; ++k) unharmed = unharmed && gates[k].unharmed() && d_gates[k].unharmed();
     CHECK(unharmed);
   }
 };
@@ -123,7 +160,11 @@ class Call {
 
 Rows rows_of(const Case& c) {
   const int64_t T = c.size.T, B = c.size.B;
-  return {T, B, c.way.batch_first ? 1 : B, c.way.batch_first ? T : 1, c.way.packed ? c.batch_sizes.data() : nullptr, c.way.reverse};
+  Rows rows{T, B, c.way.batch_first ? 1 : B, c.way.batch_first ? T : 1, c.way.packed ? c.batch_sizes.data() : nullptr, c.way.reverse};
+  if (c.way.lengths) rows.lengths = c.lengths.data();
+  if (c.way.offsets) rows.offsets = c.offsets.data();
+  if (c.way.resets) rows.resets = c.resets.data();
+  return rows;
 }
 
 template <class F>

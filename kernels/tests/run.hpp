@@ -12,6 +12,7 @@ struct Ask {
   int threads = 1;
   int64_t gap = 0;  // elements between the rows of y, and of dy
   bool backward = true;
+  bool low = false;  // the states are kept only
   bool dy = true, d_final = true;
   std::array<bool, inputs> wanted = all();
   Noise noise{};

@@ -1,0 +1,11 @@
+// How near a case must come to the plain loops.
+#pragma once
+#include "case.hpp"
+#include "run.hpp"
+
+namespace carrousel::test {
+
+// In every instruction set: outputs equal the plain loops', gradients equal their slopes, and float equals double, all to rounding.
+void check_exactness(const Case& c, const Ask& ask);
+
+}  // namespace carrousel::test
