@@ -152,7 +152,7 @@ nb::object describe(const char* cell) {
   for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
   nb::list kept;
   for (int i = 0; i < k->kept; ++i) kept.append(k->kept_names[i]);
-  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(kept));
+  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(kept), k->keeps_more);
 }
 
 std::vector<std::string> instruction_sets() {
@@ -174,13 +174,14 @@ NB_MODULE(_kernels, m) {
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
-        "(number of states, which of them backward reads, what is kept of each unit), or None without a kernel");
+        "(number of states, which of them backward reads, what is kept of each unit, whether other things are kept in its place), or None "
+        "without a kernel");
   m.def(
       "kept_size",
-      [](const char* cell, int64_t H, bool single) {
-        return single ? kernel<float>(cell).kept_size(H) : kernel<double>(cell).kept_size(H);
+      [](const char* cell, int64_t H, int64_t I, bool single) {
+        return single ? kernel<float>(cell).kept_size(H, I) : kernel<double>(cell).kept_size(H, I);
       },
-      "cell"_a, "H"_a, "single"_a);
+      "cell"_a, "H"_a, "I"_a, "single"_a);
   m.def("instruction_set", carrousel::instruction_set);
   m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);

@@ -157,6 +157,25 @@ def rnn_relu(x, states, weights):
     return (projected(weights, np.maximum(net(weights, 1, x, states[0])[0], 0)),)
 
 
-CELLS = (lstm, peephole, lstm1997, coupled, slstm, gru, mingru, minlstm, rnn_tanh, rnn_relu)
+def normalised(v):
+    """Ba 2016, equation 3: all numbers of a vector less their mean, over their standard deviation; 1e-5 beside it."""
+    mean = sum(v) / len(v)
+    variance = sum((v - mean) ** 2) / len(v)
+    return (v - mean) / np.sqrt(variance + 1e-5)
+
+
+def layer_norm_lstm(x, states, weights):
+    """Ba 2016, supplement: a = LN(W_h h; alpha_1) + LN(W_x x; alpha_2) + b; the output sees LN(c; alpha_3, beta_3)."""
+    h, c = states
+    H = len(h)
+    alpha_2, alpha_1, alpha_3, beta_3 = np.split(weights["c"], [4 * H, 8 * H, 9 * H])
+    a = alpha_1 * normalised(weights["R"] @ h) + alpha_2 * normalised(weights["W"] @ x)
+    a = a + weights.get("b_x", 0) + weights.get("b_h", 0)
+    i, f, g, o = np.split(a, 4)
+    c = sigma(f) * c + sigma(i) * np.tanh(g)
+    return sigma(o) * np.tanh(alpha_3 * normalised(c) + beta_3), c
+
+
+CELLS = (lstm, peephole, lstm1997, coupled, layer_norm_lstm, slstm, gru, mingru, minlstm, rnn_tanh, rnn_relu)
 CELLS = (*CELLS, regularized_lstm, regularized_gru)
 STEPS = {step.__name__: step for step in CELLS}

@@ -51,7 +51,8 @@ NAMED_LIKE_TORCHS = Cell("lstm", rows="ifgo", from_x="ifgo", from_h="ifgo", stat
 
 
 def weights_of(layer, suffix="_l0"):
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
+    own = "weight_ln" if layer.cell.normed else "weight_ch"
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", own, "weight_hr")
     weights = Weights(*[getattr(layer, name + suffix, None) for name in names])
     return weights if layer.cell.from_h else weights._replace(R=weights.W.new_empty(0, layer.hidden_size))
 

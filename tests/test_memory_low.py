@@ -197,7 +197,7 @@ def test_compiled(cell):
 def test_what_is_kept(cell, projected, shown):
     """Of each step the states but h, which is the output, and of them none that is returned anyway."""
     kernel, H = KERNELS[cell, torch.float32], 64
-    full, less = (kernel.kept_parts(H, projected, Layout(memory=memory, **shown)) for memory in ("full", "low"))
+    full, less = (kernel.kept_parts(H, 8, projected, Layout(memory=memory, **shown)) for memory in ("full", "low"))
     assert sum(less) <= sum(full)
     if kernel.computes_again(projected, Layout(memory="low", **shown)):
         assert sum(less) == (0 if "return_states" in shown else H * (len(kernel.cell.states) - 1))

@@ -38,7 +38,8 @@ OPTIONS = {
 def weights_of(layer, k, direction):
     """One layer's and direction's weights, by the names of its parameters."""
     suffix = f"_l{k}" + ("_reverse" if direction else "")
-    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr"]
+    own = "weight_ln" if layer.cell.normed else "weight_ch"
+    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", own, "weight_hr"]
     weights = Weights(*(getattr(layer, name + suffix, None) for name in names))
     return weights if layer.cell.from_h else weights._replace(R=weights.W.new_empty(0, layer.hidden_size))
 

@@ -159,7 +159,7 @@ def draws_of(ours: torch.nn.Module, theirs: torch.nn.Module, make: Callable[[], 
 
 def draws_for(units: int) -> int:
     """How many draws show a computation's usual rounding: more where there are few numbers to round."""
-    return 3 if units > 4 else 15
+    return 3 if units > 4 else 15 if units > 1 else 60
 
 
 def assert_as_exact(draws) -> None:

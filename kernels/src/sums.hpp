@@ -31,8 +31,8 @@ class Sums {
     zeros = layout.take<T>(q.P);
     x_panels = layout.take<T>(d.dx ? in_quads * x_panel_size() : 0);
     paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
-    dW = layout.take<T>(d.dW ? q.I * R * shape.padded : 0);
-    dR = layout.take<T>(d.dR ? q.P * R * shape.padded : 0);
+    dW = layout.take<T>(d.dW ? q.I * x_width : 0);
+    dR = layout.take<T>(d.dR ? q.P * h_width : 0);
     dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
     db = layout.take<T>(R * shape.padded);
     accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
@@ -49,8 +49,8 @@ class Sums {
       pack_columns(operands, x_panels + p * x_panel_size(), N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
     me.clear(zeros, q.P);
     me.clear(db, R * shape.padded);
-    if (d.dW) me.clear(dW, q.I * R * shape.padded);
-    if (d.dR) me.clear(dR, q.P * R * shape.padded);
+    if (d.dW) me.clear(dW, q.I * x_width);
+    if (d.dR) me.clear(dR, q.P * h_width);
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
 
@@ -68,15 +68,14 @@ class Sums {
     const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
     if (mine < std::min(x_tiles, end)) {
       list_inputs(turn, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
-      sum_products(turn, dW, R * shape.padded, da + Cell::x_first * shape.padded, ld_da, Cell::x_first * shape.padded,
-                   Cell::x_rows * shape.padded, mine * max_rows, std::min(std::min(x_tiles, end) * max_rows, q.I), count);
+      sum_products(turn, dW, da + Cell::x_first * shape.padded, ld_da, x_width, mine * max_rows,
+                   std::min(std::min(x_tiles, end) * max_rows, q.I), count);
     }
     if (std::max(mine, x_tiles) < end) {
       list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
       if (fed_back.masked()) mask_columns(turn, first, last, (std::max(mine, x_tiles) - x_tiles) * max_rows, (end - x_tiles) * max_rows);
-      sum_products(turn, dR, R * shape.padded, da + Cell::h_first * shape.padded, ld_da, Cell::h_first * shape.padded,
-                   Cell::h_rows * shape.padded, (std::max(mine, x_tiles) - x_tiles) * max_rows, std::min((end - x_tiles) * max_rows, q.P),
-                   count);
+      sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, (std::max(mine, x_tiles) - x_tiles) * max_rows,
+                   std::min((end - x_tiles) * max_rows, q.P), count);
     }
     if (d.d_projection) {
       list_inputs(turn, first, last, [&, at = unprojected](long s, long b) mutable {
@@ -88,8 +87,8 @@ class Sums {
 
   // From the sums to the caller's arrays.
   void write(Member me) const {
-    if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows, Cell::x_first);
-    if (d.dR) write_matrix(me, d.dR, dR, q.P, Cell::h_order, Cell::h_rows, Cell::h_first);
+    if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows);
+    if (d.dR) write_matrix(me, d.dR, dR, q.P, Cell::h_order, Cell::h_rows);
     for (long p = me.first(q.P); d.d_projection && p < me.last(q.P); ++p)
       for (long u = 0; u < q.H; ++u) d.d_projection[p * q.H + u] = dP[u * out_quads * N + p];
     if (me.rank) return;
@@ -107,12 +106,13 @@ class Sums {
   const Steps& steps;
   const FedBack<V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
+  const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded;
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
 
   // Scratch.
   T *zeros, *x_panels;           // W by columns
   T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
-  T *dW, *dR, *dP, *db;          // sums: [I, R * padded], [P, R * padded], [H, P], [R * padded]
+  T *dW, *dR, *dP, *db;          // sums: [I, x_width], [P, h_width], [H, P], [R * padded]
   T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
   T* fed;                        // [chunk rows, P] h as R multiplied it; each thread writes the columns that it reads
   const T** pointers;
@@ -166,16 +166,16 @@ class Sums {
     for (long i = i0; i < i1; ++i) operands.round_in_place(turn.columns + (i - i0) * ld_k, count);
   }
 
-  // sums[i, columns] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
+  // sums[i, width] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
   // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
-  void sum_products(const Turn& turn, T* sums, long ld_sums, const T* da, long ld, long offset, long width, long i0, long i1, long count) {
+  void sum_products(const Turn& turn, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
     turn_columns(turn, count, i0, i1);
     const T** inputs = turn.rows + chunk_rows;
     for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
     for (long c = 0; c < width; c += N) {
       const int vectors = int(std::min(N, width - c) / L);
-      T* to = sums + i0 * ld_sums + offset + c;
-      product<V>(vectors, to, ld_sums, to, ld_sums, i1 - i0, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
+      T* to = sums + i0 * width + c;
+      product<V>(vectors, to, width, to, width, i1 - i0, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
     }
   }
 
@@ -237,15 +237,15 @@ class Sums {
     }
   }
 
-  // out [rows * H, K] from sums [K, R * padded]: row r of the kernel is block order[r] of the caller.
-  void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows, int first_row) const {
+  // out [rows * H, K] from sums [K, rows * padded]: the r-th row is block order[r] of the caller.
+  void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows) const {
     const long strips = (K + L - 1) / L;
     for (long strip = me.first(strips); strip < me.last(strips); ++strip) {
       const long k0 = strip * L;
       const int n = int(std::min<long>(L, K - k0));
       for (int r = 0; r < rows; ++r) {
         const T* in[L];
-        for (int k = 0; k < n; ++k) in[k] = sums + (k0 + k) * R * shape.padded + (first_row + r) * shape.padded;
+        for (int k = 0; k < n; ++k) in[k] = sums + ((k0 + k) * rows + r) * shape.padded;
         transpose_strip<V>(out + order[r] * q.H * K + k0, K, in, n, q.H, false);
       }
     }

@@ -6,6 +6,8 @@
 #include "backward.hpp"
 #include "carrousel/cells/all.hpp"  // generated from src/carrousel/cells/*.py
 #include "forward.hpp"
+#include "normed/backward.hpp"
+#include "normed/forward.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -31,9 +33,17 @@ auto by_width(int64_t H, Run run) {
   return run(vec<F, wide<F>>{});
 }
 
+template <class Cell>
+inline constexpr bool is_normed = requires { Cell::normed; };
+
 template <class Cell, class F>
-int64_t kept_size(int64_t H) {
-  return by_width<F>(H, [&]<class V>(V) { return int64_t(Shape<Cell, V>(H).kept_size()); });
+int64_t kept_size(int64_t H, [[maybe_unused]] int64_t I) {
+  return by_width<F>(H, [&]<class V>(V) {
+    if constexpr (is_normed<Cell>)
+      return int64_t(Kept<Cell, V>(H, I).size());
+    else
+      return int64_t(Shape<Cell, V>(H).kept_size());
+  });
 }
 
 template <class Cell, class F>
@@ -54,26 +64,38 @@ void pack(const Sequence<F>& q, F* to) {
 
 template <class Cell, class F>
 void forward(const Sequence<F>& q) {
-  by_width<F>(q.H, [&]<class V>(V) { Forward<Cell, V>(q).run(); });
+  by_width<F>(q.H, [&]<class V>(V) {
+    if constexpr (is_normed<Cell>)
+      NormedForward<Cell, V>(q).run();
+    else
+      Forward<Cell, V>(q).run();
+  });
 }
 
 template <class Cell, class F>
 void backward(const Sequence<F>& q, const Gradients<F>& d) {
-  by_width<F>(q.H, [&]<class V>(V) { Backward<Cell, V>(q, d).run(); });
+  by_width<F>(q.H, [&]<class V>(V) {
+    if constexpr (is_normed<Cell>)
+      NormedBackward<Cell, V>(q, d).run();
+    else
+      Backward<Cell, V>(q, d).run();
+  });
 }
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name, Cell::states,     Cell::x_rows,       Cell::h_rows,         Cell::weights, Cell::masks,      {},
-              Cell::kept, Cell::kept_names, kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>, backward<Cell, F>};
-  for (int s = 0; s < Cell::states; ++s) k.history[s] = Cell::reads_old[s] || Cell::reads_new[s];
+  Kernel<F> k{
+      Cell::name,       Cell::states,     Cell::x_rows,    Cell::h_rows,       Cell::weights,        Cell::masks,   {},
+      Cell::kept,       Cell::kept_names, is_normed<Cell>, kept_size<Cell, F>, panels_size<Cell, F>, pack<Cell, F>, forward<Cell, F>,
+      backward<Cell, F>};
+  for (int s = 0; s < Cell::states; ++s) k.history[s] = is_normed<Cell> || Cell::reads_old[s] || Cell::reads_new[s];
   return k;
 }
 
 #define CARROUSEL_SINGLE(name) kernel<cells::name, float>(),
 #define CARROUSEL_DOUBLE(name) kernel<cells::name, double>(),
-constexpr Kernel<float> single[] = {CARROUSEL_CELLS(CARROUSEL_SINGLE) Kernel<float>{}};
-constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) Kernel<double>{}};
+constexpr Kernel<float> single[] = {CARROUSEL_CELLS(CARROUSEL_SINGLE) CARROUSEL_NORMED_CELLS(CARROUSEL_SINGLE) Kernel<float>{}};
+constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) CARROUSEL_NORMED_CELLS(CARROUSEL_DOUBLE) Kernel<double>{}};
 
 }  // namespace
 

@@ -41,6 +41,7 @@ inline Dual sigmoid(const Dual& x) {
   return chain(1 / (1 + std::exp(-x.value)), 1 / ((1 + std::exp(x.value)) * (1 + std::exp(-x.value))), x);
 }
 inline Dual relu(const Dual& x) { return chain(x.value > 0 ? x.value : 0, x.value > 0, x); }
+inline Dual sqrt(const Dual& x) { return chain(std::sqrt(x.value), 0.5 / std::sqrt(x.value), x); }
 inline Dual step_of(const Dual& x) { return Dual{double(x.value > 0)}; }
 inline Dual softplus(const Dual& x) {
   return chain(std::fmax(x.value, 0) + std::log1p(std::exp(-std::abs(x.value))), 1 / (1 + std::exp(-x.value)), x);
@@ -67,6 +68,9 @@ void add_product(Dual& sum, const Dual& x, const Dual& y) {
   sum.value += x.value * y.value;
   for (int i = 0; i < inputs; ++i) sum.slopes[i] += x.value * y.slopes[i] + y.value * x.slopes[i];
 }
+
+template <class C>
+inline constexpr bool is_normed = requires { C::normed; };
 
 template <class C>
 class Loops {
@@ -108,7 +112,10 @@ class Loops {
       for (int k = 0; k < C::states; ++k) std::copy_n(&in[RESTORED + k][b * (k ? H : P)], k ? H : P, &states[k][b * (k ? H : P)]);
     const Duals h_old(states[0].begin() + b * P, states[0].begin() + (b + 1) * P);
     Duals h_new(H);
-    for (int64_t unit = 0; unit < H; ++unit) h_new[unit] = pointwise(t, b, unit, h_old);
+    if constexpr (is_normed<C>)
+      normed(t, b, h_old, h_new);
+    else
+      for (int64_t unit = 0; unit < H; ++unit) h_new[unit] = pointwise(t, b, unit, h_old);
     for (int64_t p = 0; p < P; ++p) {
       Dual& h = states[0][b * P + p];
       h = c.options.projected ? dot(&in[PROJECTION][p * H], h_new.data(), H) : h_new[p];
@@ -142,6 +149,64 @@ class Loops {
     return now[0];
   }
 
+  // A row of a cell that is normalised, which needs all its units at once.
+  void normed(int64_t t, int64_t b, const Duals& h_old, Duals& h_new) {
+    const int64_t H = c.size.H;
+    Duals x(C::x_rows * H), h(C::h_rows * H), raw(H), kept(H * (C::kept + 1));
+    for (size_t line = 0; line < x.size(); ++line) x[line] = dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
+    for (size_t line = 0; line < h.size(); ++line) h[line] = dot(&in[R][line * c.P], h_old.data(), c.P);
+    normalise(x);
+    normalise(h);
+    std::vector<Unit> units;
+    for (int64_t unit = 0; unit < H; ++unit) units.push_back(unit_of(b, unit, h_old));
+    for (int64_t unit = 0; unit < H; ++unit) {
+      Dual a[C::rows], now[C::states];
+      for (int k = 0; k < C::x_rows; ++k) {
+        const int64_t line = C::x_order[k] * H + unit;
+        a[C::x_first + k] = a[C::x_first + k] + in[B_X][line] + in[PER_UNIT][line] * x[line];
+      }
+      for (int k = 0; k < C::h_rows; ++k) {
+        const int64_t line = C::h_order[k] * H + unit;
+        a[C::h_first + k] = a[C::h_first + k] + in[B_H][line] + in[PER_UNIT][x.size() + line] * h[line];
+      }
+      C::before(a, units[unit].old, units[unit].weights, now, &kept[unit * (C::kept + 1)], &raw[unit]);
+      for (int k = 0; k < C::states; ++k)
+        if (!C::late[k]) (k ? states[k][b * H + unit] : h_new[unit]) = now[k];
+    }
+    normalise(raw);
+    for (int64_t unit = 0; unit < H; ++unit) {
+      Dual late[C::states], now[C::states];
+      for (int k = 1; k < C::states; ++k) now[k] = states[k][b * H + unit];
+      C::after(&kept[unit * (C::kept + 1)], units[unit].old, now, units[unit].weights, &raw[unit], late);
+      for (int k = 0; k < C::states; ++k)
+        if (C::late[k]) (k ? states[k][b * H + unit] : h_new[unit]) = late[k];
+      const int64_t shown = c.at(t, b) * H + unit;
+      for (int k = 1; k < C::states && c.way.shown; ++k) put(HISTORY + k, shown, states[k][b * H + unit]);
+      for (int k = 0; k < C::kept && c.way.shown; ++k) put(KEPT + k, shown, kept[unit * (C::kept + 1) + k], c.is_gate(k));
+    }
+  }
+
+  struct Unit {
+    Dual old[C::states], weights[C::weights + 1];
+  };
+  Unit unit_of(int64_t b, int64_t unit, const Duals& h_old) const {
+    Unit u;
+    u.old[0] = h_old[unit];
+    for (int k = 1; k < C::states; ++k) u.old[k] = states[k][b * c.size.H + unit];
+    for (int w = 0; w < C::weights; ++w) u.weights[w] = in[PER_UNIT][w * c.size.H + unit];
+    return u;
+  }
+
+  static void normalise(Duals& v) {
+    const Dual count{double(v.size())};
+    Dual mean, variance;
+    for (const Dual& x : v) mean = mean + x;
+    mean = mean / count;
+    for (const Dual& x : v) variance = variance + (x - mean) * (x - mean);
+    const Dual deviation = sqrt(variance / count + Dual{C::epsilon});
+    for (Dual& x : v) x = (x - mean) / deviation;
+  }
+
   static Dual dot(const Dual* x, const Dual* y, int64_t n) {
     Dual sum;
     for (int64_t i = 0; i < n; ++i) add_product(sum, x[i], y[i]);
@@ -152,11 +217,11 @@ class Loops {
 template <class C>
 constexpr Cell facts() {
   static_assert(C::kept <= max_kept);
-  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0], C::kept, C::kept_names};
+  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0] || is_normed<C>, C::kept, C::kept_names};
 }
 
 #define CARROUSEL_FACTS(name) facts<reference::cells::name>(),
-constexpr Cell cells[] = {CARROUSEL_CELLS(CARROUSEL_FACTS)};
+constexpr Cell cells[] = {CARROUSEL_CELLS(CARROUSEL_FACTS) CARROUSEL_NORMED_CELLS(CARROUSEL_FACTS)};
 
 }  // namespace
 
@@ -172,6 +237,7 @@ Expected expect(const Case& c) {
 #define CARROUSEL_RUN(cell_name) \
   if (!std::strcmp(c.cell.name, #cell_name)) return Loops<reference::cells::cell_name>(c).run();
   CARROUSEL_CELLS(CARROUSEL_RUN)
+  CARROUSEL_NORMED_CELLS(CARROUSEL_RUN)
   throw std::invalid_argument(c.cell.name);
 }
 

@@ -91,7 +91,7 @@ class Call {
   }
 
   void keep() {
-    if (!c.way.shown && !ask.low) kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H));
+    if (kernel->keeps_more || (!c.way.shown && !ask.low)) kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H, c.size.I));
     q.kept = kept.data();
     for (int k = 1; k < c.cell.states; ++k)
       if (!c.way.shown && (kernel->history[k] || ask.low)) take_history(k);

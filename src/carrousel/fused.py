@@ -101,6 +101,8 @@ def fused_in(
     kernel = KERNELS[cell.name, x.dtype]
     if not kernel.shows(layout) or (layout.bfloat16 and not kernel.single):
         return _scan(cell, x, states, weights, layout, restored)
+    if cell.normed and (layout.bfloat16 or layout.noise is not None):
+        return _scan(cell, x, states, weights, layout, restored)
     if torch.compiler.is_compiling():
         return _by_operator(kernel, x, states, weights, layout, restored)
     if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]

@@ -62,8 +62,9 @@ class Kernel(NamedTuple):
     history: tuple[int, ...]  # the states but h that backward reads
     kept: tuple[str, ...]  # what it needs of the rows
     gates: dict[str, int] | None  # where each gate stands among it; None if one of them does not
+    keeps_more: bool = False  # it keeps other things than gates, which it needs where the gates are returned too
 
-    def kept_parts(self, H: int, projected: bool, layout: Layout) -> list[int]:
+    def kept_parts(self, H: int, I: int, projected: bool, layout: Layout) -> list[int]:
         """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
 
         The rows after their activations, in the kernel's own order; h before a projection [H]; each state of
@@ -71,7 +72,9 @@ class Kernel(NamedTuple):
         is returned to the caller is not kept once more.
         """
         again = self.computes_again(projected, layout)
-        gates = 0 if again or layout.return_gates else _kernels.kept_size(self.cell.name, int(H), self.single)
+        gates = 0
+        if self.keeps_more or not (again or layout.return_gates):
+            gates = _kernels.kept_size(self.cell.name, int(H), int(I), self.single)
         unprojected = H if projected and not again else 0
         return [gates, unprojected, *([] if layout.return_states else [H] * len(self.kept_states(projected, layout)))]
 
@@ -81,6 +84,8 @@ class Kernel(NamedTuple):
 
     def computes_again(self, projected: bool, layout: Layout) -> bool:
         """Whether the backward pass computes again what else it needs; a cell may need nothing else."""
+        if self.keeps_more:  # it does so always, and keeps no gates
+            return False
         return layout.memory == "low" and (projected or (len(self.kept) > 0 and not layout.return_gates))
 
     def shown(self, layout: Layout) -> int:
@@ -102,13 +107,13 @@ class Kernel(NamedTuple):
 def _load(cells: Iterable[Cell]) -> dict[tuple[str, torch.dtype], Kernel]:
     kernels = {}
     for cell in cells:
-        states, history, kept = _kernels.describe(cell.name)
+        states, history, kept, more = _kernels.describe(cell.name)
         assert states == len(cell.states), f"the extension was built from another version of the cell {cell.name}"
         for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
             forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
             read = tuple(k for k, is_read in enumerate(history) if k and is_read)
             gates = places_of_gates(cell, kept)
-            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read, kept, gates)
+            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read, kept, gates, more)
     return kernels
 
 

@@ -77,7 +77,7 @@ def _sequence_fake(cell, x, states, *rest):
     outputs += [x.new_empty(*x.shape[:-1], H) for _ in range(kernel.shown(layout))]
     if keep:
         rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
-        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, weights.P is not None, layout))))
+        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, x.shape[-1], weights.P is not None, layout))))
     return outputs
 
 

@@ -174,7 +174,7 @@ def _room_to_show(kernel: Kernel, x: Tensor, H: int, layout: Layout, separate: b
 
 def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights, layout: Layout, blank: bool) -> Tensor:
     """Room for every row's steps; if it is to be blank, for all of x."""
-    rows, parts = x.numel() // x.shape[-1], sum(kernel.kept_parts(H, weights.P is not None, layout))
+    rows, parts = x.numel() // x.shape[-1], sum(kernel.kept_parts(H, x.shape[-1], weights.P is not None, layout))
     if layout.lengths is not None and blank:
         # numpy's zeros cost nothing until they are looked at; torch's are written
         return torch.from_numpy(np.zeros(rows * parts, np.float32 if kernel.single else np.float64))
@@ -195,7 +195,7 @@ def _addresses_of_parts(
     if kept is None:
         return 0, 0, shown_states
     projected = weights.P is not None
-    parts = kernel.kept_parts(H, projected, layout)
+    parts = kernel.kept_parts(H, x.shape[-1], projected, layout)
     rows = kept.numel() // max(sum(parts), 1)
     at = kept.data_ptr()
     starts = []

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from carrousel import rounded
-from carrousel.cells import Cell
+from carrousel.cells import Cell, layer_norm
 from carrousel.gates import gates_of, step_with_gates
 from carrousel.layout import Layout, check_layout, packed_order
 from carrousel.noise import FED_BACK, Mask, Noise, draw
@@ -139,7 +139,7 @@ def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
     """The one loop over time: every step's h and what else is shown, by name, and the states at the end."""
     sizes = layout.batch_sizes.tolist() if sizes is None else sizes
     linear = _linear(layout)
-    from_x = linear(x, weights.W, weights.b_x).split(sizes)
+    from_x = _from_x(cell, x, weights, linear).split(sizes)
     parted = [None] * len(sizes) if layout.resets is None else layout.resets.split(sizes)
     ts = range(len(sizes))
     if layout.reverse:  # before step t what parts it from step t + 1, which is run first
@@ -153,6 +153,26 @@ def _scan_packed(cell, x, states, weights, layout, restored, sizes=None):
         steps.append(dict(zip(cell.states, new if layout.return_states else new[:1])) | gates)
     steps = steps or [_no_step(cell, x, weights, layout)]
     return {name: torch.cat([s[name] for s in (steps[::-1] if layout.reverse else steps)]) for name in steps[0]}, states
+
+
+def _from_x(cell, x, weights, linear):
+    """W x + b_x, normalised first where the cell says so: x [N, I] -> [N, len(from_x)*H]."""
+    if not cell.normed:
+        return linear(x, weights.W, weights.b_x)
+    gain = weights.c[: len(weights.W)]
+    return _plus(gain * layer_norm(linear(x, weights.W)), weights.b_x)
+
+
+def _from_h(cell, h, weights, linear):
+    """R h + b_h, normalised first where the cell says so: h [n, P] -> [n, len(from_h)*H]."""
+    if not cell.normed:
+        return linear(h, weights.R, weights.b_h)
+    gain = weights.c[len(weights.W) :][: len(weights.R)]
+    return _plus(gain * layer_norm(linear(h, weights.R)), weights.b_h)
+
+
+def _plus(a, bias):
+    return a if bias is None else a + bias
 
 
 def _no_step(cell, x, weights, layout):
@@ -186,7 +206,7 @@ def _step(cell, from_x, states, weights, linear, layout, t):
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
     by_name = dict(zip(cell.states, (fed_back, *states[1:])))
     back = fed_back if len(cell.fed) == 1 else torch.cat([by_name[name] for name in cell.fed], 1)
-    for row, from_h in zip(cell.from_h, linear(back, weights.R, weights.b_h).split(H, dim=1)):
+    for row, from_h in zip(cell.from_h, _from_h(cell, back, weights, linear).split(H, dim=1)):
         fed[row] = fed[row] + from_h if row in fed else from_h
     rows = tuple(fed[row] for row in cell.rows)
     per_unit = () if weights.c is None else weights.c.split(H)
@@ -258,6 +278,8 @@ def check_shapes(
     _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
     _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
     _expect(cell, "weights.P", weights.P, P, H)
+    if weights.P is not None and cell.normed:
+        raise ValueError(f"{cell.name}: weights.P is given, and a cell that is normalised can not be projected")
     masks = () if layout.noise is None else layout.noise.masks
     if len(masks) not in (0, len(cell.masks)):
         raise ValueError(f"{cell.name}: noise has {len(masks)} masks, the cell has {[name for name, _ in cell.masks]}")

@@ -20,7 +20,7 @@ from sympy.core.function import AppliedUndef
 from carrousel.cells import GATE_FUNCTIONS, Cell
 from carrousel.tape import CHEAP, DERIVATIVES, CodegenError, Tape, Traced
 
-__all__ = ["CodegenError", "Steps", "derive"]
+__all__ = ["CodegenError", "Stages", "Steps", "derive", "derive_stages"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list
         CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
     """
     trace = _trace(cell, reserved)
+    if trace.normalised:
+        raise CodegenError(f"cell {cell.name!r}: layer_norm, which only cells with normed=True may call")
     backward = _share(*_differentiate(cell, trace, []))
     kept, again = _keep(cell, trace, backward)
     through_gates = _share(*_differentiate(cell, trace, kept))
@@ -57,6 +59,71 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> tuple[Steps, Steps, list
     reads = _array("keep", kept) | at_hand | _array("s_new", trace.new)
     backward, through_gates = (Steps(reads | s.reads, again | s.values, s.stores) for s in (backward, through_gates))
     return forward, backward, kept, through_gates
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The steps of a `normed` cell, parted where a value `raw` becomes `normal`, over all units; without one, whole."""
+
+    functions: dict[str, Steps]
+    kept: list[Any]
+    late: list[bool]  # which new states are known only after that
+
+
+def derive_stages(cell: Cell, reserved: Iterable[str] = ()) -> Stages:
+    """Forward as `before` and `after` the normalisation, backward from `backward_after` it to `backward_before`.
+
+    `backward_after` gives d_normal; `backward_before` is given d_raw, and gives all else. Arguments as `derive`.
+
+    Raises:
+        CodegenError: as `derive`; or a gate depends on what is normalised.
+    """
+    if cell.masks:
+        raise CodegenError(f"cell {cell.name!r}: masks, which no kernel of a normed cell draws")
+    trace = _trace(cell, reserved)
+    n, u = next(iter(trace.normalised.items()), (None, None))
+    kept, again = _keep(cell, trace, _share(*_differentiate(cell, trace, [])))
+    late = _following(n, trace.values)
+    if any(value in late for value in kept):
+        raise CodegenError(f"cell {cell.name!r}: a row's function depends on layer_norm, which the kernels do not keep")
+    at_hand = _array("s", trace.old) | _array("p", trace.weights)
+    new, keep = _array("s_new", trace.new), _array("keep", kept)
+    is_late = [bool(expr.free_symbols & late) for expr in trace.new]
+    early = {place: expr for k, (place, expr) in enumerate(new.items()) if not is_late[k]}
+    stages = {"before": Steps(_array("a", trace.rows) | at_hand, trace.values, early | keep)}
+    back = _share(*_differentiate(cell, trace, kept))
+    gains = len(cell.from_x) + len(cell.from_h)
+    stores = {place: expr for place, expr in back.stores.items() if place not in {f"dp[{k}]" for k in range(gains)}}
+    back = Steps(keep | at_hand | new | back.reads, again | back.values, stores)
+    if n is None:
+        return Stages(stages | {"backward_before": back}, kept, is_late)
+    stages["before"].stores["raw[0]"] = u
+    known = {*kept, *(expr for place, expr in new.items() if place in early)}
+    then = Steps(
+        {**keep, **at_hand, **early, "normal[0]": n, **stages["before"].reads},
+        {value: expr for value, expr in trace.values.items() if value not in known},
+        {place.replace("_new", "_late"): expr for place, expr in new.items() if place not in early},
+    )
+    # functions of what is normalised, which both stages of backward need
+    twice = [value for value, expr in again.items() if value in late and isinstance(expr, AppliedUndef)]
+    held = _array("held", twice)
+    d_normal = {"d_normal[0]": back.stores.pop("d_normal[0]")}
+    last = Steps(back.reads | held, {v: expr for v, expr in back.values.items() if v not in twice}, back.stores)
+    stages |= {
+        "after": then,
+        "backward_after": Steps(back.reads, back.values, d_normal | held),
+        "backward_before": last,
+    }
+    return Stages(stages, kept, is_late)
+
+
+def _following(symbol: Any, values: dict[Any, Any]) -> set[Any]:
+    """A symbol, and the values that depend on it."""
+    found = {symbol}
+    for value, expr in values.items():
+        if expr.free_symbols & found:
+            found.add(value)
+    return found
 
 
 def _array(name: str, symbols: Iterable[Any]) -> dict[str, Any]:
@@ -74,6 +141,7 @@ class Trace:
     values: dict[Any, Any]
     new: list[Any]  # expressions; mostly symbols of values
     taken: set[str]  # names in use
+    normalised: dict[Any, Any]  # what layer_norm gives -> what it is given; one at most
 
 
 def _trace(cell: Cell, reserved: Iterable[str]) -> Trace:
@@ -92,12 +160,12 @@ def _trace(cell: Cell, reserved: Iterable[str]) -> Trace:
         new = [tape.operand(state) for state in states]
     except TypeError as error:  # Python's own name the operation: "bad operand type for abs()"
         raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {error}") from error
-    return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken), tape.uses)
+    return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken, tape.normalised), tape.uses)
 
 
 def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
     """Name the values that stay, and write the others into the expressions that use them."""
-    names: dict[Any, Any] = {}
+    names: dict[Any, Any] = {symbol: Symbol(_unique("normalised", raw.taken)) for symbol in raw.normalised}
     values: dict[Any, Any] = {}
     for symbol, expr in raw.values.items():
         expr = expr.xreplace(names)
@@ -112,7 +180,9 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
             continue
         names[symbol] = Symbol(_unique(name, raw.taken))
         values[names[symbol]] = expr
-    return replace(raw, values=values, new=[state.xreplace(names) for state in raw.new])
+    new = [state.xreplace(names) for state in raw.new]
+    normalised = {names[n]: u.xreplace(names) for n, u in raw.normalised.items()}
+    return replace(raw, values=values, new=new, normalised=normalised)
 
 
 def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
@@ -160,6 +230,11 @@ def _differentiate(cell: Cell, trace: Trace, kept: list[Any]) -> tuple[Steps, se
         if gate.name in cell.rows:
             total[gate] += (d := Symbol(_unique(f"d{gate}", taken)))
             reads[f"dk[{k}]"] = d
+    for n, u in trace.normalised.items():
+        d = Symbol(_unique("d_normalised", taken))
+        reads |= {"normal[0]": n, "d_raw[0]": d}
+        for inner in u.free_symbols:
+            total[inner] += d * u.diff(inner)
     values: dict[Any, Any] = {}
     for y, expr in reversed(trace.values.items()):
         arguments: Any
@@ -177,7 +252,7 @@ def _differentiate(cell: Cell, trace: Trace, kept: list[Any]) -> tuple[Steps, se
         for inner, partial in zip(arguments, partials):
             for u in inner.free_symbols:
                 total[u] += d * partial * inner.diff(u)
-    targets = {"da": trace.rows, "ds": trace.old, "dp": trace.weights}
+    targets = {"da": trace.rows, "ds": trace.old, "dp": trace.weights, "d_normal": list(trace.normalised)}
     stores = {f"{array}[{k}]": total[u] for array, symbols in targets.items() for k, u in enumerate(symbols)}
     return Steps(reads, values, stores), taken
 
@@ -218,7 +293,7 @@ def _keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[An
 
 def _keep_needed(trace: Trace, needed: set[Any]) -> tuple[list[Any], dict[Any, Any]]:
     """`_keep` of what backward needs."""
-    at_hand = {*trace.old, *trace.weights, *trace.masks, *trace.new}
+    at_hand = {*trace.old, *trace.weights, *trace.masks, *trace.new, *trace.normalised}
     needed, kept, again = set(needed), [], {}
     for y in [*reversed(trace.values), *reversed(trace.rows)]:
         if y not in needed or y in at_hand:

@@ -64,6 +64,7 @@ class Tape:
         self.values: dict[Any, Any] = {}
         self.known: dict[Any, Any] = {}
         self.uses: Counter[Any] = Counter()
+        self.normalised: dict[Any, Any] = {}  # what layer_norm gives -> what it is given
 
     def record(self, expr: Any) -> Traced:
         """Add a value, or find it where the step computes the same twice."""
@@ -79,6 +80,15 @@ class Tape:
     def call(self, name: str, *arguments: Any) -> Traced:
         """Add the value of a function of `DERIVATIVES`."""
         return self.record(Function(name)(*map(self.operand, arguments)))
+
+    def normalise(self, value: Traced) -> Traced:
+        """Add what a value is once it is normalised over the units: nothing that one unit could compute by itself."""
+        if self.normalised:
+            raise CodegenError("layer_norm for a second time: the kernels normalise one value of a step")
+        symbol, inner = Dummy(), self.operand(value)
+        self.normalised[symbol] = inner
+        self.uses.update(inner.free_symbols)
+        return Traced(self, symbol)
 
     def operand(self, value: Any) -> Any:
         """The symbol of a traced value, or a number, exact as is all arithmetic on numbers that follows."""
@@ -154,6 +164,9 @@ class Traced:
 
     def __bool__(self) -> bool:
         raise CodegenError("a decision on a value (if, and, or, not, min, max): use torch.where, maximum or products")
+
+    def _layer_norm(self) -> Traced:
+        return self.tape.normalise(self)
 
     def square(self) -> Traced:
         return self * self

@@ -79,7 +79,8 @@ struct Sequence {
   F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
   // What the caller wants to see. It may then be asked for without a gradient, and lies as y does, in ragged batches too.
   bool histories_shown = false;            // the history of any state may be there, whether backward reads it or not
-  F* const* gates = nullptr;               // [Kernel::kept], each [N, H]: what `kept` would hold, value by value, in its place
+  // [Kernel::kept], each [N, H]: what `kept` would hold, value by value, in its place, or beside it (Kernel::keeps_more).
+  F* const* gates = nullptr;
 };
 
 template <class F>
@@ -108,11 +109,12 @@ struct Kernel {
   bool history[max_states];                                             // which states backward reads
   int kept;                                                             // how many values of each unit are kept for backward,
   const char* const* kept_names;                                        // and what they are: "sigmoid i" is row i after its function
-  int64_t (*kept_size)(int64_t H);                                      // elements of `kept` for each of the N rows
-  int64_t (*panels_size)(const Sequence<F>&);                           // elements that pack writes; of Sequence only the sizes are read
-  void (*pack)(const Sequence<F>&, F* panels);                          // packs the weights for many calls of forward; 64-byte aligned
+  bool keeps_more;  // whether `kept` holds other things, and is needed beside `gates`
+  int64_t (*kept_size)(int64_t H, int64_t I);  // elements of `kept` for each of the N rows
+  int64_t (*panels_size)(const Sequence<F>&);  // elements that pack writes; of Sequence only the sizes are read
+  void (*pack)(const Sequence<F>&, F* panels);  // packs the weights for many calls of forward; 64-byte aligned
   void (*forward)(const Sequence<F>&);
-  void (*backward)(const Sequence<F>&, const Gradients<F>&);            // `final` of Sequence is not read
+  void (*backward)(const Sequence<F>&, const Gradients<F>&);  // `final` of Sequence is not read
 };
 
 // The kernel of that name for the instruction set in force, or null.

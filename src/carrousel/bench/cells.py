@@ -17,11 +17,12 @@ from torch import nn
 
 from carrousel import odyssey
 from carrousel.bench.clock import medians
+from carrousel.bench.layer_norm import InTorch
 from carrousel.bench.layers import Scanned, forward_backward
 from carrousel.bench.loops import Loop
 from carrousel.bench.shapes import Shape
 from carrousel.errors import UserError
-from carrousel.layers import GRU, LSTM, LSTM1997, SLSTM, CoupledLSTM, MinGRU, MinLSTM, PeepholeLSTM
+from carrousel.layers import GRU, LSTM, LSTM1997, SLSTM, CoupledLSTM, LayerNormLSTM, MinGRU, MinLSTM, PeepholeLSTM
 
 # Where a loop in torch operations does not take minutes, and is one layer in one direction.
 SMALL = ("paper-T100", "forecast", "d2l")
@@ -53,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "gru": Kind(GRU),
     "peephole": Kind(PeepholeLSTM),
     "lstm1997": Kind(LSTM1997),
+    "layer_norm": Kind(LayerNormLSTM, target=1.6, in_torch=InTorch),
     "coupled": Kind(CoupledLSTM),
     "mingru": Kind(MinGRU),
     "minlstm": Kind(MinLSTM),

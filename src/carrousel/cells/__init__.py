@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from carrousel.cells.base import GATE_FUNCTIONS, Cell, exp, relu, sigmoid, softplus, tanh
+from carrousel.cells.base import GATE_FUNCTIONS, Cell, exp, layer_norm, relu, sigmoid, softplus, tanh
 
-__all__ = ["ALL", "GATE_FUNCTIONS", "Cell", "exp", "relu", "sigmoid", "softplus", "tanh"]
+__all__ = ["ALL", "GATE_FUNCTIONS", "Cell", "exp", "layer_norm", "relu", "sigmoid", "softplus", "tanh"]
 
 
 def discover() -> dict[str, Cell]:

@@ -42,6 +42,23 @@ def softplus(x: Any) -> Any:
     return x.logaddexp(x.new_zeros(()))  # of torch's ways the one that is a method and right at every x
 
 
+EPS = 1e-5  # added to the variance wherever something is normalised, as in torch.nn.LayerNorm
+
+
+def layer_norm(x: Any) -> Any:
+    """(x - mean) / sqrt(variance + 1e-5) over the last place of a tensor, the units of a layer; or of a symbol.
+
+    Only a cell with `normed` may call it in its step, and once: its kernel has two pointwise stages, and the mean and
+    the variance between them.
+
+    Source: Ba, Kiros & Hinton 2016, equation 3 for mean and deviation; gain and bias are the cell's.
+    """
+    if hasattr(x, "_layer_norm"):  # a symbol: carrousel.tape
+        return x._layer_norm()
+    centred = x - x.mean(-1, keepdim=True)
+    return centred * (centred.square().mean(-1, keepdim=True) + EPS).rsqrt()
+
+
 @dataclass(frozen=True)
 class Cell:
     """A recurrent cell: its equations, written once; tensors run them, and the kernels are generated from them.
@@ -65,6 +82,12 @@ class Cell:
             h. A kernel feeds back h alone. Default: the first state.
         masks: random numbers [B, H] that are drawn anew at each step, such as dropout's (carrousel.noise): by name, the
             value of each where nothing is drawn. No gradient goes to them.
+        normed: `W x` and `R h` are normalised, each as a whole, over all its rows and units, and multiplied by gains,
+            before they are added to each other and to the biases: a = LN(W x) gain_x + LN(R h) gain_h + b. Each row
+            has its gains [H]: they stand before `weights`, those of from_x first, then those of from_h, named x_i, h_i
+            for a row i; step is given all of them, and uses its own. Default False.
+        starts: what each of `weights` holds in a new layer, a number. Default: random, as torch draws its parameters.
+            Gains of `normed` start at 1.
 
     Raises:
         ValueError: a name is no identifier or stands twice, a row is fed by nothing, the rows are badly ordered, a
@@ -82,6 +105,8 @@ class Cell:
     input_gate: str = dataclasses.field(default="", compare=False)
     fed: tuple[str, ...] = ()
     masks: tuple[tuple[str, float], ...] = ()
+    normed: bool = False
+    starts: tuple[float, ...] = dataclasses.field(default=(), compare=False)
 
     def __init__(
         self,
@@ -96,15 +121,25 @@ class Cell:
         input_gate: str = "",
         fed: Iterable[str] = (),
         masks: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+        normed: bool = False,
+        starts: Iterable[float] = (),
     ) -> None:
         # written out because the names come as any iterable, "ifgo" too, and are kept as tuples
-        states = tuple(states)
+        states, from_x, from_h, starts = tuple(states), tuple(from_x), tuple(from_h), tuple(starts)
         fed = tuple(fed) or states[:1]
+        if normed:
+            gains = (*(f"x_{row}" for row in from_x), *(f"h_{row}" for row in from_h))
+            weights = tuple(weights)
+            if weights[: len(gains)] != gains:  # they are there already in what dataclasses.replace gives
+                weights, starts = (*gains, *weights), (*[1.0] * len(gains), *starts)
         names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights, "fed": fed}
         single = {"name": name, "step": step, "forget_gate": forget_gate, "input_gate": input_gate}
         single["masks"] = tuple(dict(masks).items())
+        single |= {"normed": bool(normed), "starts": starts}
         for field, value in (single | {k: tuple(v) for k, v in names.items()}).items():
             object.__setattr__(self, field, value)
+        if self.starts and len(self.starts) != len(self.weights):
+            raise ValueError(f"cell {name!r}: starts={self.starts} must have one number for each of {self.weights}")
         self._check_names()
         self._check_order()
 

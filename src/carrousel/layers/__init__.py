@@ -13,13 +13,13 @@ inside.py       states and gates of every step
 sequences.py    lengths, offsets, resets, initial states
 checks.py       what is refused; stream_checks.py  what a stream refuses
 regularization.py  random masks in training
-drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LSTM1997
+drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LayerNormLSTM LSTM1997
 minimal.py      MinGRU MinLSTM
 slstm.py        SLSTM, on heads.py
 mlstm.py        MLSTM, on matrix_memory.py
 """
 
-from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, PeepholeLSTM
+from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, LayerNormLSTM, PeepholeLSTM
 from carrousel.layers.minimal import MinGRU, MinLSTM
 from carrousel.layers.mlstm import MLSTM
 from carrousel.layers.recurrent import Recurrent
@@ -34,6 +34,7 @@ __all__ = [
     "RNN",
     "SLSTM",
     "CoupledLSTM",
+    "LayerNormLSTM",
     "MinGRU",
     "MinLSTM",
     "PeepholeLSTM",

@@ -49,7 +49,8 @@ def run_rounded(
     of_h, of_others = result_dtypes(
         cell if draw is None else draw.plain, layout, first.P is not None, (hx[-1] if hx else x).dtype
     )
-    layout = layout._replace(bfloat16=first.W.shape[0] // len(cell.from_x) >= NARROWEST)
+    # a cell that is normalised divides by the deviation of its products, which rounding would be a part of
+    layout = layout._replace(bfloat16=not cell.normed and first.W.shape[0] // len(cell.from_x) >= NARROWEST)
     x, hx, restored = x.float(), hx and _to(hx, torch.float32), restored and _to(restored, torch.float32)
     y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout, draw)
     return y.to(of_h), (h.to(of_h), *_to(others, of_others)), inside

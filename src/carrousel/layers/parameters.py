@@ -24,6 +24,8 @@ from carrousel.scan import Weights, reads_h
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
 
+NORMED = "weight_ln"  # and what weight_ch is called where a cell normalises
+
 # The options that repr shows where they are not these.
 USUAL = {
     "proj_size": 0,
@@ -55,7 +57,7 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     if proj_size:
         shapes["weight_hr"] = (proj_size, H)
     if cell.weights:
-        shapes["weight_ch"] = (len(cell.weights) * H,)
+        shapes[NORMED if cell.normed else "weight_ch"] = (len(cell.weights) * H,)
     return shapes
 
 
@@ -95,6 +97,10 @@ class Parameters(nn.Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         self.memory = memory
+        if proj_size and cell.normed:
+            raise ValueError(
+                f"proj_size={proj_size} does not go with the cell {cell.name}, which normalises R h: leave it out"
+            )
         if proj_size and reads_h(cell):
             raise ValueError(
                 f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
@@ -128,7 +134,8 @@ class Parameters(nn.Module):
             for name, shape in shapes.items():
                 setattr(self, name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
             self._all_weights.append([name + suffix for name in shapes])
-        self._fields.append([tuple(name + suffix if name in shapes else "" for name in FIELDS) for suffix in suffixes])
+        fields = [NORMED if name == "weight_ch" and self.cell.normed else name for name in FIELDS]
+        self._fields.append([tuple(name + suffix if name in shapes else "" for name in fields) for suffix in suffixes])
 
     def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the weights of one layer and direction, fed with `width` numbers."""
@@ -144,6 +151,10 @@ class Parameters(nn.Module):
                 set_chrono(self, self.longest_lag)
             for name in self._initial_names:
                 nn.init.zeros_(getattr(self, name))
+            if self.cell.starts:
+                for weights in (self._weights(names) for of_layer in self._fields for names in of_layer):
+                    start = weights.W.new_tensor(self.cell.starts).repeat_interleave(self.hidden_size)
+                    weights.c.copy_(start)  # type: ignore[union-attr]
 
     def _initial(self) -> tuple[Tensor, ...] | None:
         """The learned initial states [L*D, 1, .]; None where there are none."""

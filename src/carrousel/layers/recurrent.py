@@ -63,8 +63,9 @@ class Recurrent(Streaming, Generic[States]):
     For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
     order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
     weight_hh_l{k} [len(from_h)*H, P]; with `bias`, bias_ih_l{k} [len(from_x)*H] and bias_hh_l{k} [len(from_h)*H]; with
-    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H]. Of a cell
-    whose from_h is empty there are no weight_hh_l{k} and bias_hh_l{k}.
+    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H], called
+    weight_ln_l{k} where the cell is `normed`. Of a cell whose from_h is empty there are no weight_hh_l{k} and
+    bias_hh_l{k}.
 
     Raises:
         TypeError, ValueError: an option is not of its type or out of its range.
