@@ -29,11 +29,11 @@ def numbers(*arguments):
 
 
 def test_an_experiment_is_its_short_rows_and_their_readings():
-    assert numbers(["temporal-order"], [], None, False) == ["6a"]
+    assert numbers(["temporal-order"], [], "literal", False) == ["6a"]
     adding = numbers(["adding"], [], None, False)
     assert adding[:2] == ["4-1", "4-1 linear output"]
     assert not any(key.startswith("4-3") for key in adding)
-    assert numbers(["temporal-order"], [], None, True) == ["6a", "6b"]
+    assert numbers(["temporal-order"], [], "literal", True) == ["6a", "6b"]
 
 
 def test_rows_by_the_papers_names():
