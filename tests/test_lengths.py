@@ -354,6 +354,16 @@ def test_any_lengths_run_or_are_refused(lengths):
             layer(x, lengths=lengths)
 
 
+@given(offsets=st.lists(st.integers(-3, 9) | st.sampled_from([2**40, -(2**40)]), max_size=6))
+def test_any_offsets_run_or_are_refused(offsets):
+    layer, x = carrousel.GRU(3, 7), torch.randn(6, 3)
+    if offsets[:1] == [0] and offsets[-1:] == [6] and offsets == sorted(offsets):
+        assert layer(x, offsets=offsets)[0].isfinite().all()
+    else:
+        with pytest.raises(ValueError, match="offsets"):
+            layer(x, offsets=offsets)
+
+
 def test_lengths_where_they_say_nothing():
     layer = carrousel.LSTM(3, 7)
     packed = pack_padded_sequence(torch.randn(6, 2, 3), torch.tensor([6, 2]))

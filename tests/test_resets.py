@@ -349,6 +349,29 @@ def test_resets_changed_before_backward_are_noticed():
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
+
+@given(
+    shape=st.lists(st.integers(0, 6), max_size=3),
+    dtype=st.sampled_from([torch.bool, torch.bool, torch.uint8, torch.int64, torch.float32]),
+    state=st.lists(st.sampled_from([0, 1, 2, 4, 7]), max_size=4),
+    given=st.sampled_from(["hx", "initial"]),
+)
+def test_any_resets_and_states_run_or_are_refused(shape, dtype, state, given):
+    """And the layer is as it was."""
+    layer, x = carrousel.LSTM(3, 7), torch.randn(5, 4, 3)
+    before, expected = {name: w.clone() for name, w in layer.state_dict().items()}, layer(x)[0]
+    resets, states = torch.zeros(shape).to(dtype), (torch.zeros(state), torch.zeros(state))
+    fits = state == [1, 4, 7] or (given == "initial" and state == [1, 1, 7])
+    if shape == [5, 4] and dtype == torch.bool and fits:
+        assert torch.equal(layer(x, resets=resets, **{given: states})[0], expected)
+    else:
+        words = "resets|initial|hidden|hx|[Ii]nput"
+        with pytest.raises((TypeError, ValueError, RuntimeError), match=words):
+            layer(x, resets=resets, **{given: states})
+    assert all(torch.equal(before[name], w) for name, w in layer.state_dict().items())
+    assert torch.equal(layer(x)[0], expected)
+
+
 BAD = {
     "floats": ({"resets": torch.zeros(6, 4)}, TypeError, "resets must be .* torch.float32"),
     "a list": ({"resets": [[True]]}, TypeError, "resets must be .* list"),
