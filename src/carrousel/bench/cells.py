@@ -54,22 +54,22 @@ KINDS: dict[str, Kind] = {
     "gru": Kind(GRU),
     "peephole": Kind(PeepholeLSTM),
     "lstm1997": Kind(LSTM1997),
-    "layer_norm": Kind(LayerNormLSTM, target=1.6, in_torch=InTorch),
+    "layer-norm": Kind(LayerNormLSTM, target=1.6, in_torch=InTorch),
     "coupled": Kind(CoupledLSTM),
     "mingru": Kind(MinGRU),
     "minlstm": Kind(MinLSTM),
     "slstm": Kind(SLSTM),
     "slstm-2-heads": Kind(partial(SLSTM, num_heads=2)),
     "learned-initial": Kind(partial(LSTM, learn_initial=True)),
-    "recurrent dropout": regularized(LSTM, recurrent_dropout=0.25),
-    "variational dropout": regularized(LSTM, variational_dropout=0.5),
+    "recurrent-dropout": regularized(LSTM, recurrent_dropout=0.25),
+    "variational-dropout": regularized(LSTM, variational_dropout=0.5),
     "zoneout": regularized(LSTM, zoneout=(0.5, 0.05)),
-    "DropConnect": regularized(LSTM, drop_connect=0.5),
-    "all four": regularized(
+    "drop-connect": regularized(LSTM, drop_connect=0.5),
+    "all-four": regularized(
         LSTM, recurrent_dropout=0.25, variational_dropout=0.5, zoneout=(0.5, 0.05), drop_connect=0.5
     ),
-    "gru recurrent dropout": regularized(GRU, recurrent_dropout=0.25),
-    "gru zoneout": regularized(GRU, zoneout=0.05),
+    "gru-recurrent-dropout": regularized(GRU, recurrent_dropout=0.25),
+    "gru-zoneout": regularized(GRU, zoneout=0.05),
     **{name: Kind(partial(getattr(odyssey, name), compile=True)) for name in odyssey.__all__ if name != "FGR"},
 }
 
