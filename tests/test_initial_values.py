@@ -73,6 +73,8 @@ def test_orthogonal(cell):
             bound = math.sqrt(6 / (8 + weight.shape[1]))
             assert weight.abs().max() <= bound
             assert weight.std() > bound / 3
+        elif name.startswith("weight_ln"):  # layer normalisation begins with gains of one and shifts of zero
+            assert set(weight.tolist()) == {0.0, 1.0}
         else:
             assert not weight.any()
 
