@@ -67,13 +67,15 @@ void check_threads(const Case& c) {
 TEST_CASE("masks are the same for any number of threads, and no memory is touched that should not be") {
   with_every_instruction_set([](const char* set) {
     INFO(std::string(set));
-    for (const Cell& cell : all_cells())
+    for (const Cell& cell : all_cells()) {
+      if (std::string(cell.name) == "layer_norm_lstm") continue;  // cells that normalise take no masks
       for (const Size size : {Size{20, 13, 20, 33}, Size{30, 1, 3, 20}, Size{5, 3, 70, 300}})
         for (const Way& way : ways) {
           if (size.B == 1 && way.packed) continue;  // the same as dense
           check_threads<float>(Case(cell, size, way));
           check_threads<double>(Case(cell, size, way));
         }
+    }
   });
 }
 
