@@ -38,9 +38,8 @@ def markdown(rows: Sequence[dict[str, Any]], seed: int) -> str:
     reproduced = sum(row["verdict"].startswith("reproduced") for row in rows if row["reading"] == "literal")
     literal = sum(row["reading"] == "literal" for row in rows)
     total = sum(row["seconds"] for row in rows)
-    parts += [
-        f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}; {total:.0f} s, row by row, whatever else ran on the machine."
-    ]
+    parts += [f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}."]
+    parts += [f"The rows took {total:.0f} s, one after the other, whatever else ran on the machine."]
     return "\n".join(parts) + "\n"
 
 
