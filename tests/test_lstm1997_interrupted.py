@@ -100,9 +100,9 @@ def test_two_runs_write_into_one_file_and_neither_cuts_the_others_lines(tmp_path
 
 
 def test_the_seconds_of_a_run_that_went_on_are_those_of_both_parts(tmp_path, monkeypatch):
-    def run(row, seed, numbers, done, halted, threads):
-        for number in numbers:
-            done(outcome(number, seconds=10.0 + number))
+    def run(work, seed, done, halted, threads):
+        for row, number in work:
+            done(row, outcome(number, seconds=10.0 + number))
 
     monkeypatch.setattr(trials, "run", run)
     row, path = ROWS["6a"], tmp_path / "trials.jsonl"
@@ -114,9 +114,9 @@ def test_where_a_trial_cannot_be_kept_the_other_rows_do_not_go_on(tmp_path, monk
     kept = Kept(tmp_path / "trials.jsonl", 0)
     endless = []
 
-    def run(row, seed, numbers, done, halted, threads):
-        if row.number == "6a":
-            done(outcome(0))
+    def run(work, seed, done, halted, threads):
+        if work[0][0].number == "6a":
+            done(work[0][0], outcome(0))
         deadline = time.monotonic() + 30
         while not halted() and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -134,6 +134,23 @@ def test_blocks_may_be_cut_anywhere_and_the_criterion_meets_the_same_sequence():
     assert 20 <= results[0][0][0] < 60
 
 
+def test_a_trial_that_takes_anothers_place_is_as_one_from_the_start():
+    network, stop = NETWORKS["experiment_4"], Stop(bound=0.5, window=20)
+    weights = [network.initial_weights(seed) for seed in range(3)]
+    sequences = block(network, 1, 60)._replace(targets=np.full((60, 1), 0.5, np.float32))
+    trainer = Trainer(network, weights[:2], 0.5)
+    assert [presented.stopped for presented in trainer.train([sequences] * 2, stop)] == [True, True]
+    trainer.begin(1, weights[2])
+    fresh = Trainer(network, weights[2:], 0.5)
+    first, second = trainer.train([sequences.part(0, 19)] * 2, stop)
+    assert first is None  # it has stopped, and stays so
+    assert not second.stopped
+    assert (second.errors.largest == fresh.train([sequences.part(0, 19)], stop)[0].errors.largest).all()
+    assert (trainer.weights[1] == fresh.weights[0]).all()
+    with pytest.raises(ValueError, match="weights"):
+        trainer.begin(0, weights[0][:-1])
+
+
 def judged(errors, stop):
     """At which sequence the criterion is met, by the rule's own words; None: never."""
     for n in range(stop.window, len(errors.largest) + 1):

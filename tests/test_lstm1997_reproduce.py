@@ -15,7 +15,7 @@ from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document
 from carrousel.papers.lstm1997.reproduce.command import choose
 from carrousel.papers.lstm1997.reproduce.report import report
-from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
+from carrousel.papers.lstm1997.reproduce.work import Kept, companies, run_all
 from carrousel.papers.lstm1997.trials import Outcome, thinned
 
 native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no trial can run")
@@ -144,6 +144,13 @@ def finished(row, kept, counts=4, halted=lambda: False):
     return sorted(seen)
 
 
+def of(row, numbers):
+    """The outcomes of these trials of the row, in the order in which they ended."""
+    outcomes = []
+    trials.run([(row, number) for number in numbers], 0, lambda row, outcome: outcomes.append(outcome))
+    return outcomes
+
+
 def alike(outcomes):
     return [replace(outcome, seconds=0.0) for outcome in outcomes]
 
@@ -170,17 +177,35 @@ def test_nothing_runs_once_halted(tmp_path):
 @native
 @pytest.mark.parametrize("number", ["1-5", "2a", "2c-1", "3a-1", "3c-1", "4-1", "5-1"])
 def test_every_kind_of_experiment_runs_to_its_cap(number):
-    outcomes = []
-    trials.run(short(number, cap=250), 0, [0, 1], outcomes.append)
+    outcomes = of(short(number, cap=250), [0, 1])
     assert [(o.trial, o.solved, o.sequences, o.stages) for o in outcomes] == [(0, False, 250, []), (1, False, 250, [])]
 
 
 @native
 def test_a_trial_does_not_depend_on_its_neighbours():
-    alone, among = [], []
-    trials.run(short("3a-1"), 0, [1], alone.append)
-    trials.run(short("3a-1"), 0, [0, 1, 2], among.append)
+    alone, among = of(short("3a-1"), [1]), of(short("3a-1"), [0, 1, 2])
     assert alike(alone) == alike([outcome for outcome in among if outcome.trial == 1])
+
+
+@native
+def test_rows_of_one_rule_take_each_others_places_and_end_as_alone():
+    rows = [short("4-1", cap=2300), short("4-2", cap=100)]
+    assert rows[0].rule == rows[1].rule != short("5-1").rule
+    together = {row.key: [] for row in rows}
+    work = [(row, number) for number in range(10) for row in rows]  # twenty, in sixteen places
+    trials.run(work, 0, lambda row, outcome: together[row.key].append(outcome))
+    for row in rows:
+        found = sorted(together[row.key], key=lambda outcome: outcome.trial)
+        assert alike(found) == alike(of(row, range(10)))
+
+
+def test_the_longest_rows_come_first_and_those_of_one_rule_together(tmp_path):
+    rows = [made(number)[1] for number in ("4-1", "6a", "4-2")]
+    kept = Kept(tmp_path / "kept.jsonl", seed=0)
+    kept.add(rows[0], Outcome(0, True, 1, [1]))
+    found = companies(rows, {row.key: 2 for row in rows}, kept)
+    keys = [[(row.key, number) for row, number in company] for company in found]
+    assert keys == [[("4-2", 0), ("4-2", 1), ("4-1", 1)], [("6a", 0), ("6a", 1)]]
 
 
 @native

@@ -77,6 +77,11 @@ class Row:
         return self.number.split("-")[0]
 
     @property
+    def rule(self) -> tuple[object, ...]:
+        """What the lanes of a vector have in common: trials of rows that agree in it may run side by side."""
+        return self.network, self.rate, self.update, self.error, self.criterion.stop
+
+    @property
     def key(self) -> str:
         """A name that no other row has."""
         return self.number if self.reading == "literal" else f"{self.number} {self.reading}"

@@ -143,6 +143,20 @@ class Trainer:
         self.network.split(weights)  # raises where they do not fit
         self._weights = np.array(weights, dtype=np.float32, order="C")  # a copy
 
+    def begin(self, trial: int, weights: ArrayLike) -> None:
+        """A new trial in place of one that is over.
+
+        Args:
+            trial: whose place it takes.
+            weights: its initial weights [network.weight_count].
+
+        Raises:
+            ValueError: weights that do not fit the network; nothing has changed.
+        """
+        self.network.split(weights)  # raises where they do not fit
+        self._weights[trial] = weights
+        self.presented[trial], self.stopped[trial], self._recent[trial] = 0, False, 0
+
     def train(self, blocks: Sequence[Sequences | None], stop: Stop | None = None) -> list[Presented | None]:
         """Present each trial's block, sequence by sequence; activations start at zero in each.
 

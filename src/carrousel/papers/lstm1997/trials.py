@@ -1,10 +1,11 @@
-"""The trials of a row: side by side, each from its own weights on its own sequences, until success or the cap."""
+"""Trials side by side, each from its own weights on its own sequences, until success or the cap."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from carrousel.papers.lstm1997.sequences import Sequences
 from carrousel.papers.lstm1997.streams import Stream, streams
 from carrousel.papers.lstm1997.trainer import Errors, Presented, Trainer
 
+PLACES = 16  # of trials side by side on one thread: as many as the widest vector has lanes
 TEST = 2560  # fresh sequences after success
 POINTS = 300  # of a learning curve, at most
 POINT = 200  # sequences that make one at most, before there are too many
@@ -35,7 +37,7 @@ class Outcome:
         absolute: mean absolute error on those.
         squared: mean squared error on those.
         grown: presented until the memory cell block came; None where it was there from the start.
-        seconds: from the start of the row's trials to the end of this one.
+        seconds: from the start of the row's first trial to the end of this one.
         curve: [sequences presented, mean absolute error since the point before].
         weights: at the end, of the first trial of small networks, for a picture.
     """
@@ -67,7 +69,7 @@ class Trial:
     """
 
     def __init__(self, number: int, row: Row, stream: Stream) -> None:
-        self.number = number
+        self.number, self.row = number, row
         self.weights_rng = stream("weights", number)
         self.training_rng, self.test_rng = stream("training", number), stream("test", number)
         self.source: Source = row.source(stream, number)
@@ -85,6 +87,11 @@ class Trial:
         """New random sequences that are not trained on."""
         return self.source.training(self.test_rng, count)
 
+    def next_block(self) -> Sequences:
+        """What it is trained on until it is judged again, up to the cap."""
+        left = self.row.cap - self.presented
+        return self.source.training(self.training_rng, min(self.row.criterion.every(self.row.steps), left))
+
     def note(self, presented: Presented | None) -> None:
         """Take in what became of a block."""
         if presented is None:
@@ -101,48 +108,70 @@ class Trial:
 
 
 def run(
-    row: Row,
+    work: Sequence[tuple[Row, int]],
     seed: int,
-    numbers: Sequence[int],
-    done: Callable[[Outcome], None],
+    done: Callable[[Row, Outcome], None],
     halted: Callable[[], bool] = lambda: False,
     threads: int = 1,
 ) -> None:
-    """Run trials of a row.
+    """Run trials, of one row or of several: where one has ended, the next takes its place in the vector.
 
     Args:
-        row: what is run.
+        work: rows of one rule, each with the number of one of its trials. A trial's result depends on its row, the seed
+            and its number alone.
         seed: of all random streams.
-        numbers: which trials; a trial's result depends on the row, the seed and its own number alone.
         done: called with each trial as it ends.
         halted: asked between blocks; once it says yes, the trials that have not ended are dropped.
         threads: for the trainer.
     """
-    began = time.monotonic()
-    trials = {place: Trial(number, row, streams(seed, row.group)) for place, number in enumerate(numbers)}
-    trainer = Trainer(row.network, started(row, trials), row.rate, update=row.update, error=row.error, threads=threads)
-    every = row.criterion.every(row.steps)
-    while trials and not halted():
-        blocks = {
-            place: t.source.training(t.training_rng, min(every, row.cap - t.presented)) for place, t in trials.items()
-        }
-        for place, presented in enumerate(trainer.train(only(trainer, blocks), row.criterion.stop)):
-            if place in trials:
-                trials[place].note(presented)
-        if row.grows:
-            grow(row, trainer, trials)
-        ended = judge(row, trainer, trials)
-        tests = tested(row, trainer, {place: t for place, t in ended.items() if t.stage == row.criterion.stages})
-        for place, trial in ended.items():
-            weights = trainer.weights[place]
-            done(outcome(row, trial, weights, tests.get(place), time.monotonic() - began))
-            del trials[place]
+    waiting = deque(work)
+    trainer = trainer_for(work[0][0], min(len(work), PLACES * threads), threads)
+    running: dict[int, Trial] = {}
+    began: dict[str, float] = {}
+    while (waiting or running) and not halted():
+        for place in range(len(trainer.weights)):
+            if waiting and place not in running:
+                running[place] = placed(trainer, place, *waiting.popleft(), seed)
+                began.setdefault(running[place].row.key, time.monotonic())
+        present(trainer, running)
+        for key in {trial.row.key for trial in running.values()}:
+            of_row = {place: trial for place, trial in running.items() if trial.row.key == key}
+            for place, ended in judged(trainer, of_row).items():
+                seconds = round(time.monotonic() - began[key], 3)
+                done(running.pop(place).row, replace(ended, seconds=seconds))
 
 
-def started(row: Row, trials: dict[int, Trial]) -> NDArray:
-    """The initial weights of each trial [trials, weight_count]."""
-    weights = [row.network.initial_weights(trial.weights_rng) for trial in trials.values()]
-    return np.stack([without_blocks(row.network, flat) for flat in weights] if row.grows else weights)
+def trainer_for(row: Row, places: int, threads: int) -> Trainer:
+    """Of the row's rule, with places for so many trials."""
+    weights = np.zeros((places, row.network.weight_count), np.float32)
+    return Trainer(row.network, weights, row.rate, update=row.update, error=row.error, threads=threads)
+
+
+def placed(trainer: Trainer, place: int, row: Row, number: int, seed: int) -> Trial:
+    """A new trial at a place of the trainer."""
+    trial = Trial(number, row, streams(seed, row.group))
+    weights = row.network.initial_weights(trial.weights_rng)
+    trainer.begin(place, without_blocks(row.network, weights) if row.grows else weights)
+    return trial
+
+
+def present(trainer: Trainer, trials: dict[int, Trial]) -> None:
+    """Train each trial on its next sequences, until it is judged again."""
+    blocks = {place: trial.next_block() for place, trial in trials.items()}
+    stop = next(iter(trials.values())).row.criterion.stop  # of the rule: the same in all
+    for place, presented in enumerate(trainer.train(only(trainer, blocks), stop)):
+        if place in trials:
+            trials[place].note(presented)
+
+
+def judged(trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Outcome]:
+    """What became of those that have ended, of the trials of one row."""
+    row = next(iter(trials.values())).row
+    if row.grows:
+        grow(row, trainer, trials)
+    ended = judge(row, trainer, trials)
+    tests = tested(row, trainer, {place: t for place, t in ended.items() if t.stage == row.criterion.stages})
+    return {place: outcome(row, trial, trainer.weights[place], tests.get(place)) for place, trial in ended.items()}
 
 
 def grow(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> None:
@@ -173,7 +202,7 @@ def tested(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Er
     return {place: found for place, found in enumerate(errors) if found is not None}
 
 
-def outcome(row: Row, trial: Trial, weights: NDArray, errors: Errors | None, seconds: float) -> Outcome:
+def outcome(row: Row, trial: Trial, weights: NDArray, errors: Errors | None) -> Outcome:
     """What became of a trial that has ended."""
     figures: dict[str, Any] = {}
     if errors is not None:
@@ -187,7 +216,6 @@ def outcome(row: Row, trial: Trial, weights: NDArray, errors: Errors | None, sec
         trial.presented,
         trial.stages,
         grown=trial.grown,
-        seconds=round(seconds, 3),
         curve=thinned(trial.curve),
         weights=[float(weight) for weight in weights] if kept else None,
         **figures,
