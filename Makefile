@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 
 PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \( -type d -o -name '*.py' -o -name '*.pyi' \
              -o -name '*.[ch]pp' -o -name '*.cmake' -o -name CMakeLists.txt \)) CMakeLists.txt pyproject.toml
-CPP := $(shell find kernels bindings -name '*.[ch]pp')
+CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 
 help:
 	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"

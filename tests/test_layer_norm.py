@@ -12,12 +12,13 @@ from torch.nn.functional import layer_norm as torchs
 from twins import Size
 
 import carrousel
-from carrousel import codegen, symbolic
+from carrousel import codegen
 from carrousel.bench.layer_norm import InTorch
 from carrousel.cells import ALL, Cell, layer_norm, sigmoid, tanh
+from carrousel.codegen import CodegenError
+from carrousel.codegen.stages import derive_stages
 from carrousel.fused import fused, has_kernel
 from carrousel.scan import scan
-from carrousel.symbolic import CodegenError
 
 CELL = ALL["layer_norm_lstm"]
 DRAWN = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -164,7 +165,7 @@ def test_states_and_gates_of_every_step(asked, I):
 
 
 def test_the_step_is_parted_at_the_normalisation():
-    stages = symbolic.derive_stages(CELL)
+    stages = derive_stages(CELL)
     assert [str(value) for value in stages.kept] == ["i", "f", "g", "o"]
     assert stages.late == [True, False]
     stores = {name: set(steps.stores) for name, steps in stages.functions.items()}

@@ -15,7 +15,7 @@ import carrousel
 from carrousel.bench import own
 from carrousel.cells import base
 from carrousel.cli import run
-from carrousel.tape import OPERATIONS
+from carrousel.codegen.tape import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ class Watch(TorchFunctionMode):
         """The gates by name: a function's value is called as the first row inside it that none is called as yet.
 
         What a row went into before through another function, or through a new state, is not inside it; a new state is
-        no gate. carrousel.symbolic names the kernel's values by the same rule.
+        no gate. carrousel.codegen.trace names the kernel's values by the same rule.
         """
         names = {id(row): name for name, row in zip(cell.rows, rows)}
         edges = {id(tensor) for tensor in (*(value for _, value in self.functions), *states)}

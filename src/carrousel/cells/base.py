@@ -53,7 +53,7 @@ def layer_norm(x: Any) -> Any:
 
     Source: Ba, Kiros & Hinton 2016, equation 3 for mean and deviation; gain and bias are the cell's.
     """
-    if hasattr(x, "_layer_norm"):  # a symbol: carrousel.tape
+    if hasattr(x, "_layer_norm"):  # a symbol: carrousel.codegen.tape
         return x._layer_norm()
     centred = x - x.mean(-1, keepdim=True)
     return centred * (centred.square().mean(-1, keepdim=True) + EPS).rsqrt()

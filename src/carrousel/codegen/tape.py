@@ -1,7 +1,7 @@
 """What a cell's step does, written down: the step runs once on `Traced` values, and each operation goes to a tape.
 
 A step is written with Python's operators, with methods, or with torch's functions of the same names: torch.tanh(x) is
-x.tanh(). carrousel.symbolic differentiates the tape, carrousel.codegen prints it.
+x.tanh().
 """
 
 from __future__ import annotations
@@ -14,43 +14,6 @@ from numbers import Real
 from typing import Any
 
 from sympy import Dummy, Function, Pow, Rational, S
-
-# What the C++ can compute besides + - * /, and its derivatives by each argument: of the value y and the arguments. No
-# other derivative is written by hand. Where torch has a say, at a kink, it is torch's: half of maximum(x, x) is each's.
-DERIVATIVES: dict[str, Callable[..., tuple[Any, ...]]] = {
-    "sigmoid": lambda y, x: (y * (1 - y),),
-    "tanh": lambda y, x: (1 - y**2,),
-    "relu": lambda y, x: (Function("step_of")(y),),  # 1 where y > 0, else 0
-    "exp": lambda y, x: (y,),
-    "expm1": lambda y, x: (y + 1,),
-    "log": lambda y, x: (1 / x,),
-    "log1p": lambda y, x: (1 / (1 + x),),
-    "softplus": lambda y, x: (Function("sigmoid")(x),),
-    "sqrt": lambda y, x: (1 / (2 * y),),
-    "abs": lambda y, x: (Function("sign")(x),),
-    "sign": lambda y, x: (S.Zero,),
-    "clamp": lambda y, x, low, high: (_holds(low, x) * _holds(x, high), S.Zero, S.Zero),
-    "maximum": lambda y, x, z: _halves(x, z),
-    "minimum": lambda y, x, z: _halves(z, x),
-    "select": lambda y, mask, x, z: (S.Zero, mask, 1 - mask),  # x where the mask is 1, z where it is 0
-    "less": lambda y, x, z: (S.Zero, S.Zero),  # 1 where x < z, else 0
-    "less_equal": lambda y, x, z: (S.Zero, S.Zero),
-    "equal": lambda y, x, z: (S.Zero, S.Zero),
-}
-
-# As little work as a sum or a product: computed again rather than kept.
-CHEAP = frozenset(
-    {"relu", "step_of", "abs", "sign", "clamp", "maximum", "minimum", "select", "less", "less_equal", "equal"}
-)
-
-
-def _halves(x: Any, z: Any) -> tuple[Any, Any]:
-    sign = Function("sign")(x - z)
-    return (1 + sign) / 2, (1 - sign) / 2
-
-
-def _holds(x: Any, z: Any) -> Any:
-    return Function("less_equal")(x, z)
 
 
 class CodegenError(TypeError):
@@ -78,7 +41,7 @@ class Tape:
         return Traced(self, self.known[expr])
 
     def call(self, name: str, *arguments: Any) -> Traced:
-        """Add the value of a function of `DERIVATIVES`."""
+        """Add the value of a function of `functions.DERIVATIVES`."""
         return self.record(Function(name)(*map(self.operand, arguments)))
 
     def normalise(self, value: Traced) -> Traced:

@@ -1,0 +1,90 @@
+"""A step in reverse: from the gradients of its new states and gates to those of its rows, old states and weights.
+
+Names: d... is the gradient of the loss by ...; u0 u1 ... what is used more than once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from sympy import S, Symbol, cse, numbered_symbols
+from sympy.core.function import AppliedUndef
+
+from carrousel.cells import Cell
+from carrousel.codegen.functions import DERIVATIVES
+from carrousel.codegen.steps import Steps, places
+from carrousel.codegen.trace import Trace, unique
+
+
+def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
+    """The backward step, simplified.
+
+    Args:
+        cell: the equations.
+        trace: its step.
+        kept: those among them that are called as a row are gates, through which gradients come in too.
+
+    Returns:
+        What stores da, ds, dp, and d_normal of what is normalised; it reads ds_new, dk of the gates, normal and d_raw.
+    """
+    taken = set(trace.taken)
+    total: defaultdict[Any, Any] = defaultdict(lambda: S.Zero)
+    reads = _incoming(cell, trace, kept, total, taken)
+    values: dict[Any, Any] = {}
+    for y, expr in reversed(trace.values.items()):
+        _chain_rule(y, expr, total, values, taken)
+    targets = {"da": trace.rows, "ds": trace.old, "dp": trace.weights, "d_normal": list(trace.normalised)}
+    stores = {place: total[u] for array, symbols in targets.items() for place, u in places(array, symbols).items()}
+    return _share(Steps(reads, values, stores), taken)
+
+
+def _incoming(cell: Cell, trace: Trace, kept: list[Any], total: dict[Any, Any], taken: set[str]) -> dict[str, Any]:
+    """Add to `total` the gradients that come from outside; place -> symbol of what is read."""
+    incoming = [Symbol(unique(f"d{state}_new", taken)) for state in cell.states]
+    for new, d in zip(trace.new, incoming):
+        total[new] += d
+    reads = places("ds_new", incoming)
+    for k, gate in enumerate(kept):
+        if gate.name in cell.rows:
+            total[gate] += (d := Symbol(unique(f"d{gate}", taken)))
+            reads[f"dk[{k}]"] = d
+    for n, u in trace.normalised.items():
+        d = Symbol(unique("d_normalised", taken))
+        reads |= {"normal[0]": n, "d_raw[0]": d}
+        for inner in u.free_symbols:
+            total[inner] += d * u.diff(inner)
+    return reads
+
+
+def _chain_rule(y: Any, expr: Any, total: dict[Any, Any], values: dict[Any, Any], taken: set[str]) -> None:
+    """Pass the gradient of y = expr on to what it is made of; it is given a name unless it has one."""
+    arguments: Any = [expr]
+    partials: Any = [S.One]
+    d, name = total[y], f"d{y}".replace("_new", "_total")
+    if isinstance(expr, AppliedUndef):
+        arguments, partials = expr.args, DERIVATIVES[expr.func.__name__](y, *expr.args)
+    if len(arguments) == 1:  # the derivative of a function of one argument has a name: it is the row's, mostly
+        d, partials = d * partials[0], [S.One]
+        name = f"da_{y}" if isinstance(expr, AppliedUndef) else name
+    if not d.is_Atom:
+        symbol = Symbol(unique(name, taken))
+        values[symbol], d = d, symbol
+    for inner, partial in zip(arguments, partials):
+        for u in inner.free_symbols:
+            total[u] += d * partial * inner.diff(u)
+
+
+def _share(steps: Steps, taken: set[str]) -> Steps:
+    """Write values that are used once where they are used; compute once what is computed twice."""
+    uses = Counter(s for expr in [*steps.values.values(), *steps.stores.values()] for s in expr.free_symbols)
+    once: dict[Any, Any] = {}
+    values: dict[Any, Any] = {}
+    for symbol, expr in steps.values.items():
+        (once if uses[symbol] == 1 else values)[symbol] = expr.xreplace(once)
+    simple: Any
+    exprs = [*values.values(), *(expr.xreplace(once) for expr in steps.stores.values())]
+    names = (symbol for symbol in numbered_symbols("u") if symbol.name not in taken)
+    shared, simple = cse(exprs, symbols=names)
+    stores = dict(zip(steps.stores, simple[len(values) :]))
+    return Steps(steps.reads, dict(shared) | dict(zip(values, simple)), stores)

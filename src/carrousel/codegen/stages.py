@@ -1,0 +1,102 @@
+"""The functions of a `normed` cell, parted where one value of the step is normalised over all units.
+
+Forward is `before` and `after` the normalisation, which makes `normal` of `raw`; backward is `backward_after` it, which
+gives d_normal, and `backward_before`, which is given d_raw. A step that normalises nothing has `before` and
+`backward_before` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sympy.core.function import AppliedUndef
+
+from carrousel.cells import Cell
+from carrousel.codegen.derivative import reverse
+from carrousel.codegen.kept import keep
+from carrousel.codegen.steps import Steps, places
+from carrousel.codegen.tape import CodegenError
+from carrousel.codegen.trace import Trace, trace_step
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of a step.
+
+    Args:
+        functions: by name.
+        kept: the symbols that forward keeps for backward.
+        late: which new states are known only after the normalisation.
+    """
+
+    functions: dict[str, Steps]
+    kept: list[Any]
+    late: list[bool]
+
+
+def derive_stages(cell: Cell, reserved: Iterable[str] = ()) -> Stages:
+    """Differentiate, simplify and part a step; arguments as `pointwise.derive` takes them.
+
+    Raises:
+        CodegenError: as `derive`; or there are masks, or a gate depends on what is normalised.
+    """
+    if cell.masks:
+        raise CodegenError(f"cell {cell.name!r}: masks, which no kernel of a normed cell draws")
+    trace = trace_step(cell, reserved)
+    kept, again = keep(cell, trace, reverse(cell, trace, []))
+    following = _following(trace)
+    if any(value in following for value in kept):
+        raise CodegenError(f"cell {cell.name!r}: a row's function depends on layer_norm, which the kernels do not keep")
+    late = [bool(expr.free_symbols & following) for expr in trace.new]
+    # functions of what is normalised, which both stages of backward need
+    twice = [value for value, expr in again.items() if value in following and isinstance(expr, AppliedUndef)]
+    return Stages(_forward(trace, kept, late) | _backward(cell, trace, kept, again, twice), kept, late)
+
+
+def _following(trace: Trace) -> set[Any]:
+    """What is normalised, and the values that depend on it."""
+    found = set(trace.normalised)
+    for value, expr in trace.values.items():
+        if expr.free_symbols & found:
+            found.add(value)
+    return found
+
+
+def _at_hand(trace: Trace) -> dict[str, Any]:
+    return places("s", trace.old) | places("p", trace.weights)
+
+
+def _forward(trace: Trace, kept: list[Any], late: list[bool]) -> dict[str, Steps]:
+    new, keep_places = places("s_new", trace.new), places("keep", kept)
+    early = {place: expr for (place, expr), is_late in zip(new.items(), late) if not is_late}
+    before = Steps(places("a", trace.rows) | _at_hand(trace), trace.values, early | keep_places)
+    if not trace.normalised:
+        return {"before": before}
+    [(normal, raw)] = trace.normalised.items()
+    before.stores["raw[0]"] = raw
+    known = {*kept, *early.values()}
+    after = Steps(
+        keep_places | _at_hand(trace) | early | {"normal[0]": normal} | before.reads,
+        {value: expr for value, expr in trace.values.items() if value not in known},
+        {place.replace("_new", "_late"): expr for place, expr in new.items() if place not in early},
+    )
+    return {"before": before, "after": after}
+
+
+def _backward(cell: Cell, trace: Trace, kept: list[Any], again: dict[Any, Any], twice: list[Any]) -> dict[str, Steps]:
+    back = reverse(cell, trace, kept)
+    gains = {f"dp[{k}]" for k in range(len(cell.from_x) + len(cell.from_h))}  # the kernels sum those
+    reads = places("keep", kept) | _at_hand(trace) | places("s_new", trace.new) | back.reads
+    stores = {place: expr for place, expr in back.stores.items() if place not in gains}
+    values = again | back.values
+    if not trace.normalised:
+        return {"backward_before": Steps(reads, values, stores)}
+    held = places("held", twice)
+    d_normal = {"d_normal[0]": stores.pop("d_normal[0]")}
+    rest = {value: expr for value, expr in values.items() if value not in twice}
+    return {
+        "backward_after": Steps(reads, values, d_normal | held),
+        "backward_before": Steps(reads | held, rest, stores),
+    }

@@ -1,0 +1,117 @@
+"""A step as a list of named values: what its tape holds, under the names that the papers use.
+
+Names: a_i is a row before its function and i after it; c a state before the step and c_new after it; p_i a weight for
+each unit; m_c a mask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sympy import Symbol
+from sympy.core.function import AppliedUndef
+
+from carrousel.cells import GATE_FUNCTIONS, Cell
+from carrousel.codegen.tape import CodegenError, Tape, Traced
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A step as named values: functions, new states, and what is used more than once.
+
+    Args:
+        rows, old, weights, masks: symbols of what the step is given; `old` are the states before it.
+        values: symbol -> expression, each after those it is made of.
+        new: the states after the step, expressions; mostly symbols of values.
+        taken: names in use.
+        normalised: what layer_norm gives -> what it is given; one at most.
+    """
+
+    rows: list[Any]
+    old: list[Any]
+    weights: list[Any]
+    masks: list[Any]
+    values: dict[Any, Any]
+    new: list[Any]
+    taken: set[str]
+    normalised: dict[Any, Any]
+
+
+def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
+    """Run the step once on symbols.
+
+    Args:
+        cell: the equations.
+        reserved: words that no value may be named.
+
+    Raises:
+        CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
+    """
+    taken, tape = set(reserved), Tape()
+    masks = [name for name, _ in cell.masks]
+    symbols = [
+        [Symbol(unique(prefix + name, taken)) for name in names]
+        for prefix, names in (("a_", cell.rows), ("", cell.states), ("p_", cell.weights), ("m_", masks))
+    ]
+    arguments = [tuple(Traced(tape, symbol) for symbol in of_kind) for of_kind in symbols]
+    try:
+        states = cell.step(*arguments[:2], *cell.further(*arguments[2:]))
+        if not isinstance(states, tuple) or len(states) != len(cell.states):
+            raise CodegenError(f"it returned {states!r}, not a tuple of the states {cell.states}")
+        new = [tape.operand(state) for state in states]
+    except TypeError as error:  # Python's own name the operation: "bad operand type for abs()"
+        raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {error}") from error
+    return _name_values(cell, Trace(*symbols, tape.values, new, taken, tape.normalised), tape.uses)
+
+
+def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
+    """Name the values that stay, and write the others into the expressions that use them."""
+    names: dict[Any, Any] = {symbol: Symbol(unique("normalised", raw.taken)) for symbol in raw.normalised}
+    values: dict[Any, Any] = {}
+    for symbol, expr in raw.values.items():
+        expr = expr.xreplace(names)
+        if symbol in raw.new:
+            name = f"{cell.states[raw.new.index(symbol)]}_new"
+        elif isinstance(expr, AppliedUndef):
+            name = _name_of_function(cell, raw, expr, values)
+        elif uses[symbol] > 1 and not expr.is_Atom:
+            name = f"v{len(values)}"
+        else:
+            names[symbol] = expr
+            continue
+        names[symbol] = Symbol(unique(name, raw.taken))
+        values[names[symbol]] = expr
+    new = [state.xreplace(names) for state in raw.new]
+    normalised = {names[n]: u.xreplace(names) for n, u in raw.normalised.items()}
+    return replace(raw, values=values, new=new, normalised=normalised)
+
+
+def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
+    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c. The rule is that of carrousel.gates."""
+    function, inside = expr.func.__name__, _inside(cell, expr, values)
+    for row, symbol in zip(cell.rows, raw.rows):
+        if function in GATE_FUNCTIONS and symbol in inside and row not in raw.taken:
+            return row
+    return f"{function}_{min(map(str, expr.free_symbols), default='number').removesuffix('_new')}"
+
+
+def _inside(cell: Cell, expr: Any, values: dict[Any, Any]) -> set[Any]:
+    """The symbols that an expression is made of, through named values that are neither gates nor new states."""
+    found = set(expr.free_symbols)
+    for symbol in expr.free_symbols & values.keys():
+        inner = values[symbol]
+        is_gate = isinstance(inner, AppliedUndef) and inner.func.__name__ in GATE_FUNCTIONS
+        if not is_gate and symbol.name.rstrip("_") not in {f"{state}_new" for state in cell.states}:
+            found |= _inside(cell, inner, values)
+    return found
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """The name, with underscores until it is not taken, which it then is."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
