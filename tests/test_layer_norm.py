@@ -13,7 +13,7 @@ from twins import Size
 
 import carrousel
 from carrousel import codegen
-from carrousel.bench.layer_norm import InTorch
+from carrousel.bench.rivals.layer_norm import InTorch
 from carrousel.cells import ALL, Cell, layer_norm, sigmoid, tanh
 from carrousel.codegen import CodegenError
 from carrousel.codegen.stages import derive_stages

@@ -6,21 +6,21 @@ Letters: T time, B batch, I input, H hidden units.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 
-from carrousel.bench.clock import medians
-from carrousel.bench.layers import forward, forward_backward, layer, rival
+from carrousel.bench.clock import each_number_of_threads, medians
+from carrousel.bench.layers import MODES, layer, rival
 from carrousel.bench.shapes import Shape
-
-MODES = {"forward": forward, "forward+backward": forward_backward}
+from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, plural
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """One measurement, in milliseconds, all in turns.
 
     Args:
@@ -39,10 +39,6 @@ class Row:
     gain: float
     ratio: float
 
-    def json(self) -> dict[str, Any]:
-        """The fields."""
-        return asdict(self)
-
 
 class Under(nn.Module):
     """A layer under autocast to bfloat16; its backward pass is not, as torch advises."""
@@ -58,23 +54,45 @@ class Under(nn.Module):
 
 
 def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Row]:
-    """The rows of a shape: each mode with each number of threads, which torch is left with as it was.
+    """The rows of a shape: each mode with each number of threads.
 
     Args:
         shape: sizes.
         threads: numbers of threads.
         seconds, repeat: as `clock.medians` takes them, for each row.
     """
-    before = torch.get_num_threads()
     torch.manual_seed(0)
     ours = layer("lstm", shape)
     rivals = (Under(ours), ours, Under(rival("lstm", shape, ours)))
     x = torch.randn(shape.T, shape.B, shape.I)
-    try:
-        for count in threads:
-            torch.set_num_threads(count)
-            for mode, call in MODES.items():
-                low, single, theirs = medians([call(run, x) for run in rivals], seconds, repeat)
-                yield Row(shape.name, mode, count, low, single, theirs, single / low, theirs / low)
-    finally:
-        torch.set_num_threads(before)
+    for count in each_number_of_threads(threads):
+        for mode, call in MODES.items():
+            low, single, theirs = medians([call(run, x) for run in rivals], seconds, repeat)
+            yield Row(shape.name, mode, count, low, single, theirs, single / low, theirs / low)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every measurement, and how many times sooner than in float32 and than torch ours is done under autocast."""
+    title = "the LSTM under autocast to bfloat16, ms: higher ratios are better"
+    figures = ("threads", "ours", "ours in float32", "torch.nn's", "float32 / ours", "torch.nn's / ours")
+    table = empty_table(title, ("shape", "mode"), figures)
+    for row in rows:
+        table.add_row(row.shape, row.mode, str(row.threads), *times(row), f"{row.gain:.2f}", f"{row.ratio:.2f}")
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Forward+backward, a line for each shape: three times and two ratios for each number of threads."""
+    kept = sorted((row for row in rows if row.mode == "forward+backward"), key=lambda row: row.threads)
+    figures, lines = [], {row.shape: [row.shape] for row in kept}
+    for count in dict.fromkeys(row.threads for row in kept):
+        heads = f"{plural(count, 'thread')}: ours / in float32 / torch.nn's, ms", "float32 / ours", "torch.nn's / ours"
+        figures.extend(heads)
+    for row in kept:
+        lines[row.shape] += [" / ".join(times(row)), f"**{row.gain:.2f}**", f"**{row.ratio:.2f}**"]
+    return as_markdown(("shape",), figures, lines.values())
+
+
+def times(row: Row) -> list[str]:
+    """Ours under autocast, ours in float32, torch.nn's under autocast."""
+    return [milliseconds(time) for time in (row.ours_ms, row.float32_ms, row.torch_ms)]

@@ -8,19 +8,22 @@ Letters: T time, B batch, I input, H hidden units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch import nn
 
 from carrousel import odyssey
-from carrousel.bench.clock import medians
-from carrousel.bench.layer_norm import InTorch
-from carrousel.bench.layers import Scanned, forward_backward
-from carrousel.bench.loops import Loop
+from carrousel.bench.clock import each_number_of_threads, medians
+from carrousel.bench.layers import forward_backward
+from carrousel.bench.rivals.layer_norm import InTorch
+from carrousel.bench.rivals.regularized import Loop
+from carrousel.bench.rivals.scanned import Scanned
 from carrousel.bench.shapes import Shape
+from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, verdict
 from carrousel.errors import UserError
 from carrousel.layers import GRU, LSTM, LSTM1997, SLSTM, CoupledLSTM, LayerNormLSTM, MinGRU, MinLSTM, PeepholeLSTM
 
@@ -75,7 +78,7 @@ KINDS: dict[str, Kind] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """Forward+backward of a kind of layer.
 
     Args:
@@ -95,10 +98,6 @@ class Row:
     target: float
     torch_ms: float | None = None
 
-    def json(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
 
 def chosen(names: Sequence[str]) -> list[str]:
     """The kinds of these names; all of them for none.
@@ -112,7 +111,7 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def measure(kind: str, shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Row]:
-    """The rows of a kind and shape: one for each number of threads, which torch is left with as it was.
+    """The rows of a kind and shape: one for each number of threads.
 
     Args:
         kind: its name in KINDS.
@@ -120,18 +119,37 @@ def measure(kind: str, shape: Shape, threads: Sequence[int], seconds: float, rep
         threads: numbers of threads.
         seconds, repeat: as `clock.medians` takes them, for each row.
     """
-    before, found = torch.get_num_threads(), KINDS[kind]
+    found = KINDS[kind]
     torch.manual_seed(0)
-    options = {"num_layers": shape.layers, "bidirectional": shape.bidirectional}
-    layer, lstm = found.make(shape.I, shape.H, **options), LSTM(shape.I, shape.H, **options)
+    layer, lstm = found.make(shape.I, shape.H, **shape.options), LSTM(shape.I, shape.H, **shape.options)
     in_torch = [found.in_torch(layer)] if shape.name in SMALL else []
     x = torch.randn(shape.T, shape.B, shape.I)
-    try:
-        for count in threads:
-            torch.set_num_threads(count)
-            ours_ms, lstm_ms = medians([forward_backward(run, x) for run in (layer, lstm)], seconds, repeat)
-            # Not in turns with them: the memory that a loop leaves made the next one's calls half as slow again.
-            torch_ms = [medians([forward_backward(run, x)], seconds / 3, repeat)[0] for run in in_torch]
-            yield Row(kind, shape.name, count, ours_ms, lstm_ms, ours_ms / lstm_ms, found.target, *torch_ms)
-    finally:
-        torch.set_num_threads(before)
+    for count in each_number_of_threads(threads):
+        ours_ms, lstm_ms = medians([forward_backward(run, x) for run in (layer, lstm)], seconds, repeat)
+        # Not in turns with them: the memory that a loop leaves made the next one's calls half as slow again.
+        torch_ms = [medians([forward_backward(run, x)], seconds / 3, repeat)[0] for run in in_torch]
+        yield Row(kind, shape.name, count, ours_ms, lstm_ms, ours_ms / lstm_ms, found.target, *torch_ms)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """What each kind of layer takes of our plain LSTM's time, and what it should take at most."""
+    title = "forward+backward: ratio = its time / our plain LSTM's, lower is better"
+    figures = ("threads", "ms", "plain LSTM ms", "ratio", "target", "in torch operations, ms")
+    table = empty_table(title, ("kind", "shape"), figures)
+    for row in rows:
+        table.add_row(
+            *(row.kind, row.shape, str(row.threads), milliseconds(row.ours_ms), milliseconds(row.lstm_ms)),
+            *(f"{row.ratio:.2f}", verdict(row.ratio <= row.target, f"at most {row.target:g}")),
+            milliseconds(row.torch_ms),
+        )
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A line for each kind, a column for each shape: the ratio with each number of threads."""
+    shapes, counts = list(dict.fromkeys(row.shape for row in rows)), sorted({row.threads for row in rows})
+    lines = []
+    for kind in dict.fromkeys(row.kind for row in rows):
+        found = {(row.shape, row.threads): f"{row.ratio:.2f}" for row in rows if row.kind == kind}
+        lines.append([kind, *(" / ".join(found[shape, count] for count in counts) for shape in shapes)])
+    return as_markdown([f"kind, {' / '.join(map(str, counts))} threads"], shapes, lines)

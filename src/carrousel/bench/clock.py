@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
 
 TURN = 0.005  # seconds: the clock and one spurious wake-up are small beside it
 
@@ -42,3 +44,14 @@ def turn(rival: Callable[[], object], count: int) -> float:
     for _ in range(count):
         rival()
     return (time.perf_counter() - start) / count
+
+
+def each_number_of_threads(counts: Sequence[int]) -> Iterator[int]:
+    """The numbers in turn, each while torch has so many threads; afterwards torch has as many as before."""
+    before = torch.get_num_threads()
+    try:
+        for count in counts:
+            torch.set_num_threads(count)
+            yield count
+    finally:
+        torch.set_num_threads(before)

@@ -6,21 +6,21 @@ Letters: T time, B batch, I input, H hidden units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 
-from carrousel.bench.clock import medians
+from carrousel.bench.clock import each_number_of_threads, medians
+from carrousel.bench.rivals.scanned import Scanned
 from carrousel.bench.shapes import GRID, Shape
+from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, plural, verdict
 from carrousel.cells import ALL
 from carrousel.errors import UserError
 from carrousel.layers import Recurrent
-from carrousel.layers.heads import block_diagonal, heads_of
-from carrousel.scan import scan
 
-MODES = ("forward", "forward+backward")
 OTHERS = ("peephole", "lstm1997")  # measured by default beside the LSTM, where a shape has a target for them
 OF_LSTM = 1.15  # they may take so many times the LSTM's time
 
@@ -33,7 +33,7 @@ TORCH: dict[str, Callable[..., nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """One measurement; `ratio` is torch_ms / ours_ms, higher is better.
 
     Args:
@@ -54,10 +54,6 @@ class Row:
     target: float | None = None
     lstm_ms: float | None = None
     of_lstm: float | None = None
-
-    def json(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def plan(shapes: Sequence[Shape], cells: Sequence[str]) -> list[tuple[str, Shape]]:
@@ -86,50 +82,31 @@ def measure(cell: str, shape: Shape, threads: Sequence[int], seconds: float, rep
     Args:
         cell: its name.
         shape: sizes.
-        threads: numbers of threads; torch is left with the last.
+        threads: numbers of threads.
         seconds, repeat: as `clock.medians` takes them, for each row.
     """
     torch.manual_seed(0)
     ours = layer(cell, shape)
     x = torch.randn(shape.T, shape.B, shape.I)
     rivals = [ours, rival(cell, shape, ours)] + ([] if cell in TORCH else [layer("lstm", shape)])
-    for count in threads:
-        torch.set_num_threads(count)
-        for mode in MODES:
-            calls = [(forward if mode == "forward" else forward_backward)(run, x) for run in rivals]
+    for count in each_number_of_threads(threads):
+        for mode, call in MODES.items():
+            calls = [call(run, x) for run in rivals]
             yield row(cell, shape, mode, count, max(threads), medians(calls, seconds, repeat))
 
 
 def layer(cell: str, shape: Shape, **options: Any) -> Recurrent:
     """Our layer for a cell and shape."""
-    sizes = {"num_layers": shape.layers, "bidirectional": shape.bidirectional}
-    return Recurrent(ALL[cell], shape.I, shape.H, **sizes, **options)
+    return Recurrent(ALL[cell], shape.I, shape.H, **shape.options, **options)
 
 
 def rival(cell: str, shape: Shape, ours: Recurrent) -> nn.Module:
     """torch.nn's layer with our weights, or ours in torch operations."""
     if cell not in TORCH:
         return Scanned(ours)
-    theirs = TORCH[cell](shape.I, shape.H, num_layers=shape.layers, bidirectional=shape.bidirectional)
+    theirs = TORCH[cell](shape.I, shape.H, **shape.options)
     theirs.load_state_dict(ours.state_dict())
     return theirs
-
-
-class Scanned(nn.Module):
-    """A layer in one direction by `scan`: what its cell costs when it is written in torch operations."""
-
-    def __init__(self, ours: Recurrent) -> None:
-        super().__init__()
-        self.ours = ours  # whose parameters it shares
-
-    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""
-        cell, B = self.ours.cell, x.shape[1]
-        weights = self.ours._weights(self.ours._fields[0][0])
-        if (heads := heads_of(cell, weights)) > 1:
-            weights = weights._replace(R=block_diagonal(weights.R, heads))
-        initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
-        return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
 
 
 def forward(run: nn.Module, x: Tensor) -> Callable[[], object]:
@@ -150,6 +127,9 @@ def forward_backward(run: nn.Module, x: Tensor) -> Callable[[], object]:
     return lambda: torch.autograd.grad(run(x)[0], parameters, dy)
 
 
+MODES = {"forward": forward, "forward+backward": forward_backward}
+
+
 def row(cell: str, shape: Shape, mode: str, threads: int, most: int, times: list[float]) -> Row:
     """The row of times [ours, rival] or [ours, rival, our LSTM] in ms; `most` is the greatest number of threads."""
     ours_ms, torch_ms, *lstm = times
@@ -167,3 +147,32 @@ def row(cell: str, shape: Shape, mode: str, threads: int, most: int, times: list
         lstm_ms=lstm[0] if lstm else None,
         of_lstm=ours_ms / lstm[0] if lstm else None,
     )
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every measurement, and beside it what it should reach."""
+    title = "ours beside torch.nn: ratio = torch / ours, higher is better"
+    figures = ("threads", "ours ms", "torch ms", "ratio", "target", "of our LSTM's time")
+    table = empty_table(title, ("cell", "shape", "mode"), figures)
+    for row in rows:
+        table.add_row(
+            *(row.cell, row.shape, row.mode, str(row.threads)),
+            milliseconds(row.ours_ms),
+            milliseconds(row.torch_ms) + (" (scan)" if row.against == "scan" else ""),
+            f"{row.ratio:.2f}",
+            "" if row.target is None else verdict(row.ratio >= row.target, f"at least {row.target:g}"),
+            "" if row.of_lstm is None else verdict(row.of_lstm <= OF_LSTM, f"{row.of_lstm:.2f}, at most {OF_LSTM:g}"),
+        )
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Forward+backward, a line for each cell and shape; two times and their ratio for each number of threads."""
+    kept = sorted((row for row in rows if row.mode == "forward+backward"), key=lambda row: row.threads)
+    threads = dict.fromkeys(row.threads for row in kept)
+    figures = [name for count in threads for name in (f"{plural(count, 'thread')}: ours / torch, ms", "ratio")]
+    lines = {(row.cell, row.shape): [row.cell, row.shape] for row in kept}
+    for row in kept:
+        both = f"{milliseconds(row.ours_ms)} / {milliseconds(row.torch_ms)}"
+        lines[row.cell, row.shape] += [both, f"**{row.ratio:.1f}**"]
+    return as_markdown(("cell", "shape"), figures, lines.values())

@@ -7,17 +7,22 @@ weights. Several trials are independent networks: ours run in the lanes of a vec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.markup import escape
+from rich.table import Table
 
 from carrousel.bench.clock import medians
-from carrousel.bench.lstm1997_torch import TorchOperations
+from carrousel.bench.rivals.lstm1997_torch import TorchOperations
+from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
 from carrousel.kernel import instruction_set
 from carrousel.papers.lstm1997.experiments import adding, temporal_order
 from carrousel.papers.lstm1997.row import Row as TableRow
@@ -48,7 +53,7 @@ TARGETS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """One measurement.
 
     Args:
@@ -78,10 +83,6 @@ class Row:
             return None
         return self.ns <= self.target if self.ratio is None else self.ratio >= self.target
 
-    def json(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
 
 class Rival(NamedTuple):
     """Someone who trains, and where that stands in the table; `run` presents `steps` network steps a call."""
@@ -100,7 +101,7 @@ def measure(experiment: str, seconds: float, repeat: int, jax: ModuleType | None
     Args:
         experiment: a name in TARGETS.
         seconds, repeat: as `clock.medians` takes them.
-        jax: carrousel.bench.lstm1997_jax, or None where there is no JAX.
+        jax: carrousel.bench.rivals.lstm1997_jax, or None where there is no JAX.
 
     Raises:
         UserError: the compiled kernels are missing.
@@ -164,11 +165,11 @@ def initial(row: TableRow, trials: int) -> NDArray:
 
 
 def with_jax() -> ModuleType | None:
-    """carrousel.bench.lstm1997_jax, where JAX is installed; on the CPU, in one thread as all others."""
+    """carrousel.bench.rivals.lstm1997_jax, where JAX is installed; on the CPU, in one thread as all others."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     try:
-        from carrousel.bench import lstm1997_jax
+        from carrousel.bench.rivals import lstm1997_jax
     except ImportError:
         return None
     return lstm1997_jax
@@ -177,3 +178,42 @@ def with_jax() -> ModuleType | None:
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """One experiment after the other; one network, then several, then those with data."""
     return sorted(rows, key=lambda row: (list(TARGETS).index(row.experiment), row.trials, row.data))
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every measurement, and beside it what it should reach."""
+    title = "the 1997 rule, one thread: ratio = rival / ours, higher is better"
+    words, figures = ("experiment", "networks", "who"), ("ns a network step", "ratio", "target")
+    table = empty_table(title, words, figures, caption=with_instructions())
+    for row in rows:
+        sense = "at most {:g} ns" if row.ratio is None else "at least {:g} times"
+        told = "" if row.reached is None else verdict(row.reached, sense.format(row.target))
+        table.add_row(row.experiment, networks(row), row.who, *time_and_ratio(row), escape(row.note or "") or told)
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A line for each measurement."""
+    words, figures = ("experiment", "networks", "who"), ("ns a network step", "rival / ours")
+    told = [(row, *time_and_ratio(row)) for row in rows]
+    lines = [(row.experiment, networks(row), row.who, time or row.note or "", ratio) for row, time, ratio in told]
+    return as_markdown(words, figures, lines, caption=with_instructions())
+
+
+def networks(row: Row) -> str:
+    """How many there are, and whether their data counts."""
+    return f"{row.trials}{' with their data' * row.data}"
+
+
+def time_and_ratio(row: Row) -> tuple[str, str]:
+    """Nanoseconds, and the ratio; empty where there is none."""
+    return (
+        "" if row.ns is None else f"{row.ns:.3g}" if row.ns < 1000 else f"{row.ns:,.0f}",
+        "" if row.ratio is None else f"{row.ratio:,.1f}" if row.ratio < 100 else f"{row.ratio:,.0f}",
+    )
+
+
+def with_instructions() -> str:
+    """What was measured on, JAX where it is installed, and our instruction set."""
+    jax = f"JAX {version('jax')}, " if find_spec("jax") else ""
+    return f"{machine()}, {jax}{instruction_set()}"

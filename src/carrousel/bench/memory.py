@@ -2,7 +2,7 @@
 
 The sides are our plain call, ours with memory="low", whose time is compared too, and torch.nn's.
 
-Run as a module it is that process: `python -m carrousel.bench.memory ours I32-H256-B256-T365` prints MB.
+Run as a module it is that process: `python -m carrousel.bench.memory ours I32-H256-B256-T365 lstm` prints MB.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ import gc
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import torch
+from rich.table import Table
 
 from carrousel.bench.clock import medians
+from carrousel.bench.layers import forward_backward, layer, rival
 from carrousel.bench.shapes import Shape, named
+from carrousel.bench.table import Result, empty_table, verdict
 
 MOST_MEMORY, MOST_TIME = 0.45, 1.4  # what memory="low" may take of the plain call's
 OURS = {"ours": "full", "low": "low"}  # sides that are ours -> what they are given as `memory`
@@ -23,24 +29,40 @@ OURS = {"ours": "full", "low": "low"}  # sides that are ours -> what they are gi
 STATUS = Path("/proc/self/status")
 
 
-def compare(shape: Shape, cell: str = "lstm", seconds: float = 10, repeat: int = 3) -> dict[str, Any]:
-    """All sides' peaks in MB above what the process had before, and their ratios; `low_time` is a ratio of times.
+@dataclass(frozen=True)
+class Row(Result):
+    """Peaks in MB above what the process had before, and their ratios.
+
+    Args:
+        ratio: torch_mb / ours_mb; higher is better.
+        low_memory: low_mb / ours_mb; should be at most MOST_MEMORY.
+        low_time: what memory="low" takes of the plain call's time; should be at most MOST_TIME.
+    """
+
+    cell: str
+    shape: str
+    ours_mb: float
+    torch_mb: float
+    ratio: float
+    low_mb: float
+    low_memory: float
+    low_time: float
+
+
+def compare(shape: Shape, cell: str = "lstm", seconds: float = 10, repeat: int = 3) -> Row:
+    """All sides' peaks.
 
     Args:
         shape, cell: what is run.
         seconds, repeat: as `clock.medians` takes them.
     """
     ours, low, theirs = (in_a_process(side, shape, cell) for side in ("ours", "low", "torch"))
-    row = {"cell": cell, "shape": shape.name, "ours_mb": ours, "torch_mb": theirs, "ratio": theirs / ours}
-    return row | {"low_mb": low, "low_memory": low / ours, "low_time": time_of_low(shape, cell, seconds, repeat)}
+    low_time = time_of_low(shape, cell, seconds, repeat)
+    return Row(cell, shape.name, ours, theirs, theirs / ours, low, low / ours, low_time)
 
 
 def time_of_low(shape: Shape, cell: str, seconds: float, repeat: int) -> float:
     """What forward+backward with memory="low" takes of the plain call's time, on all threads."""
-    import torch
-
-    from carrousel.bench.layers import forward_backward, layer
-
     x = torch.randn(shape.T, shape.B, shape.I)
     calls = [forward_backward(layer(cell, shape, memory=memory), x) for memory in OURS.values()]
     full, low = medians(calls, seconds, repeat)
@@ -55,10 +77,6 @@ def in_a_process(side: str, shape: Shape, cell: str) -> float:
 
 def peak_of(side: str, shape: Shape, cell: str) -> float:
     """MB that one forward+backward of a side needs at most, above what stood before it."""
-    import torch  # here, for the process that only starts the others needs none of it
-
-    from carrousel.bench.layers import forward_backward, layer, rival
-
     ours = layer(cell, shape, memory=OURS.get(side, "full"))
     run = ours if side in OURS else rival(cell, shape, ours)
     forward_backward(run, torch.randn(1, 1, shape.I))()  # what is made once, at the first call, is not counted
@@ -90,6 +108,22 @@ def status(field: str) -> float:
     """A field of this process's status, in MB."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) / 2**10
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Peaks of forward+backward, and what memory="low" takes of the plain call's memory and time."""
+    title = "peak memory of forward+backward, MB; memory=low beside the plain call"
+    figures = ("ours", "torch", "torch / ours", "low", "low / ours", "target", "time, low / ours", "target")
+    table = empty_table(title, ("shape",), figures)
+    for row in rows:
+        ours, theirs, low = (f"{megabytes:.1f}" for megabytes in (row.ours_mb, row.torch_mb, row.low_mb))
+        judged = [
+            told
+            for ratio, most in ((row.low_memory, MOST_MEMORY), (row.low_time, MOST_TIME))
+            for told in (f"{ratio:.2f}", verdict(ratio <= most, f"at most {most:g}"))
+        ]
+        table.add_row(row.shape, ours, theirs, f"{row.ratio:.2f}", low, *judged)
+    return table
 
 
 if __name__ == "__main__":

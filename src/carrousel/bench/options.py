@@ -6,15 +6,17 @@ Letters: T time, B batch, I input, H hidden units, N the steps that there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from carrousel.bench.clock import medians
+from carrousel.bench.clock import each_number_of_threads, medians
 from carrousel.bench.shapes import Shape
+from carrousel.bench.table import Result, empty_table, milliseconds, verdict
 from carrousel.layers import LSTM
 
 SHAPE = "I32-H128-B32-T1000"  # where the targets hold
@@ -26,7 +28,7 @@ TARGETS = {"resets": 1.1, "lengths": 1.2, "return_states": 1.15, "return_states,
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """Forward+backward of a call.
 
     Args:
@@ -47,10 +49,6 @@ class Row:
     torch_ms: float | None = None
     fill: float | None = None
 
-    def json(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
 
 Rival = Callable[[], object]
 
@@ -62,17 +60,12 @@ def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -
         seconds: for how long the calls take turns, about.
         repeat: how many turns each takes at least.
     """
-    before = torch.get_num_threads()
     torch.manual_seed(0)
     lengths = {fill: lengths_of(shape, fill) for fill in FILLS}
     ours, theirs = rivals(shape, lengths)
-    try:
-        for count in threads:
-            torch.set_num_threads(count)
-            times = medians([*ours.values(), *theirs.values()], seconds, repeat)
-            yield from rows(shape, count, lengths, dict(zip(ours, times)), dict(zip(theirs, times[len(ours) :])))
-    finally:
-        torch.set_num_threads(before)
+    for count in each_number_of_threads(threads):
+        times = medians([*ours.values(), *theirs.values()], seconds, repeat)
+        yield from rows(shape, count, lengths, dict(zip(ours, times)), dict(zip(theirs, times[len(ours) :])))
 
 
 def lengths_of(shape: Shape, fill: float) -> Tensor:
@@ -83,8 +76,7 @@ def lengths_of(shape: Shape, fill: float) -> Tensor:
 
 def rivals(shape: Shape, lengths: dict[float, Tensor]) -> tuple[dict[str, Rival], dict[str, Rival]]:
     """Our calls by option, and torch's."""
-    sizes = {"num_layers": shape.layers, "bidirectional": shape.bidirectional}
-    ours, theirs = LSTM(shape.I, shape.H, **sizes), nn.LSTM(shape.I, shape.H, **sizes)
+    ours, theirs = LSTM(shape.I, shape.H, **shape.options), nn.LSTM(shape.I, shape.H, **shape.options)
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(shape.T, shape.B, shape.I)
     resets = torch.rand(shape.T, shape.B) < RESETS
@@ -125,3 +117,17 @@ def rows(
         target = TARGETS.get(name.split(",")[0] if name in fills else name) if shape.name == SHAPE else None
         ratio = time / (fills.get(name, 1.0) * ours[PLAIN])
         yield Row(shape.name, threads, name, time, ratio, target, theirs.get(name), fills.get(name))
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """What each option takes of the plain call's time, and what it should take at most."""
+    title = "forward+backward with an option: ratio = its time / (fill x the plain call's), lower is better"
+    figures = ("threads", "fill", "ours ms", "torch ms", "ratio", "target")
+    table = empty_table(title, ("shape", "option"), figures)
+    for row in rows:
+        table.add_row(
+            *(row.shape, row.option, str(row.threads), "" if row.fill is None else f"{row.fill:.0%}"),
+            *(milliseconds(row.ours_ms), milliseconds(row.torch_ms), f"{row.ratio:.2f}"),
+            "" if row.target is None else verdict(row.ratio <= row.target, f"at most {row.target:g}"),
+        )
+    return table

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from carrousel.errors import UserError
 
@@ -34,6 +35,11 @@ class Shape:
     bidirectional: bool = False
     target: float = 1.0
     scan_target: float | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a layer is given besides I and H."""
+        return {"num_layers": self.layers, "bidirectional": self.bidirectional}
 
 
 PAPERS = (

@@ -7,15 +7,18 @@ Letters: T steps of a call, I input, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
+from rich.markup import escape
+from rich.table import Table
 from torch import Tensor, nn
 
 from carrousel.bench.clock import medians
+from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
 from carrousel.kernel import instruction_set
 from carrousel.layers import LSTM
 
@@ -47,7 +50,7 @@ SIZES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Result):
     """One measurement.
 
     Args:
@@ -71,10 +74,6 @@ class Row:
         """Whether the target is; None: there is none, or nothing was measured."""
         return None if self.target is None or self.us is None else self.us <= self.target
 
-    def json(self) -> dict[str, Any]:
-        """The fields that say something."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
 
 def measure(size: Size, seconds: float, repeat: int, onnx: ModuleType | None) -> Iterator[Row]:
     """The rows of a size; all rivals take turns. torch is left with one thread.
@@ -82,7 +81,7 @@ def measure(size: Size, seconds: float, repeat: int, onnx: ModuleType | None) ->
     Args:
         size: one of SIZES.
         seconds, repeat: as `clock.medians` takes them.
-        onnx: carrousel.bench.streaming_onnx, or None where there is no ONNX Runtime.
+        onnx: carrousel.bench.rivals.streaming_onnx, or None where there is no ONNX Runtime.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -152,9 +151,33 @@ def in_layer(layer: LSTM, x: Tensor) -> Callable[[], Tensor]:
 
 
 def with_onnx() -> ModuleType | None:
-    """carrousel.bench.streaming_onnx, where its packages are installed."""
+    """carrousel.bench.rivals.streaming_onnx, where its packages are installed."""
     try:
-        from carrousel.bench import streaming_onnx
+        from carrousel.bench.rivals import streaming_onnx
     except ImportError:
         return None
     return streaming_onnx
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every measurement, and beside it what it should reach."""
+    title = "streams at batch 1, one thread, T steps a call: ratio = rival / ours, higher is better"
+    caption = f"{machine()}, {instruction_set()}"
+    table = empty_table(title, ("size", "who"), ("us a step", "ratio", "target"), caption)
+    for row in rows:
+        told = "" if row.reached is None else verdict(row.reached, f"at most {row.target:g} us")
+        table.add_row(row.size, row.who, *time_and_ratio(row), escape(row.note or "") or told)
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A line for each measurement."""
+    told = [(row, *time_and_ratio(row)) for row in rows]
+    lines = [(row.size, row.who, time or row.note or "", ratio) for row, time, ratio in told]
+    caption = f"{machine()}, {instruction_set()}"
+    return as_markdown(("size", "who"), ("us a step", "rival / ours"), lines, caption)
+
+
+def time_and_ratio(row: Row) -> tuple[str, str]:
+    """Microseconds of a step, and the ratio; empty where there is none."""
+    return "" if row.us is None else f"{row.us:.3g}", "" if row.ratio is None else f"{row.ratio:.1f}"

@@ -9,19 +9,31 @@ Letters: T time, B batch, V symbols, H hidden units.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.bench.clock import medians
+from carrousel.bench.table import Result
 from carrousel.data.streams import Streams
 from carrousel.data.text import Vocabulary, letters_only
 from carrousel.layers import LSTM
 
 CHARACTERS, HIDDEN, BATCH, LENGTH, EPOCHS = 10_000, 256, 32, 35, 500
+
+
+@dataclass(frozen=True)
+class Row(Result):
+    """Training with a model; of one that was trained to the end, its mean training perplexity after so many epochs."""
+
+    model: str
+    tokens_per_second: float
+    epochs: int | None = None
+    perplexity: float | None = None
 
 
 class ScratchLSTM(nn.Module):
@@ -95,10 +107,10 @@ def trainers(text: str) -> dict[str, Trainer]:
     return {name: Trainer(layer, streams, V) for name, layer in layers.items()}
 
 
-def speeds(models: dict[str, Trainer], seconds: float) -> list[dict[str, Any]]:
+def speeds(models: dict[str, Trainer], seconds: float) -> list[Row]:
     """Tokens a second of training for each model, measured together."""
     times = medians([trainer.step for trainer in models.values()], seconds, repeat=3)
-    return [{"model": name, "tokens_per_second": 1000 * BATCH * LENGTH / time} for name, time in zip(models, times)]
+    return [Row(name, 1000 * BATCH * LENGTH / time) for name, time in zip(models, times)]
 
 
 def train(trainer: Trainer, epochs: int) -> Iterator[float]:
@@ -106,3 +118,12 @@ def train(trainer: Trainer, epochs: int) -> Iterator[float]:
     windows = trainer.streams.size // (BATCH * LENGTH)
     for _ in range(epochs):
         yield math.exp(sum(trainer.step() for _ in range(windows)) / windows)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Every model's speed, and what it learned."""
+    table = Table("model", "tokens a second", "training perplexity", title="characters, in the d2l book's setting")
+    for row in rows:
+        told = "" if row.perplexity is None else f"{row.perplexity:.2f} after {row.epochs} epochs"
+        table.add_row(row.model, f"{row.tokens_per_second:,.0f}", told)
+    return table

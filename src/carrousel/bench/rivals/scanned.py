@@ -1,0 +1,29 @@
+"""A layer by `scan`: what its cell costs when it is written in torch operations.
+
+Letters: T time, B batch, I input, H hidden units.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from carrousel.layers import Recurrent
+from carrousel.layers.heads import block_diagonal, heads_of
+from carrousel.scan import scan
+
+
+class Scanned(nn.Module):
+    """One layer in one direction."""
+
+    def __init__(self, ours: Recurrent) -> None:
+        super().__init__()
+        self.ours = ours  # whose parameters it shares
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""
+        cell, B = self.ours.cell, x.shape[1]
+        weights = self.ours._weights(self.ours._fields[0][0])
+        if (heads := heads_of(cell, weights)) > 1:
+            weights = weights._replace(R=block_diagonal(weights.R, heads))
+        initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
+        return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
