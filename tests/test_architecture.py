@@ -22,7 +22,7 @@ PACKAGE = ROOT / "src" / "carrousel"
 ORDER = [
     ["cells", "errors", "checkpoint"],
     ["noise"],
-    ["layout", "gates", "rounded"],
+    ["layout", "gates", "rounded", "weights"],
     ["scan", "codegen", "_kernels"],
     ["kernel"],
     ["passes"],

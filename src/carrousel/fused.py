@@ -26,7 +26,8 @@ from carrousel.layout import Layout, check_memory
 from carrousel.noise import Mask, Noise, draw
 from carrousel.operators import OPS, arguments_of
 from carrousel.passes import backward, drawn, forward
-from carrousel.scan import Weights, check_shapes, scan
+from carrousel.scan import scan
+from carrousel.weights import Weights, check_shapes
 
 N_WEIGHTS = len(Weights._fields)
 

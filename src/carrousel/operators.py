@@ -15,7 +15,7 @@ from carrousel.kernel import KERNELS, Kernel
 from carrousel.layout import Layout, check_layout
 from carrousel.noise import Mask, Noise
 from carrousel.passes import backward, forward
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from carrousel.kernel import Kernel, draw
 from carrousel.layout import Layout
 from carrousel.noise import MASKS, Mask, Noise
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
 SPACING = 80

@@ -6,10 +6,7 @@ P the width of h (H, or the projection's), N = sum of batch_sizes.
 
 from __future__ import annotations
 
-import math
-from functools import cache
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,19 +15,11 @@ from torch.nn import functional
 from carrousel import rounded
 from carrousel.cells import Cell, layer_norm
 from carrousel.gates import gates_of, step_with_gates
-from carrousel.layout import Layout, check_layout, packed_order
-from carrousel.noise import FED_BACK, Mask, Noise, draw
+from carrousel.layout import Layout, packed_order
+from carrousel.noise import FED_BACK, Noise, draw
+from carrousel.weights import Weights, check_shapes, width_of_h
 
-
-class Weights(NamedTuple):
-    """The weights of one layer in one direction; blocks of H rows in the order of `cell.from_x` and `cell.from_h`."""
-
-    W: Tensor  # [len(from_x)*H, I]
-    R: Tensor  # [len(from_h)*H, P]                  P + H for each further state in cell.fed
-    b_x: Tensor | None = None  # [len(from_x)*H]
-    b_h: Tensor | None = None  # [len(from_h)*H]
-    c: Tensor | None = None  # [len(cell.weights)*H]   one weight a unit (peepholes)
-    P: Tensor | None = None  # [P, H]                  h = P h_full
+__all__ = ["Weights", "scan"]
 
 
 def scan(
@@ -182,11 +171,6 @@ def _no_step(cell, x, weights, layout):
     return {cell.states[0]: x.new_empty(0, P)} | {name: x.new_empty(0, H) for name in names}
 
 
-def width_of_h(cell: Cell, weights: Weights) -> int:
-    """P."""
-    return weights.R.shape[1] - (len(cell.fed) - 1) * (weights.W.shape[0] // len(cell.from_x))
-
-
 def _restore(states, part, restored):
     """The states, but where `part` [n] is true for one of the first n rows, those that are restored."""
     n = len(part)
@@ -225,93 +209,3 @@ def _draw(cell, noise, t, states, H):
     rows = torch.arange(len(h), device=h.device) if noise.rows is None else noise.rows[: len(h)].to(h.device)
     masks = [draw(noise, mask, k, t, rows, H, h) for k, mask in enumerate(noise.masks)] or None
     return masks, h if noise.fed_back is None else draw(noise, noise.fed_back, FED_BACK, 0, rows, h.shape[1], h) * h
-
-
-@cache
-def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
-    """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
-    if cell.masks:
-        return _masks_show_h(cell, masks)
-    zeros, h = (
-        torch.zeros(3),
-        torch.full((2,), math.nan),
-    )  # what uses h becomes NaN, or does not go with the other width
-    further = cell.further((zeros,) * len(cell.weights))
-    try:
-        new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *further)
-    except RuntimeError:
-        return True
-    return any(bool(state.isnan().any()) for state in new)
-
-
-def _masks_show_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
-    """Whether h changes the new states where masks are at an end of their ranges: a mask of 0 may hide it."""
-    rows, others, weights = (torch.linspace(0.5, 1, 3),) * len(cell.rows), (torch.ones(3),), (torch.ones(3),)
-    ends = [[mask.left for mask in masks], [mask.taken if mask.threshold else mask.left for mask in masks]]
-    for end in ends if masks else [None]:
-        further = cell.further(weights * len(cell.weights), end)
-        first, second = (cell.step(rows, (h, *others * (len(cell.states) - 1)), *further) for h in torch.eye(3)[:2])
-        if not all(map(torch.equal, first, second)):
-            return True
-    return False
-
-
-def check_shapes(
-    cell: Cell,
-    x: Tensor,
-    states: tuple[Tensor, ...],
-    weights: Weights,
-    layout: Layout,
-    restored: tuple[Tensor, ...] | None = None,
-) -> None:
-    """Raise ValueError, naming the argument, for whole numbers and where shapes do not belong together.
-
-    Arguments as `scan` takes them.
-    """
-    if not (x.is_floating_point() or x.is_complex()):
-        raise ValueError(f"{cell.name}: x has dtype {x.dtype}, expected floating point: x.float() makes it so")
-    blocks, H = len(cell.from_x), weights.W.shape[0] // len(cell.from_x)
-    P = H if weights.P is None else weights.P.shape[0]
-    _expect(cell, "weights.W", weights.W, blocks * H, weights.W.shape[-1])
-    _expect(cell, "weights.R", weights.R, len(cell.from_h) * H, P + (len(cell.fed) - 1) * H)
-    _expect(cell, "weights.b_x", weights.b_x, blocks * H)
-    _expect(cell, "weights.b_h", weights.b_h, len(cell.from_h) * H)
-    _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
-    _expect(cell, "weights.P", weights.P, P, H)
-    if weights.P is not None and cell.normed:
-        raise ValueError(f"{cell.name}: weights.P is given, and a cell that is normalised can not be projected")
-    masks = () if layout.noise is None else layout.noise.masks
-    if len(masks) not in (0, len(cell.masks)):
-        raise ValueError(f"{cell.name}: noise has {len(masks)} masks, the cell has {[name for name, _ in cell.masks]}")
-    if weights.P is not None and reads_h(cell, masks):
-        raise ValueError(f"{cell.name}: weights.P is given, but the equations use h, which a projection makes narrower")
-    if (weights.c is None) == bool(cell.weights):
-        raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")
-    B = _check_time(cell, x, weights.W.shape[-1], layout)
-    if len(states) != len(cell.states):
-        raise ValueError(f"{cell.name}: got {len(states)} states, expected {len(cell.states)}: {cell.states}")
-    for kind, given in (("state", states), ("restored", restored or ())):
-        for k, (name, state) in enumerate(zip(cell.states, given)):
-            _expect(cell, f"{kind} {name}", state, B, H if k else P)
-
-
-def _expect(cell: Cell, name: str, tensor: Tensor | None, *shape: int) -> None:
-    if tensor is not None and tuple(tensor.shape) != shape:
-        raise ValueError(f"{cell.name}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
-
-
-def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
-    """Check x [T, B, I], or [N, I] with what tells its rows apart, and return B."""
-    time = 1 if layout.batch_first else 0
-    if not layout.is_flat and (x.dim() != 3 or x.shape[-1] != width or not x.shape[time]):
-        order = "[B, T, " if time else "[T, B, "
-        raise ValueError(f"{cell.name}: x has shape {list(x.shape)}, expected {order}{width}] with T of 1 or more")
-    if layout.batch_sizes is not None:
-        sizes = layout.batch_sizes.tolist()
-        if not sizes or sizes[-1] < 1 or any(later > earlier for earlier, later in pairwise(sizes)):
-            raise ValueError(f"{cell.name}: batch_sizes={sizes} must be positive and never increase")
-        _expect(cell, "packed x", x, sum(sizes), width)
-    elif layout.is_flat:
-        _expect(cell, "x", x, x.shape[0], width)
-    check_layout(x, layout)
-    return layout.batch(x)

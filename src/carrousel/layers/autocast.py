@@ -18,7 +18,7 @@ from carrousel.cells import ALL, Cell
 from carrousel.layers.regularization import Draw
 from carrousel.layers.stack import run_stack
 from carrousel.layout import Layout
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 # Narrower layers are computed in float32: they gain nothing by rounding (at H = 16 and 24 the times were the same).
 NARROWEST = 32

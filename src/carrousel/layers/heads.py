@@ -16,7 +16,7 @@ from torch import Tensor
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
 from carrousel.layout import Layout
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 # The units of a head from which it is worth a call of its own.
 ALONE = 32

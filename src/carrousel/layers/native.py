@@ -14,7 +14,7 @@ from torch.backends.cudnn.rnn import get_cudnn_mode
 from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
 from carrousel.layers.autocast import rounds
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

@@ -19,7 +19,7 @@ from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.state import Kind, Streams
 from carrousel.layout import check_memory
-from carrousel.scan import Weights, reads_h
+from carrousel.weights import Weights, reads_h
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")

@@ -34,7 +34,7 @@ from carrousel.cells import ALL, Cell
 from carrousel.fused import draw_matrix
 from carrousel.layout import Layout
 from carrousel.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 # The cells with masks of their own, by the cell that they are without.
 REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}

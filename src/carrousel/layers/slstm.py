@@ -14,7 +14,7 @@ from carrousel.cells import ALL
 from carrousel.layers.heads import ALONE, block_diagonal
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.state import Kind
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -16,7 +16,7 @@ from carrousel.layers.heads import fused_by_heads, heads_of
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
 from carrousel.layout import Layout
-from carrousel.scan import Weights
+from carrousel.weights import Weights
 
 
 def run_stack(

@@ -19,7 +19,8 @@ from carrousel.errors import NoKernelWarning
 from carrousel.fused import fused
 from carrousel.own.cache import stored
 from carrousel.own.compiler import NoKernel, recipe
-from carrousel.scan import Weights, scan
+from carrousel.scan import scan
+from carrousel.weights import Weights
 
 # What a float64 kernel may differ from `scan`, relative to the largest number: by rounding, not by another function.
 ROUNDING = 1e-9
