@@ -4,6 +4,7 @@ options.py      our options, beside torch's
 parameters.py   options, names and shapes
 initial_values.py  what the parameters are at first
 recurrent.py    forward: inputs in every form, and who computes
+expected.py     what input and states are expected to be
 streaming.py    start, step and block: a sequence that comes step by step
 packed.py       a layer's weights, packed once for its streams
 state.py        State: what a stream carries

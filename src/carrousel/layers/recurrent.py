@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
-from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
+from carrousel.layers.checks import check_state_dims
+from carrousel.layers.expected import Expected
 from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
-from carrousel.layers.regularization import Draw, seed_of
+from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import as_tuple, asking, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming import Streaming
@@ -29,7 +29,7 @@ States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*
 # RNN; tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase
 # keeps a list of the weights beside the parameters, which has to be kept true. The price: a program that asks
 # isinstance(layer, torch.nn.LSTM) must ask for carrousel.LSTM too.
-class Recurrent(Streaming, Generic[States]):
+class Recurrent(Streaming, Expected, Generic[States]):
     """Any cell over time, as a layer with torch.nn's contract: stacked, in one direction or both.
 
     Args:
@@ -229,13 +229,13 @@ class Recurrent(Streaming, Generic[States]):
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
-            self._check(x, hx, weights[0][0].W, layout)
+            self._check_call(x, hx, weights[0][0].W, layout)
         if initial is None and self._initial_names:
             initial = self._initial()
         if initial is not None:
             initial = initial_states(self, initial, layout.batch(x), x)
             states = initial if states is None else states
-        draw = self._draw(seed, order)
+        draw = draw_of_call(self, seed, order)
         plain = draw is None and layout.resets is None and not layout.is_ragged and not layout.shows
         if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W):
             inside = None
@@ -249,88 +249,8 @@ class Recurrent(Streaming, Generic[States]):
             y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside
 
-    def _draw(self, seed: Any, order: Tensor | None) -> Draw | None:
-        """The masks of a call, where there are any."""
-        if self.regularization is None:
-            if seed is not None:
-                raise ValueError(
-                    f"{self._get_name()}: seed={seed} is given, and the layer has no random masks: leave it out, or "
-                    "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
-                )
-            return None
-        drawn = seed_of(seed) if self.training else None
-        cell = self.regularization.run_by(self.cell, self.training)
-        if not self.training and cell is self.cell:
-            return None
-        rows = None if order is None else order.to("cpu", torch.int64)
-        return Draw(self.regularization, self.cell, cell, self.training, drawn, rows)
-
-    def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
-        """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
-        shape, dtype = x.shape, x.dtype
-        if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
-            return False
-        if states is None:
-            return True
-        B = shape[0 if self.batch_first else 1]
-        for state, (places, width) in zip(states, self._state_sizes):
-            if state.shape != (places, B, width) or state.dtype != dtype or state.is_cpu != W.is_cpu:
-                return False
-        return len(states) == len(self._state_sizes)
-
-    def _check(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:
-        """Raise if the arguments of _run do not fit; W is the first weight."""
-        check_input(x, W, self.input_size, layout.is_flat, self._many_states)
-        if hx is not None:
-            self._check_states(x, hx, layout.batch(x))
-            check_states_belong(x, hx if self._many_states else (hx,))
-        if not layout.is_flat and not x.shape[1 if self.batch_first else 0]:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-
-    def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
-        sizes = [(places, B, width) for places, width in self._state_sizes]
-        if not self._many_states:
-            return self.check_hidden_size(hx, sizes[0])
-        if len(hx) != len(sizes):
-            number = "two" if len(sizes) == 2 else len(sizes)
-            raise RuntimeError(f"{self.cell.name} expects {number} hidden states, got {len(hx)}")
-        for k, (state, size) in enumerate(zip(hx, sizes)):
-            self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
-
     def _zeros(self, x: Tensor, layout: Layout) -> tuple[Tensor, ...]:
         return tuple([x.new_zeros(places, layout.batch(x), width) for places, width in self._state_sizes])
-
-    def _wrong_dims(self, dims: int) -> str:
-        return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
-
-    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
-        """Raise, as torch.nn does, if the input [T, B, I], or packed [N, I] with `batch_sizes`, does not fit."""
-        first = self._weights(self._fields[0][0])
-        check_input(input, first.W, self.input_size, batch_sizes is not None, self._many_states)
-
-    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
-        """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
-        self.check_input(input, batch_sizes)
-        self._check_states(input, hidden, self._batch(input, batch_sizes))
-
-    def check_hidden_size(
-        self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "Expected hidden size {}, got {}"
-    ) -> None:
-        """Raise RuntimeError if a state is not of the size; `msg` is given the size and what came instead."""
-        if hx.shape != expected_hidden_size:
-            raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
-
-    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
-        """(L*D, B, P): the size of h for this input, which has a batch or is packed."""
-        places, width = self._state_sizes[0]
-        return places, self._batch(input, batch_sizes), width
-
-    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
-        """(L*D, B, H): the size of c, and of every state but h."""
-        return *self.get_expected_hidden_size(input, batch_sizes)[:2], self.hidden_size
-
-    def _batch(self, x: Tensor, batch_sizes: Tensor | None) -> int:
-        return Layout(batch_sizes, batch_first=self.batch_first).batch(x)
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import numbers
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ from carrousel.fused import draw_matrix
 from carrousel.layout import Layout
 from carrousel.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
 from carrousel.weights import Weights
+
+if TYPE_CHECKING:
+    from carrousel.layers.parameters import Parameters
 
 # The cells with masks of their own, by the cell that they are without.
 REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}
@@ -96,6 +99,32 @@ class Draw(NamedTuple):
                 how, R = dropping(self.of.drop_connect), weights.R
                 weights = weights._replace(R=R * draw_matrix(noise, how, RECURRENT_WEIGHTS, None, R.shape, R))
         return x, layout._replace(noise=noise), weights
+
+
+def draw_of_call(layer: Parameters, seed: Any, rows: Tensor | None) -> Draw | None:
+    """The masks of a call of a layer, where it has any.
+
+    Args:
+        layer: whose `regularization` says what is drawn.
+        seed: of the call, or None to draw one.
+        rows: [B] the caller's rows of a packed batch. None: as they stand.
+
+    Raises:
+        TypeError, ValueError: as `seed_of`; or a seed is given, and there is nothing to draw.
+    """
+    if layer.regularization is None:
+        if seed is not None:
+            raise ValueError(
+                f"{layer._get_name()}: seed={seed} is given, and the layer has no random masks: leave it out, or "
+                "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
+            )
+        return None
+    drawn = seed_of(seed) if layer.training else None
+    cell = layer.regularization.run_by(layer.cell, layer.training)
+    if not layer.training and cell is layer.cell:
+        return None
+    rows = None if rows is None else rows.to("cpu", torch.int64)
+    return Draw(layer.regularization, layer.cell, cell, layer.training, drawn, rows)
 
 
 def _mask_x(noise: Noise, how: Mask, x: Tensor, layout: Layout) -> Tensor:

@@ -1,0 +1,83 @@
+"""What input and states of a layer are expected to be: the methods with which torch.nn's layers check them, and ours.
+
+Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_size), L layers, D directions, N (step,
+row) pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from carrousel.layers.checks import check_input, check_states_belong
+from carrousel.layers.parameters import Parameters
+from carrousel.layout import Layout
+
+
+class Expected(Parameters):
+    """The expectations of a recurrent layer; x is [T, B, I], [B, T, I] or [N, I], states have their batch."""
+
+    def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
+        """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
+        shape, dtype = x.shape, x.dtype
+        if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
+            return False
+        if states is None:
+            return True
+        B = shape[0 if self.batch_first else 1]
+        for state, (places, width) in zip(states, self._state_sizes):
+            if state.shape != (places, B, width) or state.dtype != dtype or state.is_cpu != W.is_cpu:
+                return False
+        return len(states) == len(self._state_sizes)
+
+    def _check_call(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:
+        """Raise unless x and hx, which may be None, fit the layer; W is its first weight."""
+        check_input(x, W, self.input_size, layout.is_flat, self._many_states)
+        if hx is not None:
+            self._check_states(x, hx, layout.batch(x))
+            check_states_belong(x, hx if self._many_states else (hx,))
+        if not layout.is_flat and not x.shape[1 if self.batch_first else 0]:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+
+    def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
+        sizes = [(places, B, width) for places, width in self._state_sizes]
+        if not self._many_states:
+            return self.check_hidden_size(hx, sizes[0])
+        if len(hx) != len(sizes):
+            number = "two" if len(sizes) == 2 else len(sizes)
+            raise RuntimeError(f"{self.cell.name} expects {number} hidden states, got {len(hx)}")
+        for k, (state, size) in enumerate(zip(hx, sizes)):
+            self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
+
+    def _wrong_dims(self, dims: int) -> str:
+        return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """Raise, as torch.nn does, if the input [T, B, I], or packed [N, I] with `batch_sizes`, does not fit."""
+        first = self._weights(self._fields[0][0])
+        check_input(input, first.W, self.input_size, batch_sizes is not None, self._many_states)
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
+        self.check_input(input, batch_sizes)
+        self._check_states(input, hidden, self._batch(input, batch_sizes))
+
+    def check_hidden_size(
+        self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "Expected hidden size {}, got {}"
+    ) -> None:
+        """Raise RuntimeError if a state is not of the size; `msg` is given the size and what came instead."""
+        if hx.shape != expected_hidden_size:
+            raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
+
+    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """(L*D, B, P): the size of h for this input, which has a batch or is packed."""
+        places, width = self._state_sizes[0]
+        return places, self._batch(input, batch_sizes), width
+
+    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+        """(L*D, B, H): the size of c, and of every state but h."""
+        return *self.get_expected_hidden_size(input, batch_sizes)[:2], self.hidden_size
+
+    def _batch(self, x: Tensor, batch_sizes: Tensor | None) -> int:
+        return Layout(batch_sizes, batch_first=self.batch_first).batch(x)
