@@ -56,6 +56,7 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
         [Symbol(unique(prefix + name, taken)) for name in names]
         for prefix, names in (("a_", cell.rows), ("", cell.states), ("p_", cell.weights), ("m_", masks))
     ]
+    rows, old, weights, drawn = symbols
     arguments = [tuple(Traced(tape, symbol) for symbol in of_kind) for of_kind in symbols]
     try:
         states = cell.step(*arguments[:2], *cell.further(*arguments[2:]))
@@ -64,7 +65,7 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
         new = [tape.operand(state) for state in states]
     except TypeError as error:  # Python's own name the operation: "bad operand type for abs()"
         raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {error}") from error
-    return _name_values(cell, Trace(*symbols, tape.values, new, taken, tape.normalised), tape.uses)
+    return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken, tape.normalised), tape.uses)
 
 
 def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
