@@ -1,0 +1,152 @@
+// The pointwise step, backward: from dh and ds after a step to da, and to ds before it; and the gradients of weights of units.
+#pragma once
+#include "chunks.hpp"
+#include "noise.hpp"
+#include "pack.hpp"
+#include "steps.hpp"
+#include "team.hpp"
+#include "workspace.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Derivative {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int R = Cell::rows;
+
+  const Sequence<T>& q;
+  const Gradients<T>& d;
+  const Shape<Cell, V>& shape;
+  const Steps& steps;
+  const Chunks<Cell, V>& chunks;
+  const Masks<Cell, V> masks;
+
+ public:
+  using Place = typename Chunks<Cell, V>::Place;
+
+  // All of them must outlive this.
+  Derivative(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const Chunks<Cell, V>& chunks)
+      : q(q), d(d), shape(shape), steps(steps), chunks(chunks), masks(q.noise) {}
+
+  void lay_out(Layout& layout) {
+    zeros = layout.take<T>(std::max(q.P, q.H));
+    per_unit = layout.take<T>(Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
+    row_weights = layout.take<T>(q.rows.B * Cell::weights * shape.padded);
+  }
+
+  void prepare(Member me) {
+    me.clear(zeros, std::max(q.P, q.H));
+    if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
+    me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k)
+      if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * (k ? q.H : q.P));
+  }
+
+  // [padded]  what reached state k of row b before the step
+  const T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
+
+  // Of row b on one block of units.
+  CARROUSEL_INLINE void step(long s, long b, long block, V dh, Place here) {
+    const long unit = block * L, at = steps.at(s, b), row = steps.row(b);
+    const int n = shape.lanes_of(block);
+    const Origin origin = steps.origin(s, b);
+    const bool ends = steps.ends(s, b);
+    V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
+    V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1], noise[Cell::masks + 1];
+    const T* kept = q.gates ? nullptr : kept_row(s, b, here) + shape.kept_at(block);
+    for (int k = 0; k < Cell::kept; ++k)
+      keep[k] = q.gates ? load_some<V>(q.gates[k] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
+    d_now[0] = dh;
+    for (int k = 0; k < Cell::states; ++k) {
+      if (Cell::reads_old[k] && k == 0 && q.projection)
+        old[k] = V{};  // as forward had it
+      else if (Cell::reads_old[k])
+        old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
+      if (Cell::reads_new[k]) now[k] = load_some<V>((k || !q.projection ? history(k, s, b) : unprojected_row(s, b, here)) + unit, n);
+      if (k) {
+        d_now[k] =
+            ends ? (d.d_final[k] ? load_some<V>(d.d_final[k] + row * q.H + unit, n) : V{}) : load<V>(ds[k] + b * shape.padded + unit);
+        if (d.d_history[k]) d_now[k] += load_some<V>(d.d_history[k] + at * q.H + unit, n);
+      }
+    }
+    for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
+    if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
+    if (d.d_gates) {
+      V d_keep[Cell::kept + 1] = {};
+      for (int k = 0; k < Cell::kept; ++k)
+        if (d.d_gates[k]) d_keep[k] = load_some<V>(d.d_gates[k] + at * q.H + unit, n);
+      Cell::backward_through_gates(keep, old, now, weights, noise, d_now, d_keep, d_rows, d_old, d_weights);
+    } else {
+      Cell::backward(keep, old, now, weights, noise, d_now, d_rows, d_old, d_weights);
+    }
+    // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
+    for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
+    for (int r = 0; r < R; ++r) store<V>(here.da + b * chunks.ld_da + r * shape.padded + unit, d_rows[r]);
+    if (origin == Origin::restored) add_restored(row, unit, n, d_old);
+    for (int k = 0; k < Cell::states; ++k) store<V>(ds[k] + b * shape.padded + unit, d_old[k]);
+    for (int w = 0; w < Cell::weights; ++w) {
+      T* sum = row_weights + (b * Cell::weights + w) * shape.padded + unit;
+      store<V>(sum, load<V>(sum) + d_weights[w]);
+    }
+  }
+
+  // The gradients of the states with which the sequences started, but for what reaches h through R; and those of weights of units.
+  void write(Member me) const {
+    const long stepped = steps.rows_with_steps();
+    for (int k = 0; k < Cell::states; ++k)
+      for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b) {
+        const long width = k ? q.H : q.P;
+        T* to = d.d_initial[k] + steps.row(b) * width;
+        if (b < stepped && k) std::memcpy(to, ds[k] + b * shape.padded, q.H * sizeof(T));
+        if (b >= stepped) std::memcpy(to, d.d_final[k] ? d.d_final[k] + steps.row(b) * width : zeros, width * sizeof(T));
+      }
+    if (me.rank) return;
+    for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
+      for (long u = 0; u < q.H; ++u) {
+        T sum = 0;
+        for (long b = 0; b < q.rows.B; b += 32) {  // short sums of short sums, as for the biases
+          T some = 0;
+          for (long row = b, end = std::min<long>(b + 32, q.rows.B); row < end; ++row)
+            some += row_weights[(row * Cell::weights + w) * shape.padded + u];
+          sum += some;
+        }
+        d.d_per_unit[w * q.H + u] = sum;
+      }
+  }
+
+ private:
+  // Scratch.
+  T *zeros, *per_unit;
+  T* ds[max_states];  // [B, padded]  what reached each state before the step
+  T* row_weights;     // [B, weights, padded]  per-unit weight gradients, a row of the batch each
+
+  // Restored states: their gradients go there, and none to the step before.
+  void add_restored(long row, long unit, int n, V* d_old) const {
+    for (int k = 0; k < Cell::states; ++k) {
+      T* sum = d.d_restored[k] + row * q.H + unit;
+      if (d.d_restored[k] && !(k == 0 && q.projection)) store_some<V>(sum, load_some<V>(sum, n) + d_old[k], n);
+      d_old[k] = V{};
+    }
+  }
+
+  const T* kept_row(long s, long b, Place here) const {
+    return (q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() : here.kept + b * shape.kept_size());
+  }
+  const T* unprojected_row(long s, long b, Place here) const {
+    return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
+  }
+  // The state k after step s; of a projected cell not h, which such a cell does not read.
+  const T* history(int k, long s, long b) const {
+    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
+    return q.y + steps.at(s, b) * q.ld_y;
+  }
+  const T* old_state(int k, Origin origin, long s, long b) const {
+    if (origin == Origin::before) return history(k, s - 1, b);
+    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
+    return states ? states + steps.row(b) * q.H : zeros;
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
