@@ -77,7 +77,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Periodic:
-    """Judged every 100 training sequences."""
+    """What all that are judged every 100 training sequences share; each says in `passed` what it asks for."""
 
     @property
     def stages(self) -> int:
@@ -93,14 +93,6 @@ class Periodic:
     def examined(self, trial: Judged) -> Sequences | None:
         return trial.examined
 
-    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
-        errors = trainer.evaluate(only(trainer, {place: trial.examined for place, trial in trials.items()}))
-        return {place for place, trial in trials.items() if self.reached(errors[place], trial.stage)}
-
-    def reached(self, errors: Errors | None, stage: int) -> bool:
-        """Whether errors on the examined set are good enough."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class Within(Periodic):
@@ -108,7 +100,12 @@ class Within(Periodic):
 
     bound: float = 0.25
 
-    def reached(self, errors: Errors | None, stage: int) -> bool:
+    def passed(self, trainer: Trainer, trials: Mapping[int, Judged]) -> set[int]:
+        errors = trainer.evaluate(only(trainer, {place: trial.examined for place, trial in trials.items()}))
+        return {place for place in trials if self.reached(errors[place])}
+
+    def reached(self, errors: Errors | None) -> bool:
+        """Whether all errors are within the bound."""
         return errors is not None and bool((errors.largest < self.bound).all())
 
 
@@ -160,8 +157,9 @@ class TestSet(Periodic):
         """Whether too many are misclassified; NaN is."""
         return int((~(errors.largest < self.wrong_from)).sum()) >= self.fewer_than
 
-    def reached(self, errors: Errors | None, stage: int) -> bool:
-        if errors is None or self.too_many(errors):
+    def reached(self, errors: Errors, stage: int) -> bool:
+        """Whether few enough are misclassified, and the mean error is below the stage's."""
+        if self.too_many(errors):
             return False
         mean = self.means[stage]
         return mean is None or float(errors.absolute.mean()) < mean
@@ -188,14 +186,15 @@ class Successive(Periodic):
             if not left:
                 break
             errors = trainer.evaluate(only(trainer, {place: trial.fresh(self.part) for place, trial in left.items()}))
-            left = {place: trial for place, trial in left.items() if self.reached(errors[place], 0)}
+            left = {place: trial for place, trial in left.items() if self.reached(errors[place])}
         return set(left)
 
     def is_ready(self, trial: Judged) -> bool:
         """Whether it may be tried."""
         return len(trial.ends) == 1000 and bool((trial.ends < self.bound).all())
 
-    def reached(self, errors: Errors | None, stage: int) -> bool:
+    def reached(self, errors: Errors | None) -> bool:
+        """Whether all errors are within the bound."""
         return errors is not None and bool((errors.at_end < self.bound).all())
 
 

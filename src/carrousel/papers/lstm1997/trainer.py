@@ -173,7 +173,7 @@ class Trainer:
         if stop is not None and stop.window > self.window:
             raise ValueError(f"stop.window={stop.window} is longer than window={self.window} of this trainer")
         results: list[Presented | None] = [None] * len(self.weights)
-        for i, errors, done, stopped in self._present(blocks, self.stopped, stop, learn=True):
+        for i, errors, done, stopped in self._present(self._checked(blocks, frozen=False), stop, learn=True):
             seen = done - self.presented[i]
             self.presented[i], self.stopped[i] = done, stopped
             results[i] = Presented(Errors(*errors[:seen].T), stopped)
@@ -184,46 +184,42 @@ class Trainer:
 
         Errors are taken from `truth` where a block has one in numbers, and from `targets` otherwise.
         """
-        return [None if found is None else found[0] for found in self._frozen(blocks, outputs=False)]
+        presented = self._present(self._checked(blocks, frozen=True), None, learn=False)
+        errors = {i: Errors(*of_trial.T) for i, of_trial, _, _ in presented}
+        return [errors.get(i) for i in range(len(self.weights))]
 
     def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray | None]:
         """The outputs at every row of targets [N or steps, K], float32, with frozen weights; 0 where no target is."""
-        return [None if found is None else found[1] for found in self._frozen(blocks, outputs=True)]
+        taken = self._checked(blocks, frozen=True)
+        said = {i: np.zeros((len(block.targets), self.network.outputs), np.float32) for i, block in taken.items()}
+        self._present(taken, None, learn=False, said=said)
+        return [said.get(i) for i in range(len(self.weights))]
 
-    def _frozen(self, blocks: Sequence[Sequences | None], outputs: bool) -> list[tuple[Errors, NDArray | None] | None]:
-        self._check_count(blocks)
-        judged = [with_truth(block) if block is not None else None for block in blocks]
-        said: list[NDArray | None] = [None] * len(judged)
-        for i, block in enumerate(judged):
-            if outputs and block is not None:
-                rows = len(checked(block, self.network, f"blocks[{i}]").targets)
-                said[i] = np.zeros((rows, self.network.outputs), np.float32)
-        none_stopped = np.zeros_like(self.stopped)
-        found: list[tuple[Errors, NDArray | None] | None] = [None] * len(self.weights)
-        for i, errors, _, _ in self._present(judged, none_stopped, None, learn=False, said=said):
-            found[i] = Errors(*errors.T), said[i]
-        return found
-
-    def _check_count(self, blocks) -> None:
+    def _checked(self, blocks: Sequence[Sequences | None], frozen: bool) -> dict[int, Sequences]:
+        """The blocks that are taken, by their trials: frozen, also where a trial has stopped, and with their truth."""
         if not isinstance(blocks, Sequence) or len(blocks) != len(self.weights):
             found = f"{len(blocks)} entries" if isinstance(blocks, Sequence) else f"the type {type(blocks).__name__}"
             raise ValueError(f"blocks has {found}, expected a list of {len(self.weights)}: one a trial")
+        taken = {i: block for i, block in enumerate(blocks) if block is not None and (frozen or not self.stopped[i])}
+        return {
+            i: checked(with_truth(block) if frozen else block, self.network, f"blocks[{i}]")
+            for i, block in taken.items()
+        }
 
-    def _present(self, blocks, stopped, stop, learn, said=None):
-        """Run the trials that have a block: yields trial, errors [N, 4], sequences presented in all, and stopped."""
-        self._check_count(blocks)
-        active = [i for i, block in enumerate(blocks) if block is not None and not stopped[i]]
-        kept = {i: checked(blocks[i], self.network, f"blocks[{i}]") for i in active}
-        errors = {i: np.zeros((len(kept[i].lengths), len(Errors._fields)), np.float32) for i in active}
+    def _present(
+        self, blocks: dict[int, Sequences], stop: Stop | None, learn: bool, said: dict[int, NDArray] | None = None
+    ) -> list[tuple[int, NDArray, int, bool]]:
+        """Run trials: each with its errors [N, 4], sequences presented in all, and whether it stopped."""
+        errors = {i: np.zeros((len(block.lengths), len(Errors._fields)), np.float32) for i, block in blocks.items()}
         trials = [
-            trial(kept[i], self.weights[i], errors[i], said[i] if said else None)
+            trial(block, self.weights[i], errors[i], said[i] if said else None)
             + ((self._recent[i].ctypes.data, self.window, int(self.presented[i])) if learn else (0, 0, 0))
-            for i in active
+            for i, block in blocks.items()
         ]
         rule = (self.rate, learn, self.update == "step", self.error == "entropy")
         assert LSTM1997 is not None  # __init__ has seen to it
         done = LSTM1997.present(native(self.network), rule, criterion(stop), trials, self.threads)
-        return [(i, errors[i], *outcome) for i, outcome in zip(active, done)]
+        return [(i, errors[i], *outcome) for i, outcome in zip(blocks, done)]
 
 
 def checked_rule(rate: float, update: str, error: str) -> tuple[float, str, str]:
