@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -73,3 +75,14 @@ def same_run(one: Path, other: Path) -> bool:
         and tensors[0].keys() == tensors[1].keys()
         and all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
     )
+
+
+@contextmanager
+def full_disk(free: int):
+    """No file may grow beyond so many bytes: the kernel refuses the write, as it does when a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -113,6 +114,12 @@ RAGGED = {
     "offsets": {"offsets": True},
     "offsets_reverse": {"offsets": True, "reverse": True},
 }
+
+
+def parts_of(resets):
+    """Where the parts of one row [T] begin and end."""
+    edges = [0, *(t for t in range(1, len(resets)) if resets[t]), len(resets)]
+    return list(pairwise(edges))
 
 
 def make_ragged(

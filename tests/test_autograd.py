@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 import torch
+from custom_ops import needs_ops
 from own_cells import needs_compiler, quickly
 from sequences import assert_same_bits
-from test_compile import needs_ops
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap
 from torch.nn.utils.rnn import pack_padded_sequence

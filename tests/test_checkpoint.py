@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import resource
-from contextlib import contextmanager
 
 import pytest
 import torch
+from runs import full_disk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -32,17 +31,6 @@ def tensors():
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "model.safetensors"
-
-
-@contextmanager
-def full_disk(free: int):
-    """No file may grow beyond so many bytes: the kernel refuses the write, as it does when a disk is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_read_gives_what_was_written(path):

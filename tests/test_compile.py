@@ -7,10 +7,8 @@ from shutil import which
 
 import pytest
 import torch
-from functorch.compile import make_boxed_func
+from custom_ops import calls_of, check_ops, compiled, needs_ops
 from sequences import CELLS, WAYS, make_sequence, run, with_noise
-from torch._dynamo.backends.common import aot_autograd
-from torch.utils._pytree import tree_map_only
 from twins import Size, assert_equal_to_1e10, make_example
 from twins import run as run_layer
 
@@ -30,7 +28,6 @@ LAYERS = {
 }
 
 
-needs_ops = pytest.mark.skipif(not OPS, reason="built without kernels: there are no custom ops")
 # Without our ops the graph holds scan's loop, whose number of turns is data that a graph cannot hold when packed.
 TRACEABLE = [way for way in WAYS if OPS or "packed" not in way]
 # Compiling takes its time: every cell one way, one cell every way, and the rest with --all.
@@ -45,11 +42,6 @@ CASES = [
 def nothing_compiled_before():
     """Each test compiles for itself: recompilations are counted, and limited, per function."""
     torch.compiler.reset()
-
-
-def compiled(backend="aot_eager"):
-    """`fused`, compiled as one graph. aot_eager traces forward and backward and leaves out the C++ compiler."""
-    return torch.compile(fused, fullgraph=True, backend=backend)
 
 
 @pytest.mark.parametrize(("cell", "way"), CASES)
@@ -116,38 +108,6 @@ def test_export(layer):
     torch.testing.assert_close(program.module()(x)[0], made(x)[0], rtol=0, atol=1e-6)
 
 
-class Recorder(torch.fx.Interpreter):
-    """Runs a graph and keeps the arguments of our ops: examples for opcheck, without a second list of signatures."""
-
-    calls: list
-
-    def call_function(self, target, args, kwargs):
-        if isinstance(target, torch._ops.OpOverload) and target.namespace == "carrousel":
-            self.calls.append((target, args, kwargs))
-        return super().call_function(target, args, kwargs)
-
-
-def calls_of(sequence):
-    """Every call of our ops in the compiled forward and backward pass: (op, arguments, keyword arguments)."""
-    calls = []
-
-    def record(graph, example_inputs):
-        recorder = Recorder(graph)
-        recorder.calls = calls
-        return make_boxed_func(recorder.run)
-
-    backend = aot_autograd(fw_compiler=record, bw_compiler=record)
-    run(compiled(backend), sequence, torch.float32)
-    return calls
-
-
-def detached(arguments, wants_grad):
-    """Fresh tensors of the same numbers; those with a fraction ask for gradients if wanted."""
-    return tree_map_only(
-        torch.Tensor, lambda t: t.detach().clone().requires_grad_(wants_grad and t.is_floating_point()), arguments
-    )
-
-
 @needs_ops
 @pytest.mark.parametrize(("cell", "way"), CASES)
 def test_opcheck(cell, way):
@@ -161,15 +121,6 @@ def test_opcheck_with_masks(way):
     sequence = with_noise(make_sequence("regularized_lstm", SIZE, way))
     check_ops(sequence)
     assert_equal_to_1e10(run(compiled(), sequence, torch.float64), run(fused, sequence, torch.float64))
-
-
-def check_ops(sequence):
-    """opcheck on every call that a run of the sequence makes."""
-    calls = calls_of(sequence)
-    assert calls, "the compiled graph has no op of ours"
-    for position, (op, args, kwargs) in enumerate(calls):
-        first = position == 0  # the forward op: the one that autograd knows
-        torch.library.opcheck(op, *detached((args, kwargs), first))
 
 
 @needs_ops

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from custom_ops import check_ops, compiled, needs_ops
 from hypothesis import given
 from hypothesis import strategies as st
 from own_cells import AWKWARD, needs_compiler
@@ -28,7 +29,6 @@ from sequences import (
     same_bits,
     with_resets,
 )
-from test_compile import check_ops, compiled, needs_ops
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence
 from twins import Size, scalar_of

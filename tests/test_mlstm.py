@@ -1,20 +1,17 @@
-"""mLSTM: its recurrent, chunkwise and parallel forms are one; streams, lengths, gradients, and what is refused."""
+"""mLSTM's forms: step by step, chunk by chunk and all at once are equal, and their gradients."""
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 
 import numpy as np
 import pytest
 import torch
-from torch.autograd import gradcheck, gradgradcheck
+from mlstm_forms import by_steps, in_parallel
+from torch.autograd import gradcheck
 from twins import assert_equal_to_1e10
 
-import carrousel
-from carrousel import State
-from carrousel.layers.matrix_memory import Inputs, Memory, chunkwise, step
+from carrousel.layers.matrix_memory import Inputs, Memory, chunkwise
 
 DOUBLE = torch.float64
 B, N, T, d = 2, 3, 37, 4
@@ -33,26 +30,6 @@ def empty(dtype=DOUBLE):
 def some_memory():
     """One that a sequence ends with."""
     return by_steps(make_inputs(9), empty())[1]
-
-
-def by_steps(inputs, memory):
-    hs = []
-    for t in range(inputs.q.shape[2]):
-        h, memory = step(Inputs(*(x[:, :, t] for x in inputs)), memory)
-        hs.append(h)
-    return torch.stack(hs, 2), memory
-
-
-def in_parallel(inputs):
-    """Beck 2024, appendix A.3: all steps at once, from the empty memory."""
-    q, k, v, i, log_f = inputs
-    F = log_f.cumsum(-1)
-    D = (F[..., :, None] - F[..., None, :] + i[..., None, :]).masked_fill(
-        ~torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril(), -math.inf
-    )
-    m = D.amax(-1, keepdim=True)
-    C = (q @ k.mT) * (D - m).exp()
-    return C @ v / torch.maximum(C.sum(-1, keepdim=True).abs(), (-m).exp())
 
 
 def by_the_paper(inputs):
@@ -168,194 +145,3 @@ def test_gradients_are_those_of_step_by_step(chunk_size):
     ours = torch.autograd.grad((chunkwise(inputs, memory, chunk_size)[0] * weights).sum(), leaves)
     theirs = torch.autograd.grad((by_steps(inputs, memory)[0] * weights).sum(), leaves)
     assert_equal_to_1e10(dict(enumerate(ours)), dict(enumerate(theirs)))
-
-
-# ---- the layer
-
-
-def make(**options):
-    """A layer whose gates depend on the input too."""
-    layer = carrousel.MLSTM(3, 8, **{"num_layers": 2, "num_heads": 2, "chunk_size": 4, "dtype": DOUBLE} | options)
-    for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter, std=0.7)
-    return layer
-
-
-def data(layer, T=11, B=3):
-    return torch.randn(*((B, T) if layer.batch_first else (T, B)), 3, dtype=DOUBLE)
-
-
-def of(y, hx):
-    return {"y": y.detach()} | {name: state.detach() for name, state in zip("Cnm", hx)}
-
-
-def test_a_layer_is_its_equations():
-    """Queries, keys, values, output gates; then each head's gates."""
-    layer = make(num_layers=1)
-    x = data(layer)
-    rows = x @ layer.weight_ih_l0.T + layer.bias_ih_l0
-    q, k, v, o = (rows[..., 8 * n : 8 * n + 8].unflatten(-1, (2, 4)).permute(1, 2, 0, 3) for n in range(4))
-    i, f = (rows[..., 32 + 2 * n : 34 + 2 * n].permute(1, 2, 0) for n in range(2))
-    inputs = Inputs(q, k / 2, v, i, torch.nn.functional.logsigmoid(f))
-    h = torch.sigmoid(o) * in_parallel(inputs)
-    assert_equal_to_1e10({"y": layer(x)[0].detach()}, {"y": h.permute(2, 0, 1, 3).flatten(2).detach()})
-
-
-@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bias": False}, {"num_heads": 8}], ids=str)
-def test_the_memory_is_carried_on(options):
-    layer = make(**options)
-    x = data(layer)
-    time = 1 if layer.batch_first else 0
-    y, hx = layer(x)
-    first, between = layer(x.narrow(time, 0, 7))
-    second, last = layer(x.narrow(time, 7, 4), between)
-    assert_equal_to_1e10(of(torch.cat([first, second], time), last), of(y, hx))
-    heads = layer.num_heads
-    assert [tuple(s.shape) for s in hx] == [
-        (2, 3, heads, 8 // heads, 8 // heads),
-        (2, 3, heads, 8 // heads),
-        (2, 3, heads),
-    ]
-
-
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_lengths(batch_first):
-    layer = make(batch_first=batch_first)
-    x = data(layer)
-    lengths = [4, 11, 0]
-    there = torch.arange(11) < torch.tensor(lengths)[:, None]
-    there = there if batch_first else there.T
-    y, hx = layer(x.where(there[..., None], 1e30), lengths=lengths)
-    assert not y[~there].any()
-    for row, n in enumerate(lengths[:2]):
-        own = x[row, :n] if batch_first else x[:n, row]
-        alone, states = layer(own)
-        got = y[row, :n] if batch_first else y[:n, row]
-        assert_equal_to_1e10(of(got, [s[:, row] for s in hx]), of(alone, states))
-    assert all(not state[:, 2].any() for state in hx)
-    y.sum().backward()
-    assert all(p.grad.isfinite().all() for p in layer.parameters())
-
-
-def test_one_sequence_without_a_batch():
-    layer = make()
-    x = data(layer)
-    y, hx = layer(x)
-    alone, states = layer(x[:, 1])
-    assert_equal_to_1e10(of(alone, states), of(y[:, 1], [s[:, 1] for s in hx]))
-    again, _ = layer(x[:, 1], states)
-    assert_equal_to_1e10({"y": again.detach()}, {"y": layer(x, hx)[0][:, 1].detach()})
-
-
-def test_gradients_of_the_layer():
-    layer = make(chunk_size=2)
-    x = data(layer, T=5, B=2).requires_grad_()
-    names, leaves = zip(*layer.named_parameters())
-
-    def outputs(x, *tensors):
-        return torch.func.functional_call(layer, dict(zip(names, tensors, strict=True)), (x,))[0]
-
-    assert gradcheck(outputs, (x, *leaves), fast_mode=True)
-    assert gradgradcheck(outputs, (x, *leaves), fast_mode=True)
-
-
-def test_streams_are_the_whole_sequence(tmp_path):
-    layer = make().requires_grad_(False)
-    x, state = data(layer), layer.start(3)
-    y, hx = layer(x)
-    ys = [*(layer.step(one, state) for one in x[:3]), *layer.block(x[3:8], state)]
-    state.save(tmp_path / "state")
-    state = State.load(tmp_path / "state", layer)
-    ys += [*layer.block(x[8:], state)]
-    assert_equal_to_1e10(of(torch.stack(ys), state.hx()), of(y, hx))
-    state.reset([1])
-    assert all(not s[:, 1].any() and s[:, 0].any() for s in state.hx())
-    joined = State.cat([state[[0]], layer.start()])
-    assert_equal_to_1e10({"y": layer.step(x[0, :2], joined)[0]}, {"y": layer.step(x[0], state)[0]})
-    assert layer.block(x[:0], state).shape == (0, 3, 8)
-
-
-def test_streams_compute_no_gradients_and_know_their_layer():
-    layer = make()
-    with pytest.raises(RuntimeError, match="weight_ih_l0 requires a gradient"):
-        layer.step(data(layer)[0], layer.start(3))
-    layer.requires_grad_(False)
-    with pytest.raises(ValueError, match="belongs to another"):
-        make().requires_grad_(False).step(data(layer)[0], layer.start(3))
-    with pytest.raises(ValueError, match="mlstm 4 heads"):
-        layer.step(data(layer)[0], make(num_heads=4).start(3))
-
-
-def test_it_begins_as_its_authors_do():
-    layer = carrousel.MLSTM(500, 64, num_layers=2, num_heads=4)
-    for weight, bias in ((layer.weight_ih_l0, layer.bias_ih_l0), (layer.weight_ih_l1, layer.bias_ih_l1)):
-        assert abs(weight[:256].std() / math.sqrt(2 / (5 * weight.shape[1])) - 1) < 0.05
-        assert not weight[256:].any()
-        assert not bias[:256].any()
-        assert bias[256:260].any()
-        assert bias[260:].tolist() == [3, 4, 5, 6]
-    assert len(list(carrousel.MLSTM(3, 4, bias=False).parameters())) == 1
-
-
-def test_dropout_between_layers():
-    layer = make(dropout=0.5)
-    x = data(layer)
-    assert not torch.equal(layer(x)[0], layer(x)[0])
-    layer.eval()
-    assert torch.equal(layer(x)[0], layer(x)[0])
-
-
-@pytest.mark.parametrize("way", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
-def test_copies(way):
-    layer = make()
-    x = data(layer)
-    assert torch.equal(way(layer)(x)[0], layer(x)[0])
-    assert repr(way(layer)) == "MLSTM(3, 8, num_layers=2, num_heads=2, chunk_size=4)"
-
-
-def test_compiles():
-    layer = make(num_layers=1).float()
-    x = data(layer, T=5).float()
-    whole = torch.compile(layer, fullgraph=True, backend="eager")
-    torch.testing.assert_close(whole(x)[0], layer(x)[0])
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"num_heads": 3}, "num_heads=3 must divide hidden_size=8"),
-        ({"num_heads": 0}, "num_heads=0"),
-        ({"chunk_size": 0}, "chunk_size=0"),
-        ({"chunk_size": 2.0}, r"chunk_size=2\.0"),
-        ({"num_layers": 0}, "num_layers must be greater than zero"),
-    ],
-    ids=str,
-)
-def test_bad_options(options, says):
-    with pytest.raises(ValueError, match=says):
-        carrousel.MLSTM(3, 8, **options)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "error", "says"),
-    [
-        ([torch.zeros(5, 2, 4)], {}, ValueError, r"\[5, 2, 4\], expected \[T, B, 3\]"),
-        ([torch.zeros(0, 2, 3)], {}, ValueError, "T of 1 or more"),
-        ([torch.zeros(5)], {}, ValueError, r"input is \[5\]"),
-        ([torch.zeros(5, 2, 3).double()], {}, ValueError, "float64, and the layer torch.float32"),
-        ([torch.zeros(5, 2, 3)], {"lengths": [1]}, ValueError, "lengths has 1 numbers"),
-        ([torch.zeros(5, 2, 3)], {"lengths": [1, 6]}, ValueError, r"lengths\[1\]=6"),
-        ([torch.zeros(5, 2, 3)], {"lengths": [1.0, 2.0]}, TypeError, "lengths must be integers"),
-        ([torch.zeros(5, 3)], {"lengths": [5]}, ValueError, "without a batch"),
-        ([torch.zeros(5, 2, 3), torch.zeros(1, 2, 8)], {}, TypeError, "tuple of three tensors"),
-        (
-            [torch.zeros(5, 2, 3), (torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 1, 8), torch.zeros(1, 3, 1))],
-            {},
-            ValueError,
-            r"m of hx is \[1, 3, 1\].*expected \[1, 2, 1\]",
-        ),
-    ],
-)
-def test_bad_input(arguments, options, error, says):
-    with pytest.raises(error, match=says):
-        carrousel.MLSTM(3, 8)(*arguments, **options)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from custom_ops import check_ops
 from hypothesis import given
 from hypothesis import strategies as st
 from own_cells import AWKWARD, MGU, compiled, minimal_gated_unit, needs_compiler, random_cell
 from sequences import RAGGED, WAYS, Shape, assert_same_bits, make_ragged, make_sequence, run, with_resets
-from test_compile import check_ops
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence
 from twins import Size, assert_equal_to_1e10

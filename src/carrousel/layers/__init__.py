@@ -1,23 +1,26 @@
 """Recurrent layers: drop-ins for torch.nn's, layers over the other cells, and `Recurrent` over any cell.
 
-options.py      our options, beside torch's
-parameters.py   options, names and shapes
+drop_ins.py        LSTM GRU RNN PeepholeLSTM CoupledLSTM LayerNormLSTM LSTM1997
+minimal.py         MinGRU MinLSTM
+slstm.py           SLSTM; heads.py: units that are fed back to their own head only
+mlstm.py           MLSTM; matrix_memory.py: its forms, step by step and chunk by chunk
+
+options.py         our options, beside torch's
+parameters.py      options, names and shapes
 initial_values.py  what the parameters are at first
-recurrent.py    forward: inputs in every form, and who computes
-expected.py     what input and states are expected to be
-streaming.py    start, step and block: a sequence that comes step by step
-packed.py       a layer's weights, packed once for its streams
-state.py        State: what a stream carries
-stack.py        layers, directions and dropout, on our kernels
-native.py       the same by torch's own functions, and when
-inside.py       states and gates of every step
-sequences.py    lengths, offsets, resets, initial states
-checks.py       what is refused; stream_checks.py  what a stream refuses
+expected.py        what input and states are expected to be; checks.py: what is refused
+sequences.py       lengths, offsets, resets, initial states
 regularization.py  random masks in training
-drop_ins.py     LSTM GRU RNN PeepholeLSTM CoupledLSTM LayerNormLSTM LSTM1997
-minimal.py      MinGRU MinLSTM
-slstm.py        SLSTM, on heads.py
-mlstm.py        MLSTM, on matrix_memory.py
+recurrent.py       forward: inputs in every form, and who computes
+stack.py           layers, directions and dropout, on our kernels
+native.py          the same by torch's own functions, and when
+autocast.py        the same under torch.autocast to bfloat16
+inside.py          states and gates of every step
+
+streaming.py       start, step and block: a sequence that comes step by step
+packed.py          a layer's weights, packed once for its streams
+state.py           State: what a stream carries
+stream_checks.py   what a stream refuses
 """
 
 from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, LayerNormLSTM, PeepholeLSTM
