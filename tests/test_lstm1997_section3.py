@@ -105,3 +105,40 @@ def test_larger_weights_do_not_help_a_logistic_unit():
         assert flow.max() == pytest.approx(0.22387 / y, abs=1e-5)
         assert flow[-1] < 1e-15
         assert (np.abs(flow) < 1).all()
+
+
+def flow(W, slopes, u, v):
+    """(1): how an error at unit u scales on its way back to unit v, over len(slopes) steps; slopes[m-1]: f' at t-m."""
+    at = W[u] * slopes[0]  # dtheta_l(t-1)/dtheta_u(t) = f'_l(net_l(t-1)) w_ul
+    for slope in slopes[1:]:
+        at = slope * (at @ W)
+    return at[v]
+
+
+@pytest.mark.parametrize("q", [2, 5, 12])
+def test_recursion_matrix_form_and_bound(q):
+    n = 5
+    rng = np.random.default_rng(q)
+    W = rng.uniform(-0.7, 0.7, (n, n))  # |w| <= w_max < 4 / n
+    slopes = 1 / (1 + np.exp(-rng.standard_normal((q, n))))
+    slopes = slopes * (1 - slopes)
+    u, v = 1, 3
+    product = W[u] @ np.diag(slopes[0])
+    for slope in slopes[1:-1]:
+        product = product @ W @ np.diag(slope)
+    matrix_form = product @ W[:, v] * slopes[-1, v]
+    assert flow(W, slopes, u, v) == pytest.approx(matrix_form, rel=1e-12)
+    tau = n * np.abs(W).max() / 4
+    assert tau < 1
+    assert abs(matrix_form) <= n * tau**q
+
+
+def test_logistic_slopes_vanish_below_four():
+    x = np.linspace(-30, 30, 600_001)
+    slope = 1 / (1 + np.exp(-x)) * (1 - 1 / (1 + np.exp(-x)))
+    assert slope.max() == pytest.approx(0.25)
+    w = np.linspace(0.01, 20, 100_000)  # net = w y with y = 1: |f' w| is largest where w = coth(w / 2) / y
+    f = 1 / (1 + np.exp(-w))
+    best = w[np.argmax(f * (1 - f) * w)]
+    assert best == pytest.approx(1 / np.tanh(best / 2), abs=1e-3)
+    assert (f * (1 - f) * w).max() == pytest.approx(0.22387, abs=1e-5)

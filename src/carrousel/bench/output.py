@@ -13,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from carrousel.bench.table import Result
-from carrousel.errors import UserError
+from carrousel.results import write
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Result)
@@ -51,13 +51,4 @@ def tell(
         print(markdown(rows))
     elif str(json_file) != "-":
         Console(width=None if sys.stdout.isatty() else 160).print(table(rows))  # in a file too, wide enough
-    if json_file:
-        write(json.dumps([row.json() for row in rows], indent=1), json_file)
-
-
-def write(content: str, file: Path) -> None:
-    """Write into the file of --json, or for - to stdout."""
-    try:
-        print(content) if str(file) == "-" else file.write_text(content + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--json {file} cannot be written: {error.strerror}; name another file") from None
+    write(json_file, json.dumps([row.json() for row in rows], indent=1) + "\n", "--json")

@@ -24,6 +24,7 @@ from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
+from carrousel.results import write
 from carrousel.train.interrupt import Interrupt
 
 KEPT = "trials.jsonl"
@@ -196,17 +197,3 @@ def check_writable(path: Path | None, option: str) -> None:
         raise UserError(f"{option} {path} is {'a folder' if path.is_dir() else 'in no folder'}: name another file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UserError(f"{option} {path} must not be written: name another file")
-
-
-def write(path: Path | None, text: str, option: str) -> None:
-    """Text into a file, or for - to stdout.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    if path is None:
-        return
-    try:
-        print(end=text) if str(path) == "-" else path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{option} {path} cannot be written: {error.strerror}; name another file") from None
