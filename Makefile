@@ -5,6 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
+# Where pip compiles the package, and where the C++ tests are linked with the kernels that it compiled.
+LIBRARY := $(VENV)/library
+INSTALL := SKBUILD_BUILD_DIR="$(abspath $(LIBRARY))" PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation
+
 # Where the usual index has only torch's CUDA build (gigabytes), name the one with CPU builds, as PyTorch's installation page
 # does: make TORCH_INDEX=... test
 TORCH_INDEX ?=
@@ -66,19 +70,20 @@ format: $(VENV)/dev-tools
 types: $(VENV)/dev-tools
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# The kernels' own tests need no Python, only doctest; without it they are left out, in so many words.
-test-kernels: $(VENV)/build-tools
-	$(call kernel-tests,build/tests,)
+# The kernels' own tests need doctest; without it they are left out, in so many words. What they test are the installed kernels:
+# these are not compiled again, only the tests are.
+test-kernels: $(VENV)/installed
+	$(call kernel-tests,$(LIBRARY),)
 
 sanitize: $(VENV)/build-tools
-	$(call kernel-tests,build/sanitized,-DCARROUSEL_SANITIZE=ON)
+	$(call kernel-tests,build/sanitized,-G Ninja -DPython_EXECUTABLE="$(abspath $(BIN))/python" $\
+	       -DCARROUSEL_EXTENSION=OFF -DCARROUSEL_SANITIZE=ON)
 
 define kernel-tests
 @if echo '#include <doctest/doctest.h>' | $(CXX) -x c++ -fsyntax-only - 2>/dev/null; then \
 	PATH="$(abspath $(BIN)):$$PATH" && \
-	cmake -S . -B $(1) -G Ninja -DCARROUSEL_TESTS=ON -DCARROUSEL_EXTENSION=OFF $(2) \
-	      -DPython_EXECUTABLE="$(abspath $(BIN))/python" --log-level=WARNING && \
-	cmake --build $(1) && $(1)/kernels/tests/kernel_tests; \
+	cmake -S . -B $(1) $(2) -DCARROUSEL_TESTS=ON --log-level=WARNING && \
+	cmake --build $(1) --target kernel_tests && $(1)/kernels/tests/kernel_tests; \
 else \
 	echo "$@: the C++ tests are LEFT OUT, doctest is not there (on Debian: apt install doctest-dev)"; \
 fi
@@ -101,15 +106,15 @@ $(VENV)/torch: constraints.txt $(VENV)/build-tools
 
 # Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
 $(VENV)/installed: $(PACKAGE) $(VENV)/torch
-	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[test]'
+	$(INSTALL) '.[test]'
 	@touch $@
 
 $(VENV)/dev-tools: pyproject.toml | $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@
 
 $(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
-	PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation '.[bench]'
+	$(INSTALL) '.[bench]'
 	@touch $@
 
 clean:
