@@ -36,7 +36,8 @@ TEST_CASE("a library's cells are found beside those that were built in, the late
   // What stays in the list must stay in memory.
   static const Kernel<float> single[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
   static const Kernel<double> twice[] = {called<double>("added_2"), {}}, none[] = {{}};
-  static const Target first{"avx2", single, twice, ""}, second{"avx2", later, none, ""};
+  static const Target first{"avx2", single, twice, "", nullptr, nullptr};
+  static const Target second{"avx2", later, none, "", nullptr, nullptr};
   CHECK(find<float>("added_1") == nullptr);
   const Kernel<float>* lstm = find<float>("lstm");
   add(first);
