@@ -192,6 +192,21 @@ def run(function: Callable, sequence: Sequence, dtype: torch.dtype, names: Itera
     return result | {f"grad of {name}": g for name, g in grads.items()}
 
 
+def differentiable(sequence: Sequence, function: Callable = fused):
+    """A sequence as gradcheck wants it: a function of its tensors, which returns all outputs, and the tensors.
+
+    NaN has no slope, so x is zero where it is padding.
+    """
+    sequence.tensors["x"] = sequence.tensors["x"].detach().nan_to_num(0.0)
+    names = list(sequence.requires_grad_().tensors)
+
+    def outputs(*tensors):
+        y, states, *shown = sequence.call(function, **dict(zip(names, tensors, strict=True)))
+        return (y, *states, *(tensor for of_step in shown for tensor in of_step.values()))
+
+    return outputs, tuple(sequence.tensors.values())
+
+
 def draws_of(make: Callable[[], Sequence]):
     """Some sequences: what `fused` and `scan` return in float32, and `scan` in float64."""
     for _ in range(draws_for(make().tensors["h"].shape[-1])):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sequences import CELLS, SIZES, WAYS, Shape, draws_of, make_sequence, reads_h, run
+from sequences import CELLS, SIZES, WAYS, Shape, differentiable, draws_of, make_sequence, reads_h, run
 from torch.autograd import gradcheck, gradgradcheck
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
@@ -59,19 +59,17 @@ def test_any_shape_equals_scan(cell, size, way, bias, seed):
 @pytest.mark.grid(cell=CELLS, way=list(WAYS))
 def test_gradients_are_the_slopes(cell, way):
     """gradcheck: against differences of the outputs, so that scan's own gradients are not taken on trust."""
-    sequence = make_sequence(cell, TINY, way).requires_grad_()
-    assert gradcheck(*differentiable(sequence))
+    assert gradcheck(*differentiable(make_sequence(cell, TINY, way)))
 
 
 @pytest.mark.parametrize("cell", PROJECTABLE)
 def test_projection_gradients_are_the_slopes(cell):
-    assert gradcheck(*differentiable(make_sequence(cell, TINY, shape=Shape(projected=True)).requires_grad_()))
+    assert gradcheck(*differentiable(make_sequence(cell, TINY, shape=Shape(projected=True))))
 
 
 @pytest.mark.grid(cell=CELLS, way=["plain", "packed_reverse"])
 def test_second_derivatives_are_the_slopes_of_the_first(cell, way):
-    sequence = make_sequence(cell, Size(T=2, B=2, I=1, H=2), way).requires_grad_()
-    assert gradgradcheck(*differentiable(sequence))
+    assert gradgradcheck(*differentiable(make_sequence(cell, Size(T=2, B=2, I=1, H=2), way)))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -86,17 +84,6 @@ def test_a_gradient_penalty_equals_scan(cell):
         return {name: tensor.grad for name, tensor in ready.tensors.items() if tensor.grad is not None}
 
     assert_equal_to_1e10(penalty(fused), penalty(scan))
-
-
-def differentiable(sequence):
-    """A sequence as gradcheck wants it: a function of its tensors, which returns all outputs, and the tensors."""
-    names = list(sequence.tensors)
-
-    def outputs(*tensors):
-        y, states = sequence.call(fused, **dict(zip(names, tensors, strict=True)))
-        return (y, *states)
-
-    return outputs, tuple(sequence.tensors.values())
 
 
 @pytest.mark.grid(cell=CELLS, size=SUMS)

@@ -14,6 +14,7 @@ from sequences import (
     WAYS,
     Shape,
     assert_same_bits,
+    differentiable,
     draws_of,
     make_ragged,
     make_sequence,
@@ -189,30 +190,18 @@ def test_without_gradients(cell, way):
     assert_same_bits({"y": y} | shown, {"y": expected.detach()} | {k: v.detach() for k, v in with_gradients.items()})
 
 
-def arguments(sequence):
-    """A sequence as gradcheck wants it; NaN has no slope, so x is zero where it is padding."""
-    sequence.tensors["x"] = sequence.tensors["x"].nan_to_num(0.0)
-    names = list(sequence.requires_grad_().tensors)
-
-    def outputs(*tensors):
-        y, states, shown = sequence.call(fused, **dict(zip(names, tensors, strict=True)))
-        return (y, *states, *shown.values())
-
-    return outputs, tuple(sequence.tensors.values())
-
-
 @pytest.mark.grid(cell=CELLS, way=["plain", "reverse", "packed", "lengths"], asked=list(ASKED))
 def test_gradients_are_the_slopes(cell, way, asked):
-    assert gradcheck(*arguments(make(cell, Size(T=3, B=2, I=2, H=3), way, asked)))
+    assert gradcheck(*differentiable(make(cell, Size(T=3, B=2, I=2, H=3), way, asked)))
 
 
 @pytest.mark.grid(cell=["lstm", "gru"], way=["plain", "lengths"])
 def test_second_derivatives_are_the_slopes_of_the_first(cell, way):
-    assert gradgradcheck(*arguments(make(cell, Size(T=2, B=2, I=1, H=2), way)))
+    assert gradgradcheck(*differentiable(make(cell, Size(T=2, B=2, I=1, H=2), way)))
 
 
 def test_functional_transforms():
-    outputs, tensors = arguments(make("lstm", SIZE, "plain"))
+    outputs, tensors = differentiable(make("lstm", SIZE, "plain"))
 
     def loss(x):
         return sum(output.square().sum() for output in outputs(x, *tensors[1:]))

@@ -15,6 +15,7 @@ from sequences import (
     SIZES,
     Shape,
     assert_same_bits,
+    differentiable,
     draws_of,
     make_ragged,
     reads_h,
@@ -136,30 +137,18 @@ def test_padding_has_the_value_asked_for(way):
     assert_equal_to_1e10({"y": filled}, {"y": expected})
 
 
-def arguments(sequence, function=fused):
-    """A sequence as gradcheck wants it; NaN has no slope, so x is zero where it is padding."""
-    sequence.tensors["x"] = sequence.tensors["x"].nan_to_num(0.0)
-    names = list(sequence.requires_grad_().tensors)
-
-    def outputs(*tensors):
-        y, states = sequence.call(function, **dict(zip(names, tensors, strict=True)))
-        return (y, *states)
-
-    return outputs, tuple(sequence.tensors.values())
-
-
 @pytest.mark.grid(cell=CELLS, way=list(RAGGED))
 def test_gradients_are_the_slopes(cell, way):
-    assert gradcheck(*arguments(make_ragged(cell, Size(T=3, B=3, I=2, H=3), way, lengths=[2, 0, 3])))
+    assert gradcheck(*differentiable(make_ragged(cell, Size(T=3, B=3, I=2, H=3), way, lengths=[2, 0, 3])))
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_second_derivatives_are_the_slopes_of_the_first(cell):
-    assert gradgradcheck(*arguments(make_ragged(cell, Size(T=2, B=3, I=1, H=2), lengths=[1, 0, 2])))
+    assert gradgradcheck(*differentiable(make_ragged(cell, Size(T=2, B=3, I=1, H=2), lengths=[1, 0, 2])))
 
 
 def test_functional_transforms():
-    outputs, tensors = arguments(make_ragged("lstm", SIZE, lengths=[3, 6, 0, 1, 5]))
+    outputs, tensors = differentiable(make_ragged("lstm", SIZE, lengths=[3, 6, 0, 1, 5]))
 
     def loss(x):
         return outputs(x, *tensors[1:])[0].square().sum()

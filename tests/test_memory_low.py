@@ -22,6 +22,7 @@ from sequences import (
     WAYS,
     Shape,
     assert_same_bits,
+    differentiable,
     make_ragged,
     make_sequence,
     reads_h,
@@ -148,24 +149,14 @@ def test_a_second_backward_pass(cell):
     assert same_bits(first, second)
 
 
-def arguments(sequence):
-    names = list(sequence.tensors)
-
-    def outputs(*tensors):
-        y, states = sequence.call(fused, **dict(zip(names, tensors, strict=True)))
-        return (y, *states)
-
-    return outputs, tuple(sequence.tensors.values())
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_are_the_slopes(cell):
-    assert gradcheck(*arguments(low(with_resets(make_sequence(cell, Size(T=4, B=2, I=2, H=3)))).requires_grad_()))
+    assert gradcheck(*differentiable(low(with_resets(make_sequence(cell, Size(T=4, B=2, I=2, H=3))))))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_second_derivatives_are_the_slopes_of_the_first(cell):
-    assert gradgradcheck(*arguments(low(make_sequence(cell, Size(T=2, B=2, I=1, H=2))).requires_grad_()))
+    assert gradgradcheck(*differentiable(low(make_sequence(cell, Size(T=2, B=2, I=1, H=2)))))
 
 
 @needs_compiler

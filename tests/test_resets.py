@@ -13,6 +13,7 @@ from sequences import (
     WAYS,
     Shape,
     assert_same_bits,
+    differentiable,
     draws_of,
     make_sequence,
     parts_of,
@@ -107,34 +108,23 @@ def test_any_number_of_threads(cell, size, way, dtype):
     assert_same_bits(run(fused, sequence, dtype), alone)
 
 
-def arguments(sequence, function=fused):
-    """A sequence as gradcheck wants it."""
-    names = list(sequence.tensors)
-
-    def outputs(*tensors):
-        y, states = sequence.call(function, **dict(zip(names, tensors, strict=True)))
-        return (y, *states)
-
-    return outputs, tuple(sequence.tensors.values())
-
-
 @pytest.mark.grid(cell=CELLS, way=["plain", "reverse", "packed"])
 def test_gradients_are_the_slopes(cell, way):
-    assert gradcheck(*arguments(with_resets(make_sequence(cell, Size(T=4, B=2, I=2, H=3), way)).requires_grad_()))
+    assert gradcheck(*differentiable(with_resets(make_sequence(cell, Size(T=4, B=2, I=2, H=3), way))))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_second_derivatives_are_the_slopes_of_the_first(cell):
     sequence = with_resets(make_sequence(cell, Size(T=2, B=2, I=1, H=2)), often=0.5)
     sequence.options["resets"][1, 0] = True
-    assert gradgradcheck(*arguments(sequence.requires_grad_()))
+    assert gradgradcheck(*differentiable(sequence))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_functional_transforms(cell):
     """torch.func.grad, and vmap over it, which run by scan."""
     sequence = with_resets(make_sequence(cell, SIZE))
-    outputs, tensors = arguments(sequence)
+    outputs, tensors = differentiable(sequence)
 
     def loss(x):
         return outputs(x, *tensors[1:])[0].square().sum()

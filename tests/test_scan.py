@@ -6,7 +6,19 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from sequences import CELLS, SIZES, WAYS, Sequence, Shape, make_sequence, reads_h, run, same_bits, weight_name
+from sequences import (
+    CELLS,
+    SIZES,
+    WAYS,
+    Sequence,
+    Shape,
+    differentiable,
+    make_sequence,
+    reads_h,
+    run,
+    same_bits,
+    weight_name,
+)
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from twins import Size
@@ -57,15 +69,9 @@ def test_values_are_the_papers(cell, size, way, shape):
 
 @pytest.mark.grid(cell=CELLS, way=list(WAYS), shape=SHAPES)
 def test_twice_differentiable(cell, way, shape):
-    sequence = make(cell, TINY, way, shape).requires_grad_()
-    names, leaves = list(sequence.tensors), tuple(sequence.tensors.values())
-
-    def function(*tensors):
-        y, states = sequence.call(scan, **dict(zip(names, tensors, strict=True)))
-        return (y, *states)
-
-    assert gradcheck(function, leaves, fast_mode=True)
-    assert gradgradcheck(function, leaves, fast_mode=True)
+    outputs, tensors = differentiable(make(cell, TINY, way, shape), scan)
+    assert gradcheck(outputs, tensors, fast_mode=True)
+    assert gradgradcheck(outputs, tensors, fast_mode=True)
 
 
 @pytest.mark.grid(cell=CELLS, dtype={"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16})
