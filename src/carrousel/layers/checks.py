@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
+from carrousel.weights import reads_h
 
 
 def check_options(
@@ -36,6 +37,18 @@ def check_options(
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def check_projection(cell: Cell, proj_size: Any) -> None:
+    """Raise ValueError where h is to be projected, and the cell needs it as it is."""
+    if proj_size and cell.normed:
+        raise ValueError(
+            f"proj_size={proj_size} does not go with the cell {cell.name}, which normalises R h: leave it out"
+        )
+    if proj_size and reads_h(cell):
+        raise ValueError(
+            f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
+        )
 
 
 def check_flag(name: str, value: Any) -> None:

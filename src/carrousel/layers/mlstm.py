@@ -16,7 +16,7 @@ from torch.nn.functional import linear, logsigmoid
 from carrousel.layers.checks import check_options
 from carrousel.layers.matrix_memory import Inputs, Memory, chunkwise, step
 from carrousel.layers.state import Kind, State, Streams
-from carrousel.layers.stream_checks import check_block, check_no_grad, check_state
+from carrousel.layers.stream_checks import check_block, check_no_grad, check_state, told
 from carrousel.layout import Layout, check_layout, whole_numbers
 
 States = tuple[Tensor, Tensor, Tensor]
@@ -284,4 +284,5 @@ def check_three(hx: Any) -> None:
     """Raise TypeError unless hx is a tuple of three tensors that have a batch."""
     whole = isinstance(hx, tuple) and len(hx) == 3 and all(isinstance(tensor, Tensor) for tensor in hx)
     if not whole or min(tensor.dim() for tensor in hx) < 3:
-        raise TypeError("MLSTM: hx must be a tuple of three tensors (C [L, B, N, d, d], n [L, B, N, d], m [L, B, N])")
+        form = "C [L, B, N, d, d], n [L, B, N, d], m [L, B, N]"
+        raise TypeError(f"MLSTM: hx is {told(hx)}, expected a tuple of three tensors ({form})")

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from carrousel.cells import Cell
-from carrousel.layers.checks import check_flag, check_options
+from carrousel.layers.checks import check_flag, check_options, check_projection
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.state import Kind, Streams
 from carrousel.layout import check_memory
-from carrousel.weights import Weights, reads_h
+from carrousel.weights import Weights
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
@@ -97,14 +97,7 @@ class Parameters(nn.Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         self.memory = memory
-        if proj_size and cell.normed:
-            raise ValueError(
-                f"proj_size={proj_size} does not go with the cell {cell.name}, which normalises R h: leave it out"
-            )
-        if proj_size and reads_h(cell):
-            raise ValueError(
-                f"proj_size={proj_size} does not go with the cell {cell.name}: its equations use h at its full width"
-            )
+        check_projection(cell, proj_size)
         check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
         check_initialisation(cell, bias, initialise, forget_bias, longest_lag)
         check_flag("learn_initial", learn_initial)
@@ -115,16 +108,19 @@ class Parameters(nn.Module):
         self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
         places = num_layers * (2 if bidirectional else 1)
         self._state_sizes = [(places, H) for H in (proj_size or hidden_size, *[hidden_size] * (len(cell.states) - 1))]
-        self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
         self._streams = Streams()
+        self._make_parameters(device, dtype)
+        self.reset_parameters()
+
+    def _make_parameters(self, device: Any, dtype: torch.dtype | None) -> None:
+        self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
         self._fields: list[list[tuple[str, ...]]] = []  # [L][D], names in the order of Weights, "" for none
-        for layer in range(num_layers):
+        for layer in range(self.num_layers):
             self._make_layer(layer, device, dtype)
-        self._initial_names = [f"initial_{state}" for state in cell.states] if learn_initial else []
+        self._initial_names = [f"initial_{state}" for state in self.cell.states] if self.learn_initial else []
         for name, (places, width) in zip(self._initial_names, self._state_sizes):
             setattr(self, name, nn.Parameter(torch.empty(places, 1, width, device=device, dtype=dtype)))
         self.flatten_parameters()
-        self.reset_parameters()
 
     def _make_layer(self, layer: int, device: Any, dtype: torch.dtype | None) -> None:
         suffixes = (f"_l{layer}", f"_l{layer}_reverse") if self.bidirectional else (f"_l{layer}",)
