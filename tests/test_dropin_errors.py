@@ -9,11 +9,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from twins import TORCHS
 
 import carrousel
 
 ANY = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)
-NAMES = ["LSTM", "GRU", "RNN"]
 OWN = ["PeepholeLSTM", "LSTM1997"]
 X = torch.randn(5, 2, 3)
 H = torch.zeros(1, 2, 4)
@@ -138,13 +138,13 @@ def assert_same_error(mistake, ours, theirs, words: bool = True) -> None:
 
 
 @pytest.mark.parametrize("mistake", CONSTRUCTION)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TORCHS)
 def test_construction(name, mistake):
     assert_same_error(CONSTRUCTION[mistake], getattr(carrousel, name), getattr(torch.nn, name))
 
 
 @pytest.mark.parametrize("mistake", CONSTRUCTION_BY_TYPE)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TORCHS)
 def test_construction_by_type(name, mistake):
     ours, theirs = getattr(carrousel, name), getattr(torch.nn, name)
     assert_same_error(CONSTRUCTION_BY_TYPE[mistake], ours, theirs, words=False)
@@ -156,13 +156,13 @@ def test_options_of_one_layer(mistake):
 
 
 @pytest.mark.parametrize("mistake", INPUT)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TORCHS)
 def test_input(name, mistake):
     assert_same_error(INPUT[mistake], getattr(carrousel, name)(3, 4), getattr(torch.nn, name)(3, 4))
 
 
 @pytest.mark.parametrize("mistake", INPUT_BY_TYPE)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TORCHS)
 def test_input_by_type(name, mistake):
     ours, theirs = getattr(carrousel, name)(3, 4), getattr(torch.nn, name)(3, 4)
     assert_same_error(INPUT_BY_TYPE[mistake], ours, theirs, words=False)
@@ -209,7 +209,7 @@ def test_our_own_cells_take_the_same_care_of_input(name, mistake):
     assert str(got).replace(name, "LSTM") == str(expected)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *OWN])
+@pytest.mark.parametrize("name", [*TORCHS, *OWN])
 def test_weights_that_do_not_fit_are_refused(name):
     """A parameter replaced by one of another shape: torch.nn reads beyond its end; an error is wanted here."""
     layer = getattr(carrousel, name)(3, 4)
@@ -217,7 +217,7 @@ def test_weights_that_do_not_fit_are_refused(name):
     assert isinstance(error_of(lambda layer: layer(X), layer), (ValueError, RuntimeError))
 
 
-@pytest.mark.parametrize("name", [*NAMES, *OWN])
+@pytest.mark.parametrize("name", [*TORCHS, *OWN])
 def test_packed_data_that_does_not_fit_is_refused(name):
     """Batch sizes made by hand that add up to more rows than there are: nothing is read beyond the end."""
     layer = getattr(carrousel, name)(3, 4)
@@ -226,7 +226,7 @@ def test_packed_data_that_does_not_fit_is_refused(name):
         assert isinstance(error_of(lambda layer, packed=packed: layer(packed), layer), (ValueError, RuntimeError))
 
 
-@pytest.mark.parametrize("name", [*NAMES, *OWN])
+@pytest.mark.parametrize("name", [*TORCHS, *OWN])
 def test_a_layer_works_after_a_mistake(name):
     layer = getattr(carrousel, name)(3, 4)
     before = layer(X)[0]

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import (
 )
 from twins import (
     KINDS,
+    OURS,
     Size,
     assert_equal_to_1e10,
     make_example,
@@ -37,7 +38,6 @@ LENGTHS = {
     "long_tail_of_one": [30, 1, 1, 1, 1],
     "a_row_less_each_step": [1, 2, 3, 4, 5],
 }
-OURS = ["LSTM", "GRU", "RNN", "PeepholeLSTM", "LSTM1997"]
 OPTIONS = {
     "plain": {},
     "both_directions": {"bidirectional": True},

@@ -7,12 +7,11 @@ import copy
 import pytest
 import torch
 from torch.nn.utils import parametrizations, prune
-from twins import KINDS, Size, assert_equal_to_1e10, make_example, make_layer, make_twins, run
+from twins import KINDS, OURS, Size, assert_equal_to_1e10, make_example, make_layer, make_twins, run
 
 import carrousel
 
 SIZE = Size(T=5, B=3, I=4, H=6)
-OURS = ["LSTM", "GRU", "RNN", "PeepholeLSTM", "LSTM1997"]
 OPTIMISERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True),
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01),

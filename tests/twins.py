@@ -25,6 +25,9 @@ KINDS = {
     "RNN_relu": ("RNN", {"nonlinearity": "relu"}),
 }
 
+TORCHS = ["LSTM", "GRU", "RNN"]  # the layers by name: torch's and ours
+OURS = [*TORCHS, "PeepholeLSTM", "LSTM1997"]  # ours alone too
+
 # A unit in the last place of each type, for a value of one.
 ULP = {dtype: torch.finfo(dtype).eps for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
 
