@@ -96,11 +96,17 @@ ONE_SET = tuple(
     if row.steps < 200
 )
 
+STEEP = tuple(
+    replace(row, error="entropy", rate=row.rate / 4, reading="f' taken as 1/4")
+    for row in ROWS
+    if row.number.startswith("3b")
+)
+
 EXPERIMENT = Experiment(
     "two-sequence",
     "Experiment 3: noise and signal on the same channel",
     rows=ROWS,
-    variants=ONE_SET,
+    variants=(*ONE_SET, *STEEP),
     silent=(
         "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are drawn anew each time",
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",
@@ -108,6 +114,8 @@ EXPERIMENT = Experiment(
     explained=(
         'Of the "randomly chosen test set" the paper does not say whether it is chosen once. A set that stays may hold '
         "a sequence that a network which is right otherwise never gets right: then the trial never ends. A set that "
-        "changes lets luck end a trial a little sooner."
+        "changes lets luck end a trial a little sooner. In 3b-3 all trials keep their outputs near 0.5 for more than a "
+        "million sequences, and two are still there at the cap. At 0.5 f' is 1/4 anyway: the reading \"f' taken as "
+        '1/4", which helps in Experiments 1 and 6, changes nothing here.'
     ),
 )
