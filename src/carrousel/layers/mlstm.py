@@ -183,7 +183,7 @@ class MLSTM(nn.Module):
             TypeError, ValueError, RuntimeError: as of other layers' `step`.
         """
         if not isinstance(input, Tensor) or input.dim() != 2:
-            raise ValueError(f"MLSTM.step: input must be [B, {self.input_size}]")
+            raise ValueError(f"MLSTM.step: input is {told(input)}, expected [B, {self.input_size}]")
         time = 1 if self.batch_first else 0
         return self.block(input.unsqueeze(time), state).squeeze(time)
 
