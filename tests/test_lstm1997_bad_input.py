@@ -1,25 +1,18 @@
-"""Bad input to the network of 1997, its trainer and its learner: an error names the argument, and nothing changes."""
+"""Bad input to the network of 1997 and its learner: an error names the argument, and nothing changes."""
 
 from __future__ import annotations
-
-import re
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lstm1997_input import NETWORK, WEIGHTS
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
-from carrousel.kernel import LSTM1997
 from carrousel.papers.lstm1997.learner import Learner
 from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.trainer import Stop, Trainer
-
-native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no Trainer")
-NETWORK = Network(2, 3, 2, 2, biased="all", weight_range=0.5)
 
 # ---- descriptions ---------------------------------------------------------------------------------------------------
 
@@ -106,17 +99,6 @@ def test_a_seed_that_is_none_is_told(seed):
         NETWORK.initial_weights(seed)
 
 
-COUNT = NETWORK.weight_count
-WEIGHTS = {
-    "few": np.zeros(COUNT - 1),
-    "none": None,
-    "words": ["a"] * COUNT,
-    "complex": np.zeros(COUNT, complex),
-    "nan": np.full(COUNT, np.nan),
-    "beyond float32": np.full(COUNT, -1e39),
-}
-
-
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 def test_weights_that_are_none_are_refused(weights):
     with pytest.raises(ValueError, match="weights"):
@@ -192,6 +174,20 @@ def test_bad_weights_change_nothing_in_a_learner(learner, weights):
     assert everything(learner) == before
 
 
+def test_a_learners_argument_of_another_type_is_told(learner, tmp_path):
+    with pytest.raises(ValueError, match="network='net' must be a Network"):
+        Learner("net", 0.1)
+    for call, name in ((learner.predict_one, "x"), (learner.learn_one, "x"), (learner.learn_many, "x")):
+        with pytest.raises(ValueError, match=rf"{name}=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
+            call([[1.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"weights=.* is no array"):
+        learner.weights = [[1.0], [1.0, 2.0]]
+    with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
+        Learner.load(tmp_path)
+    with pytest.raises(UserError, match=r"does not exist: name a file that Learner\.save has written"):
+        Learner.load(tmp_path / "nothing")
+
+
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 
@@ -224,126 +220,3 @@ def test_a_checkpoint_of_something_else_is_told(learner, tmp_path):
     learner.save(path)
     with pytest.raises(ValueError, match=r"network=.*block_size=1.*is not that of.*block_size=2"):
         Learner.load(path, Network(2, 3, 2, 1, biased="all", weight_range=0.5))
-
-
-# ---- the trainer ----------------------------------------------------------------------------------------------------
-
-GOOD = Sequences(np.array([2, 3], np.int32), np.ones((5, 2), np.float32), np.full((2, 3), 0.5, np.float32))
-BAD_BLOCKS = {
-    "lengths": [
-        np.array([2.0, 3.0]),
-        np.array([2, 0]),
-        np.array([-1, 6]),
-        np.array([2 + 2**32, 3]),
-        np.array([[2, 3]]),
-        np.array([2, 3, 1]),
-        np.array(["2", "3"]),
-        None,
-    ],
-    "x": [
-        np.zeros((4, 2)),
-        np.zeros((5, 3)),
-        np.zeros(5),
-        np.array([0, 1, 2, 0, 0]),
-        np.array([0, 1, -2, 0, 0]),
-        np.full((5, 2), np.nan),
-        np.full((5, 2), np.inf),
-        np.full((5, 2), 1e39),
-        [[1.0, 2.0], [3.0]],
-        "abc",
-        None,
-    ],
-    "targets": [
-        np.zeros((3, 3)),
-        np.zeros((2, 2)),
-        np.zeros(2),
-        np.array([0, 3]),
-        np.array([0, -1]),
-        np.full((2, 3), np.nan),
-        np.full((5, 3), -np.inf),
-        np.array([[np.nan, 1, 1]] * 5),
-        [[0.0], [0.0, 1.0]],
-        0.5,
-        None,
-    ],
-}
-
-
-@native
-@pytest.mark.parametrize(
-    ("part", "value"), [(part, value) for part, values in BAD_BLOCKS.items() for value in values], ids=repr
-)
-def test_a_bad_block_changes_no_trial(part, value):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(k) for k in range(3)], 0.5)
-    trainer.train([GOOD] * 3, Stop(0.01, window=3))
-    before = [trainer.weights.copy(), trainer.presented.copy(), trainer.stopped.copy(), trainer._recent.copy()]
-    blocks = [GOOD, GOOD._replace(**{part: value}), GOOD]
-    for call in (trainer.train, trainer.evaluate, trainer.outputs):
-        with pytest.raises(ValueError, match=r"blocks\[1\]\."):
-            call(blocks)
-    now = [trainer.weights, trainer.presented, trainer.stopped, trainer._recent]
-    assert all((a == b).all() for a, b in zip(before, now))
-
-
-@native
-def test_what_is_no_block_is_told():
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
-    with pytest.raises(ValueError, match=r"blocks\[1\] is of type tuple, expected Sequences"):
-        trainer.train([GOOD, tuple(GOOD)])
-    with pytest.raises(ValueError, match="blocks has 1 entries, expected a list of 2"):
-        trainer.train([GOOD])
-
-
-@native
-@pytest.mark.parametrize(
-    "weights", [w for k, w in WEIGHTS.items() if k != "none"], ids=[k for k in WEIGHTS if k != "none"]
-)
-def test_bad_weights_change_no_trial(weights):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
-    before = trainer.weights.copy()
-    with pytest.raises(ValueError, match="weights"):
-        trainer.weights = [weights, weights]
-    assert (trainer.weights == before).all()
-    with pytest.raises(ValueError, match="weights"):
-        Trainer(NETWORK, [weights], 0.5)
-
-
-@native
-@pytest.mark.parametrize("call", ["train", "evaluate", "outputs"])
-@pytest.mark.parametrize("blocks", [5, None, [GOOD]])
-def test_blocks_that_are_no_list_of_one_a_trial_are_told(call, blocks):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
-    with pytest.raises(ValueError, match=r"blocks has .* expected a list of 2: one a trial"):
-        getattr(trainer, call)(blocks)
-
-
-@native
-@pytest.mark.parametrize(
-    "options", [{"threads": "2"}, {"threads": 1.5}, {"window": 2.5}, {"rate": True}, {"rate": 1e39}, {"network": "net"}]
-)
-def test_a_trainers_argument_of_another_type_is_told(options):
-    good = {"network": NETWORK, "weights": [NETWORK.initial_weights(0)], "rate": 0.5}
-    ((name, value),) = options.items()
-    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):
-        Trainer(**{**good, **options})
-
-
-@pytest.mark.parametrize("options", [{"bound": "x"}, {"window": 2.5}, {"allowed": 0.5}, {"mean": "0"}])
-def test_a_stop_that_is_none_is_told(options):
-    ((name, value),) = options.items()
-    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):
-        Stop(**{"bound": 0.1, **options})
-
-
-def test_a_learners_argument_of_another_type_is_told(learner, tmp_path):
-    with pytest.raises(ValueError, match="network='net' must be a Network"):
-        Learner("net", 0.1)
-    for call, name in ((learner.predict_one, "x"), (learner.learn_one, "x"), (learner.learn_many, "x")):
-        with pytest.raises(ValueError, match=rf"{name}=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
-            call([[1.0], [1.0, 2.0]])
-    with pytest.raises(ValueError, match=r"weights=.* is no array"):
-        learner.weights = [[1.0], [1.0, 2.0]]
-    with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
-        Learner.load(tmp_path)
-    with pytest.raises(UserError, match=r"does not exist: name a file that Learner\.save has written"):
-        Learner.load(tmp_path / "nothing")
