@@ -31,7 +31,7 @@ F* at(Address address) {
 
 template <class F>
 void fill(F* (&to)[carrousel::max_states], nb::tuple from) {
-  if (from.size() > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has at most 4 states");
+  if (from.size() > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has fewer states");
   for (size_t k = 0; k < from.size(); ++k) to[k] = at<F>(nb::cast<Address>(from[k]));
 }
 

@@ -23,9 +23,9 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, what each mask always is
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, what each mask always is. sources: each with its count
 template <class F>
-std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers) {
+std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources) {
   std::vector<Sequence<F>> described;
   for (nb::handle one : layers) {
     const nb::tuple from = nb::cast<nb::tuple>(one);
@@ -38,7 +38,12 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers) {
     for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.noise.masks[k].left = nb::cast<double>(masks[k]);
     described.push_back(q);
   }
-  return std::make_shared<Stack<F>>(cell, std::move(described));
+  std::vector<Source<F>> listed;
+  for (nb::handle one : sources) {
+    const nb::tuple from = nb::cast<nb::tuple>(one);
+    listed.push_back({at<F>(from[0]), nb::cast<int64_t>(from[1])});
+  }
+  return std::make_shared<Stack<F>>(cell, std::move(described), listed);
 }
 
 // Whether torch has counted a change in the parameters that a stack was packed from, or they lie elsewhere. From Python each look costs
@@ -95,7 +100,7 @@ struct Bound {
 template <class F>
 void add(nb::module_& m, const char* precision) {
   const auto named = [&](const char* name) { return std::string(name) + precision; };
-  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a);
+  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a, "sources"_a);
   nb::class_<Bound<F>>(m, named("Stream").c_str())
       .def(
           "__init__",

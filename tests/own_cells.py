@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import carrousel
-from carrousel import kernel
+from carrousel import kernel, odyssey
 from carrousel.cells import Cell, exp, relu, sigmoid, tanh
 from carrousel.own.compiler import NoKernel, find_compiler
 from carrousel.own.fuse import fuse_all
@@ -65,7 +65,10 @@ AWKWARD = [
 
 
 def random_cell(seed: int) -> Cell:
-    """A cell whose step is twelve random operations on what came before, such that no number grows out of hand."""
+    """A cell whose step is twelve random operations on what came before, such that no number grows out of hand.
+
+    Every other one feeds back a state beside h.
+    """
     draw = random.Random(seed)
     operations = {
         "add": lambda x, y: x + y,
@@ -94,7 +97,7 @@ def random_cell(seed: int) -> Cell:
         # of the weights alone it would be [H], and a new state is [B, H]
         return tanh(values[-1] + states[0]), tanh(values[-2] - states[1]), torch.clamp(values[-3] + rows[0], -2, 2)
 
-    return Cell(f"random{seed}", "abc", "ab", "bc", "hcd", step, "vw")
+    return Cell(f"random{seed}", "abc", "ab", "bc", "hcd", step, "vw", fed="hd" if seed % 2 else "h")
 
 
 def quickly():
@@ -109,6 +112,11 @@ def compiled(*cells: Cell) -> dict[str, Cell]:
     with quickly():
         with_kernels = fuse_all(cells, kernel.instruction_set())
     return {own.name: one for own, one in zip(cells, with_kernels, strict=True)}
+
+
+def compiled_variants() -> dict[str, Cell]:
+    """The search-space odyssey's cells with kernels, all in one library."""
+    return compiled(*[getattr(odyssey, name).CELL for name in odyssey.__all__ if name != "NP"])
 
 
 @carrousel.cell(rows="nfm", from_x="fn", from_h="fm", states="h")

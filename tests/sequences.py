@@ -159,7 +159,7 @@ def make_sequence(cell: str | Cell, size: Size, way: str = "plain", shape: Shape
 def make_weights(cell: Cell, I: int, H: int, P: int, shape: Shape) -> dict[str, Tensor]:
     """Weights by name, drawn as torch draws a layer's: with them rounding does not grow from step to step."""
     rows_x, rows_h = len(cell.from_x) * H, len(cell.from_h) * H
-    shapes = {"W": (rows_x, I), "R": (rows_h, P)}
+    shapes = {"W": (rows_x, I), "R": (rows_h, P + (len(cell.fed) - 1) * H)}
     shapes |= {"b_x": (rows_x,), "b_h": (rows_h,)} if shape.bias else {}
     shapes |= {"c": (len(cell.weights) * H,)} if cell.weights else {}
     shapes |= {"P": (P, H)} if shape.projected else {}

@@ -58,13 +58,19 @@ def test_name_with_a_meaning_in_cpp_is_refused():
 
 
 def test_more_states_than_a_kernel_carries_are_refused():
-    """As sequence.hpp has it; four are fine."""
-    cells = [Cell("mine", "a", "a", "a", "hcdef"[:n], lambda rows, states: (rows[0], *states[1:])) for n in (4, 5)]
-    assert "states = 4" in header(cells[0])
-    with pytest.raises(CodegenError, match="5 states, and the kernels carry at most 4"):
+    """As sequence.hpp has it; six are fine."""
+    cells = [Cell("mine", "a", "a", "a", "hcdefgk"[:n], lambda rows, states: (rows[0], *states[1:])) for n in (6, 7)]
+    assert "states = 6" in header(cells[0])
+    with pytest.raises(CodegenError, match="7 states, and the kernels carry at most 6"):
         header(cells[1])
     sequence = Path(__file__).resolve().parents[1] / "kernels" / "include" / "carrousel" / "sequence.hpp"
     assert f"max_states = {headers.MAX_STATES}, max_masks = {headers.MAX_MASKS};" in sequence.read_text()
+
+
+def test_a_normed_cell_that_feeds_back_more_than_h_is_refused():
+    cell = Cell("mine", "a", "a", "a", "hc", lambda rows, states, gains: (rows[0], states[1]), fed="hc", normed=True)
+    with pytest.raises(CodegenError, match=r"fed=\('h', 'c'\), and the kernels of a normed cell feed back h alone"):
+        header(cell)
 
 
 def test_more_masks_than_a_kernel_draws_are_refused():

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from own_cells import compiled, needs_compiler
+from own_cells import compiled_variants, needs_compiler
 from sequences import make_sequence, run
 from torch.autograd import gradcheck
 from twins import Size, assert_equal_to_1e10
@@ -18,13 +18,12 @@ from twins import Size, assert_equal_to_1e10
 import carrousel
 from carrousel import kernel, odyssey
 from carrousel.cells import ALL
-from carrousel.errors import NoKernelWarning
 from carrousel.fused import fused
 from carrousel.own.fuse import fuse, is_fused
 from carrousel.scan import scan
 
 VARIANTS = {name: getattr(odyssey, name) for name in odyssey.__all__}
-BY_KERNEL = [name for name in VARIANTS if name not in ("NP", "FGR")]
+BY_KERNEL = [name for name in VARIANTS if name != "NP"]
 SIZE = Size(T=5, B=3, I=4, H=7)
 
 
@@ -110,7 +109,7 @@ def test_gradients(name):
 @pytest.mark.parametrize("way", ["plain", "reverse", "packed"])
 @pytest.mark.parametrize("name", BY_KERNEL)
 def test_kernels_equal_scan(name, way):
-    cell = compiled(*[VARIANTS[name].CELL for name in BY_KERNEL])[name]
+    cell = compiled_variants()[name]
     sequence = make_sequence(cell, SIZE, way)
     assert_equal_to_1e10(run(fused, sequence, torch.float64), run(scan, sequence, torch.float64))
 
@@ -134,12 +133,6 @@ def test_full_gate_recurrence_has_nine_more_matrices():
     orthogonal = odyssey.FGR(3, 5, initialise="orthogonal")
     for block in orthogonal.weight_gh_l0.split(5):
         torch.testing.assert_close(block @ block.T, torch.eye(5), rtol=0, atol=1e-5)
-
-
-def test_full_gate_recurrence_says_that_it_has_no_kernel():
-    with pytest.warns(NoKernelWarning, match="h, i, f, o are fed back, and the kernels feed back h alone"):
-        layer = odyssey.FGR(3, 5, compile=True)
-    assert not layer.compiled
 
 
 def test_full_gate_recurrence_in_every_form():
@@ -190,7 +183,7 @@ def test_a_kernel_of_the_same_equations_keeps_this_cells_gates():
     with_gate = VARIANTS["NIG"].CELL
     without = replace(with_gate, forget_gate="")
     assert with_gate == without
-    compiled(*[VARIANTS[name].CELL for name in BY_KERNEL])
+    compiled_variants()
     flags = kernel.compile_flags().replace("-O3", "-O0")
     with mock.patch.object(kernel, "compile_flags", return_value=flags):
         both = fuse(with_gate), fuse(without)

@@ -1,6 +1,6 @@
 // Backward over a whole sequence (backpropagation through time, exact).
 //
-//   for each step, last to first:  dh = dy + da R        da of the step after
+//   for each step, last to first:  dh = dy + da R        da of the step after; so for each state that is fed back
 //                                  da, ds = cell's derivative (dh, ds)
 //   for each chunk of steps:       dx = da W;  dW += da' x;  dR += da' h;  db += sum of da
 //
@@ -53,7 +53,7 @@ class Backward {
   const Operands<V> operands;
   Steps steps;
   const Split split;
-  FedBack<V> fed_back;
+  FedBack<Cell, V> fed_back;
   Chunks<Cell, V> chunks;
   Derivative<Cell, V> derivative;
   GradientOfH<Cell, V> of_h;

@@ -75,7 +75,7 @@ class Chunks {
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
   long steps_of_chunk() const {
-    const long most = double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
+    const long most = double(q.I + columns_of_R<Cell>(q)) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
     return std::clamp<long>((most + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));
   }
 };

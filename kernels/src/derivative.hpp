@@ -45,7 +45,7 @@ class Derivative {
   }
 
   // [padded]  what reached state k of row b before the step
-  const T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
+  T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
 
   // Of row b on one block of units.
   CARROUSEL_INLINE void step(long s, long b, long block, V dh, Place here) {

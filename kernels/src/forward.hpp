@@ -57,7 +57,7 @@ class Forward {
   Steps steps;
   const Split split;
   const Masks<Cell, V> masks;
-  FedBack<V> fed_back;
+  FedBack<Cell, V> fed_back;
   // Scratch. Panels are packed once by all threads; `accumulators`, `fed` and the pointers are cut into one piece a thread.
   int64_t* places;
   T *zeros, *accumulators, *unprojected, *rounded, *fed;
@@ -78,7 +78,7 @@ class Forward {
     projected_at = accumulators_each;  // beside the steps whose W x waits there
     accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
     accumulators = layout.take<T>(split.threads * accumulators_each);
-    rounded_each = operands.room(q.rows.B * steps_at_once, q.I) + operands.room(q.rows.B, std::max(q.P, q.H));
+    rounded_each = operands.room(q.rows.B * steps_at_once, q.I) + operands.room(q.rows.B, std::max<long>(fed_back.columns(), q.H));
     rounded = layout.take<T>(split.threads * rounded_each);
   }
 
@@ -97,7 +97,7 @@ class Forward {
     T* a;               // accumulators
     const T** rows;     // pointers
     T *x, *h;           // x and h rounded, where the products want them so
-    T* fed;             // [B, P]
+    T* fed;             // [B, fed_back.width()]
   };
 
   void work(Member me) {
@@ -171,11 +171,13 @@ class Forward {
       for (long i = 0; i < count; ++i) turn.rows[i] = x_row(s, turn.share.row(i));
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
-      h_rows[i] = old_state(0, steps.origin(s, b), s, b);
-      if (fed_back.masked()) h_rows[i] = fed_back.times(turn.fed + i * fed_back.width(), h_rows[i], b, 0, q.P);
+      const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
+      h_rows[i] = fed_back.made() ? fed_back.row(turn.fed + i * fed_back.width(), b, state) : state(0);
     }
+    // States are changed where they lie: not before all members have read what is fed back of them.
+    if (Cell::fed > 1 && split.by_units) turn.me.meet();
     if (split.steps_at_once == 1) operands.round(turn.rows, count, turn.x, q.I);
-    operands.round(h_rows, count, turn.h, q.P);
+    operands.round(h_rows, count, turn.h, fed_back.columns());
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const long width = pre.width(g);
       T* a = split.steps_at_once > 1 ? chunk_accumulators(turn, g) + before * width : turn.a;

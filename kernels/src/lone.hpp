@@ -29,20 +29,20 @@ class Lone {
   }
 
   Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const Masks<Cell, V>& masks,
-       const FedBack<V>& fed_back, const T* zeros, T* fed)
+       const FedBack<Cell, V>& fed_back, const T* zeros, T* fed)
       : q(q), panels(panels), shape(shape), masks(masks), fed_back(fed_back), fed(fed) {
     for (int k = 0; k < Cell::states; ++k) old[k] = q.initial[k] ? q.initial[k] : zeros;
   }
 
   void run() {
     if (!q.rows.T) return;
-    const long bytes = (q.I * Cell::x_rows + q.P * Cell::h_rows) * shape.padded * sizeof(T);
+    const long bytes = (q.I * Cell::x_rows + fed_back.columns() * Cell::h_rows) * shape.padded * sizeof(T);
     const long turns = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / turns;
     alignas(64) T a[at_once * R * B * L];
     for (long s = 0; s < q.rows.T; ++s) {
       const long at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
       T* h = q.y + at * q.ld_y;
-      by_R = fed_back.masked() ? fed_back.times(fed, old[0], 0, 0, q.P) : old[0];
+      by_R = fed_back.made() ? fed_back.row(fed, 0, [this](int k) { return old[k]; }) : old[0];
       for (long turn = 0; turn < turns; ++turn) {
         const long first = q.from_last == (s % 2 == 0) ? turns - 1 - turn : turn;
         sum(a, first, groups, q.x + at * q.I);
@@ -59,10 +59,10 @@ class Lone {
   const Panels<Cell, V>& panels;
   const Shape<Cell, V>& shape;
   const Masks<Cell, V>& masks;
-  const FedBack<V>& fed_back;
-  T* fed;                      // [P]
+  const FedBack<Cell, V>& fed_back;
+  T* fed;                      // [fed_back.width()]
   const T* old[Cell::states];  // the states before the step
-  const T* by_R;               // h, masked where it is
+  const T* by_R;               // what R multiplies
 
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
@@ -85,9 +85,10 @@ class Lone {
         tiles<V>[0][x_vectors - 1](by_x, 0, by_x, 0, {}, {&x, from_x.panel + i * from_x.between, from_x.ld_panel, q.I});
       }
     }
-    for (long k = 0; k < q.P; k += k_block) {
+    for (long k = 0, columns = fed_back.columns(); k < columns; k += k_block) {
       const T* h = by_R + k;
-      const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, q.P - k), h_vectors * L * q.P};
+      const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, columns - k),
+                             h_vectors * L * columns};
       const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles<V, Cell::h_rows>[groups - 1];
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
     }

@@ -28,28 +28,29 @@ void pack_group(T* panel, const T* M, long K, const int* order, int rows, const 
 }
 
 // Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane].
-// M [rows * H, columns]; the rows of da stand padded one after another, and so do these.
+// M [rows * H, ld], of which the columns from `columns` on are taken for zeros; the rows of da stand padded one after another, and so do
+// these.
 template <class T>
-void pack_columns(T* panel, long width, const T* M, long columns, const int* order, int rows, long H, long padded, long c0) {
+void pack_columns(T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H, long padded, long c0) {
   const long real = std::min(width, columns - c0);
   for (int r = 0; r < rows; ++r)
     for (long unit = 0; unit < padded; ++unit, panel += width) {
       const long there = unit < H ? real : 0;
-      if (there) std::memcpy(panel, M + (order[r] * H + unit) * columns + c0, there * sizeof(T));
+      if (there) std::memcpy(panel, M + (order[r] * H + unit) * ld + c0, there * sizeof(T));
       std::fill(panel + there, panel + width, T(0));
     }
 }
 
 // The same of operands: of pairs, each of the panel's rows holds two units of `padded`, or the last one alone.
 template <class V, class T>
-void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M, long columns, const int* order, int rows, long H,
+void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H,
                   long padded, long c0) {
-  if (!operands.rounded()) return pack_columns(panel, width, M, columns, order, rows, H, padded, c0);
+  if (!operands.rounded()) return pack_columns(panel, width, M, ld, columns, order, rows, H, padded, c0);
   if constexpr (std::is_same_v<T, float>) {
     constexpr int L = lanes<V>;
     const auto part = [&](int r, long unit, long c) {
       const int n = int(std::min<long>(L, columns - c0 - c));
-      return unit < H && n > 0 ? load_some<V>(M + (order[r] * H + unit) * columns + c0 + c, n) : V{};
+      return unit < H && n > 0 ? load_some<V>(M + (order[r] * H + unit) * ld + c0 + c, n) : V{};
     };
     for (int r = 0; r < rows; ++r)
       for (long unit = 0; unit < padded; unit += 2, panel += width)

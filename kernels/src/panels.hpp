@@ -42,16 +42,16 @@ class Panels {
     for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
       T* rows = scratch + me.rank * scratch_each();
       pack_group<Cell, V>(at(x_panels, g, x_terms()), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
-      pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, q.P, Cell::h_order, Cell::h_rows, shape, g, operands, rows);
+      pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows);
       pack_bias<Cell, V>(at(biases, g, Cell::rows), q.b_x, q.b_h, shape, g);
     }
     if (me.rank == 0 && Cell::weights) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
     for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  // I, P and H count pairs where the operands are rounded.
+  // I, H and columns_of_R count pairs where the operands are rounded.
   const T* x(long group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
-  const T* h(long group) const { return at(h_panels, group, h_terms()); }        // [P, h_rows * blocks * L]
+  const T* h(long group) const { return at(h_panels, group, h_terms()); }        // [columns_of_R, h_rows * blocks * L]
   const T* bias(long group) const { return at(biases, group, Cell::rows); }      // [rows * blocks * L]
   const T* per_unit(int weight) const { return units + weight * shape.padded; }  // [padded]
   const T* projection(long panel) const { return projections + panel * operands.count(q.H) * projection_width; }  // [H, projection_width]
@@ -64,8 +64,8 @@ class Panels {
   T *x_panels, *h_panels, *biases, *units, *projections, *scratch;
 
   long x_terms() const { return Cell::x_rows * operands.count(q.I); }
-  long h_terms() const { return Cell::h_rows * operands.count(q.P); }
-  long scratch_each() const { return operands.room(L, std::max({q.I, q.P, q.H})); }  // for a member
+  long h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
+  long scratch_each() const { return operands.room(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for a member
 
   void take(Layout& layout) {
     x_panels = layout.take<T>(x_terms() * shape.padded);

@@ -61,7 +61,7 @@ class Preactivations {
     return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
   }
   Factor<T> h_factor(const T* const* rows, long g) const {
-    return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(q.P)};
+    return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
   }
 };
 

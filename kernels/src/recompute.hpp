@@ -20,7 +20,7 @@ class Recompute {
 
  public:
   // A chunk has at most chunk_rows pairs. steps and fed_back must outlive this.
-  Recompute(const Sequence<T>& q, const Steps& steps, const FedBack<V>& fed_back, long chunk_rows)
+  Recompute(const Sequence<T>& q, const Steps& steps, const FedBack<Cell, V>& fed_back, long chunk_rows)
       : q(q),
         shape(q.H),
         operands(q),
@@ -41,7 +41,7 @@ class Recompute {
     accumulators = layout.take<T>(threads * accumulators_each());
     pointers = layout.take<const T*>(threads * 2 * chunk_rows);
     rounded = layout.take<T>(threads * (room_x() + room_h()));
-    fed = layout.take<T>(fed_back.masked() ? threads * chunk_rows * fed_back.width() : 0);
+    fed = layout.take<T>(fed_back.made() ? threads * chunk_rows * fed_back.width() : 0);
     kept = layout.take<T>(chunk_rows * shape.kept_size());
     for (T*& ring : unprojected) ring = layout.take<T>(q.projection ? chunk_rows * q.H : 0);
   }
@@ -67,11 +67,11 @@ class Recompute {
       for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
         const long b = share.row(i);
         x[count] = q.x + steps.at(s, b) * q.I;
-        h[count] = old_state(0, steps.origin(s, b), s, b);
-        if (fed_back.masked()) h[count] = fed_back.times(fed + (me.rank * chunk_rows + count) * fed_back.width(), h[count], b, 0, q.P);
+        const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
+        h[count] = fed_back.made() ? fed_back.row(fed + (me.rank * chunk_rows + count) * fed_back.width(), b, state) : state(0);
       }
     operands.round(x, count, rounded_x, q.I);
-    operands.round(h, count, rounded_x + room_x(), q.P);
+    operands.round(h, count, rounded_x + room_x(), fed_back.columns());
     for (long g = g0; g < g1; ++g) {
       pre.add_h(a, g, count, x, h, false);
       if (q.projection)
@@ -89,14 +89,14 @@ class Recompute {
   const Preactivations<Cell, V> pre;
   const Steps& steps;
   const Masks<Cell, V> masks;
-  const FedBack<V>& fed_back;
+  const FedBack<Cell, V>& fed_back;
   const long chunk_rows;
   // Scratch.
   T *zeros, *accumulators, *rounded, *fed, *kept, *unprojected[2];
   const T** pointers;
 
   long room_x() const { return operands.room(chunk_rows, q.I); }
-  long room_h() const { return operands.room(chunk_rows, q.P); }
+  long room_h() const { return operands.room(chunk_rows, fed_back.columns()); }
   long accumulators_each() const { return chunk_rows * R * Shape<Cell, V>::blocks_in_group * L; }
 
   const T* old_state(int k, Origin origin, long s, long b) const {

@@ -3,6 +3,7 @@
 // Inside a group the vectors go row by row, and within a row block by block.
 #pragma once
 #include <algorithm>
+#include "carrousel/sequence.hpp"
 #include "simd.hpp"
 #include "tile.hpp"
 
@@ -30,5 +31,11 @@ struct Shape {
   }
   long kept_stride(long block) const { return long(blocks_of(block / blocks_in_group)) * L; }
 };
+
+// The columns of R: those of h, and those of each further state that is fed back.
+template <class Cell, class F>
+constexpr long columns_of_R(const Sequence<F>& q) {
+  return q.P + (Cell::fed - 1) * q.H;
+}
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
+#include "shape.hpp"
 #include "steps.hpp"
 #include "team.hpp"
 
@@ -32,10 +33,10 @@ template <class Cell, class F>
 Split choose_split(const Sequence<F>& q) {
   Split split;
   // A ragged batch is as much work as a full one of its pairs.
-  const int64_t T = Steps(q.rows).count();
-  const double step = 2.0 * (q.rows.ragged() ? double(pairs_of(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + q.P) * q.H *
+  const int64_t T = Steps(q.rows).count(), columns = columns_of_R<Cell>(q);
+  const double step = 2.0 * (q.rows.ragged() ? double(pairs_of(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + columns) * q.H *
                       Cell::rows;  // operations
-  const double bytes = double(q.P) * q.H * Cell::h_rows * sizeof(F);
+  const double bytes = double(columns) * q.H * Cell::h_rows * sizeof(F);
   const long useful = std::max<long>(1, long(step * T / worth_a_thread));
   split.threads = int(std::min<long>(std::max(q.threads, 1), useful));
   if (split.threads > 1) {

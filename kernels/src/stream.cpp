@@ -51,16 +51,18 @@ class Turn {
 }  // namespace
 
 template <class F>
-Stack<F>::Stack(const char* cell, std::vector<Sequence<F>> layers)
+Stack<F>::Stack(const char* cell, std::vector<Sequence<F>> layers, const std::vector<Source<F>>& sources)
     : kernel_(kernel_of<F>(cell)), instruction_set_(instruction_set()), layers_(std::move(layers)) {
   for (Sequence<F>& layer : layers_) pack(layer);
+  for (const Source<F>& source : sources) watch(source.numbers, source.count);
   parts_ = std::clamp<int64_t>(lines_ / lines_in_part, 1, most_parts);
 }
 
 template <class F>
 void Stack<F>::pack(Sequence<F>& q) {
+  const int64_t columns = q.P + (kernel_.fed - 1) * q.H;  // of R
   watch(q.W, kernel_.x_rows * q.H * q.I);
-  watch(q.R, kernel_.h_rows * q.H * q.P);
+  watch(q.R, kernel_.h_rows * q.H * columns);
   watch(q.b_x, kernel_.x_rows * q.H);
   watch(q.b_h, kernel_.h_rows * q.H);
   watch(q.per_unit, kernel_.weights * q.H);
@@ -68,7 +70,7 @@ void Stack<F>::pack(Sequence<F>& q) {
   panels_.push_back(aligned<F>(kernel_.panels_size(q)));
   kernel_.pack(q, panels_.back().get());
   q.panels = panels_.back().get();
-  operations_ += 2.0 * (kernel_.x_rows * q.I + kernel_.h_rows * q.P) * q.H + (q.projection ? 2.0 * q.P * q.H : 0);
+  operations_ += 2.0 * (kernel_.x_rows * q.I + kernel_.h_rows * columns) * q.H + (q.projection ? 2.0 * q.P * q.H : 0);
 }
 
 template <class F>

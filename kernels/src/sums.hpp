@@ -23,34 +23,34 @@ class Sums {
 
  public:
   // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps and fed_back must outlive this.
-  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<V>& fed_back, long ld_da, long chunk_rows)
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows)
       : q(q), d(d), shape(q.H), operands(q), steps(steps), fed_back(fed_back), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
 
   void lay_out(Layout& layout, int threads) {
-    const long widest = std::max({q.I, q.P, q.H}) + max_rows;
-    zeros = layout.take<T>(q.P);
+    const long widest = std::max<long>({q.I, R_columns, q.H}) + max_rows;
+    zeros = layout.take<T>(std::max(q.P, q.H));
     x_panels = layout.take<T>(d.dx ? in_quads * x_panel_size() : 0);
     paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
     dW = layout.take<T>(d.dW ? q.I * x_width : 0);
-    dR = layout.take<T>(d.dR ? q.P * h_width : 0);
+    dR = layout.take<T>(d.dR ? R_columns * h_width : 0);
     dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
     db = layout.take<T>(R * shape.padded);
     accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
     accumulators = layout.take<T>(threads * accumulators_each);
     columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
     columns = layout.take<T>(threads * columns_each);
-    fed = layout.take<T>(d.dR && fed_back.masked() ? chunk_rows * q.P : 0);
+    fed = layout.take<T>(d.dR && fed_back.made() ? chunk_rows * R_columns : 0);
     pointers_each = chunk_rows + widest;
     pointers = layout.take<const T*>(threads * pointers_each);
   }
 
   void prepare(Member me) {
     for (long p = me.first(in_quads); d.dx && p < me.last(in_quads); ++p)
-      pack_columns(operands, x_panels + p * x_panel_size(), N, q.W, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
-    me.clear(zeros, q.P);
+      pack_columns(operands, x_panels + p * x_panel_size(), N, q.W, q.I, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+    me.clear(zeros, std::max(q.P, q.H));
     me.clear(db, R * shape.padded);
     if (d.dW) me.clear(dW, q.I * x_width);
-    if (d.dR) me.clear(dR, q.P * h_width);
+    if (d.dR) me.clear(dR, R_columns * h_width);
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
 
@@ -63,7 +63,7 @@ class Sums {
     if (d.dx) sum_x(turn, operands.rounded() ? rounded : da, first, last, count);
     if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
     if (operands.rounded() && (d.dW || d.dR)) da = paired_da(me, da, count);
-    const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (q.P + max_rows - 1) / max_rows : 0;
+    const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (R_columns + max_rows - 1) / max_rows : 0;
     const long tiles = x_tiles + h_tiles;
     const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
     if (mine < std::min(x_tiles, end)) {
@@ -72,10 +72,12 @@ class Sums {
                    std::min(std::min(x_tiles, end) * max_rows, q.I), count);
     }
     if (std::max(mine, x_tiles) < end) {
-      list_inputs(turn, first, last, [this](long s, long b) { return old_h(s, b); });
-      if (fed_back.masked()) mask_columns(turn, first, last, (std::max(mine, x_tiles) - x_tiles) * max_rows, (end - x_tiles) * max_rows);
-      sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, (std::max(mine, x_tiles) - x_tiles) * max_rows,
-                   std::min((end - x_tiles) * max_rows, q.P), count);
+      const long i0 = (std::max(mine, x_tiles) - x_tiles) * max_rows, i1 = std::min((end - x_tiles) * max_rows, R_columns);
+      if (fed_back.made())
+        list_fed_back(turn, first, last, i0, i1);
+      else
+        list_inputs(turn, first, last, [this](long s, long b) { return old_state(0, steps.origin(s, b), s, b); });
+      sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, i0, i1, count);
     }
     if (d.d_projection) {
       list_inputs(turn, first, last, [&, at = unprojected](long s, long b) mutable {
@@ -88,7 +90,7 @@ class Sums {
   // From the sums to the caller's arrays.
   void write(Member me) const {
     if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows);
-    if (d.dR) write_matrix(me, d.dR, dR, q.P, Cell::h_order, Cell::h_rows);
+    if (d.dR) write_matrix(me, d.dR, dR, R_columns, Cell::h_order, Cell::h_rows);
     for (long p = me.first(q.P); d.d_projection && p < me.last(q.P); ++p)
       for (long u = 0; u < q.H; ++u) d.d_projection[p * q.H + u] = dP[u * out_quads * N + p];
     if (me.rank) return;
@@ -104,17 +106,17 @@ class Sums {
   const Shape<Cell, V> shape;
   const Operands<V> operands;
   const Steps& steps;
-  const FedBack<V>& fed_back;
+  const FedBack<Cell, V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
-  const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded;
+  const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded, R_columns = columns_of_R<Cell>(q);
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
 
   // Scratch.
   T *zeros, *x_panels;           // W by columns
   T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
-  T *dW, *dR, *dP, *db;          // sums: [I, x_width], [P, h_width], [H, P], [R * padded]
+  T *dW, *dR, *dP, *db;          // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
   T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
-  T* fed;                        // [chunk rows, P] h as R multiplied it; each thread writes the columns that it reads
+  T* fed;                        // [chunk rows, R_columns]  what R multiplied; each thread writes the columns that it reads
   const T** pointers;
   long accumulators_each, columns_each, pointers_each;
 
@@ -135,12 +137,12 @@ class Sums {
     return paired;
   }
 
-  const T* old_h(long s, long b) const {
-    const Origin origin = steps.origin(s, b);
-    if (origin == Origin::before) return q.y + steps.at(s - 1, b) * q.ld_y;
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[0];
-    return states ? states + steps.row(b) * q.P : zeros;
+  const T* old_state(int k, Origin origin, long s, long b) const {
+    if (origin == Origin::before) return k ? history(k, s - 1, b) : q.y + steps.at(s - 1, b) * q.ld_y;
+    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
+    return states ? states + steps.row(b) * (k ? q.H : q.P) : zeros;
   }
+  const T* history(int k, long s, long b) const { return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H; }
 
   template <class Input>
   void list_inputs(const Turn& turn, long first, long last, Input input) {
@@ -149,14 +151,13 @@ class Sums {
       for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
   }
 
-  // turn.rows: of the h that it lists, the columns [i0, i1) as R multiplied them.
-  void mask_columns(const Turn& turn, long first, long last, long i0, long i1) const {
-    long k = 0;
-    for (long s = first; s < last; ++s)
-      for (long b = 0, n = steps.active(s); b < n; ++b, ++k) {
-        fed_back.times(fed + k * q.P + i0, turn.rows[k] + i0, b, i0, std::min(i1, q.P) - i0);
-        turn.rows[k] = fed + k * q.P;
-      }
+  // The columns [i0, i1) of what R multiplied, where that has to be made.
+  void list_fed_back(const Turn& turn, long first, long last, long i0, long i1) {
+    T* to = fed;
+    list_inputs(turn, first, last, [&](long s, long b) {
+      const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
+      return fed_back.row(std::exchange(to, to + R_columns), b, state, i0, i1);
+    });
   }
 
   // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.

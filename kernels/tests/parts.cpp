@@ -141,8 +141,8 @@ struct Pack {
       out += Cell::rows * shape.blocks_of(group) * lanes<V>;
     }
   }
-  static void columns(F* panel, long width, const F* M, long columns, bool by_x, long H, long padded, long first) {
-    pack_columns(panel, width, M, columns, order(by_x), rows(by_x), H, padded, first);
+  static void columns(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first) {
+    pack_columns(panel, width, M, ld, columns, order(by_x), rows(by_x), H, padded, first);
   }
   static long kept_size(long H) { return Shape<Cell, V>(H).kept_size(); }
   static long kept_place(long H, long block, int k) {

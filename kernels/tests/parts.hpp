@@ -28,7 +28,7 @@ struct Packing {
   const int *x_order, *h_order;
   void (*matrix)(F* panels, const F* M, long K, bool by_x, long H);        // W or R: all groups, one after another
   void (*bias)(F* out, const F* b_x, const F* b_h, long H);                // all groups
-  void (*columns)(F* panel, long width, const F* M, long columns, bool by_x, long H, long padded, long first);
+  void (*columns)(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first);
   long (*kept_size)(long H);
   long (*kept_place)(long H, long block, int k);                           // of the k-th kept vector
 };

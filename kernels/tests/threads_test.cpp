@@ -34,7 +34,7 @@ constexpr Divided divided[] = {
 
 template <int Rows>
 struct CellOf {  // what choose_split() asks of a cell
-  static constexpr int rows = Rows, h_rows = Rows;
+  static constexpr int rows = Rows, h_rows = Rows, fed = 1;
 };
 
 template <class F, int Rows>

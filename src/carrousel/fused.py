@@ -168,7 +168,7 @@ def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
 def _fits(cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, layout: Layout) -> bool:
     """Whether the shapes are as they mostly are: the checks that say what is wrong take as long as a small network."""
     W, R, b_x, b_h, c, P = weights
-    if b_x is None or b_h is None or c is not None or P is not None or cell.weights:
+    if b_x is None or b_h is None or c is not None or P is not None or cell.weights or len(cell.fed) > 1:
         return False
     if layout.is_flat or layout.is_ragged or layout.resets is not None:
         return False

@@ -69,7 +69,7 @@ def _sequence(cell, x, states, *rest):
 def _sequence_fake(cell, x, states, *rest):
     weights, _, layout, (keep,) = _parts(rest)
     kernel = _kernel(cell, x)
-    H, P = weights.W.shape[0] // len(kernel.cell.from_x), weights.R.shape[1]
+    H, P = weights.W.shape[0] // len(kernel.cell.from_x), states[0].shape[1]
     outputs = [
         x.new_empty(*x.shape[:-1], P),
         *[torch.empty_like(s, memory_format=torch.contiguous_format) for s in states],

@@ -211,7 +211,7 @@ def _addresses_of_parts(
 
 def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:
     """T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16: what bindings/module.cpp expects."""
-    H, P, B = weights.W.shape[0] // len(kernel.cell.from_x), weights.R.shape[1], states[0].shape[0]
+    H, (B, P) = weights.W.shape[0] // len(kernel.cell.from_x), states[0].shape
     if layout.batch_sizes is not None:
         T, step, row = layout.batch_sizes.shape[0], 0, 0
     elif layout.offsets is not None:

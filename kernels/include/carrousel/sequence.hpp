@@ -11,7 +11,7 @@
 
 namespace carrousel {
 
-inline constexpr int max_states = 4, max_masks = 4;
+inline constexpr int max_states = 6, max_masks = 4;
 
 // Where the pair (step t, row b) lies among the N rows of x and y, and which pairs there are.
 struct Rows {
@@ -59,7 +59,7 @@ struct Sequence {
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]
-  const F* R = nullptr;                    // [h_rows * H, P]
+  const F* R = nullptr;                    // [h_rows * H, P], and H columns for each further state that is fed back
   const F* b_x = nullptr;                  // [x_rows * H]     optional
   const F* b_h = nullptr;                  // [h_rows * H]     optional
   const F* per_unit = nullptr;             // [weights * H]    peepholes; null only for cells without
@@ -105,7 +105,7 @@ struct Gradients {
 template <class F>
 struct Kernel {
   const char* cell;
-  int states, x_rows, h_rows, weights, masks;
+  int states, fed, x_rows, h_rows, weights, masks;                      // fed: how many states R multiplies, h among them
   bool history[max_states];                                             // which states backward reads
   int kept;                                                             // how many values of each unit are kept for backward,
   const char* const* kept_names;                                        // and what they are: "sigmoid i" is row i after its function

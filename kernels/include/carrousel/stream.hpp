@@ -10,20 +10,27 @@
 
 namespace carrousel {
 
+// What weights were made of, where they were made: it is not read, but watched.
+template <class F>
+struct Source {
+  const F* numbers;
+  int64_t count;
+};
+
 // The packed weights of a stack. It does not change: many streams on many threads may share one.
 template <class F>
 class Stack {
  public:
-  // Of each layer only the sizes and the weights are read, which must stay where they are as long as this lives.
+  // Of each layer only the sizes and the weights are read, which must stay where they are as long as this lives, and so the sources.
   // Throws std::invalid_argument without a kernel for the cell.
-  Stack(const char* cell, std::vector<Sequence<F>> layers);
+  Stack(const char* cell, std::vector<Sequence<F>> layers, const std::vector<Source<F>>& sources = {});
   Stack(const Stack&) = delete;
 
   const Kernel<F>& kernel() const { return kernel_; }
   const std::vector<Sequence<F>>& layers() const { return layers_; }
   double operations() const { return operations_; }  // of a step of one row
 
-  // Whether the instruction set is that of the packing, and the weights hold what was packed. The weights come in as many parts as keep
+  // Whether the instruction set is that of the packing, and weights and sources hold what was packed. The weights come in as many parts as keep
   // 1 KiB in each, at most 1024; every part has something of all of them. `count` parts are looked at, beginning with `first`.
   bool holds(int64_t first, int64_t count) const;
 
@@ -65,7 +72,7 @@ class Stream {
   std::shared_ptr<const Stack<F>> stack_;
   int64_t B_;
   std::vector<F*> states_;
-  int64_t turn_ = 0;         // which part of the weights is looked at next
+  int64_t turn_ = 0;  // which part of the weights is looked at next
   bool from_last_ = false;
   std::atomic<bool> running_{false};
 

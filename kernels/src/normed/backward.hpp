@@ -16,7 +16,8 @@ namespace carrousel::CARROUSEL_TARGET {
 template <class Cell>
 struct Apart {
   static constexpr int x_first = 0, x_rows = Cell::x_rows, h_first = x_rows, h_rows = Cell::h_rows, rows = x_rows + h_rows;
-  static constexpr const int *x_order = Cell::x_order, *h_order = Cell::h_order;
+  static constexpr int fed = Cell::fed;
+  static constexpr const int *x_order = Cell::x_order, *h_order = Cell::h_order, *fed_states = Cell::fed_states;
 };
 
 template <class Cell, class V>
@@ -62,7 +63,7 @@ class NormedBackward {
   const long ld_da = (X + H) * shape.padded + L;  // not a power of two, and so for the others
   const long ld_x = X * shape.padded + L;
   const long quads = (q.P + N - 1) / N, ld_dh = quads * N + L;
-  const FedBack<V> fed_back;  // as it is: such a cell has no masks
+  const FedBack<Apart<Cell>, V> fed_back;  // as it is: such a cell has no masks
   Sums<Apart<Cell>, V> sums;
 
   // Scratch.
@@ -183,7 +184,7 @@ class NormedBackward {
     for (long g = me.first(shape.groups); g < me.last(shape.groups) && !kept.has_x(); ++g)
       pack_group<Cell, V>(x_panels + g * L * X * q.I, q.W, q.I, Cell::x_order, X, shape, g);
     for (long p = me.first(quads); p < me.last(quads); ++p)
-      pack_columns(h_panels + p * N * H * shape.padded, N, q.R, q.P, Cell::h_order, H, q.H, shape.padded, p * N);
+      pack_columns(h_panels + p * N * H * shape.padded, N, q.R, q.P, q.P, Cell::h_order, H, q.H, shape.padded, p * N);
     stages.prepare(me);
     unit_sums.prepare(me);
     sums.prepare(me);

@@ -79,7 +79,7 @@ class Cell:
         input_gate: the row whose sigmoid says how much of the new comes in. Where it alone is named, what comes in is
             what does not stay.
         fed: the states that R multiplies, one beside the other: R has as many columns for each. The first is the output
-            h. A kernel feeds back h alone. Default: the first state.
+            h; of a cell with `normed` a kernel feeds back h alone. Default: the first state.
         masks: random numbers [B, H] that are drawn anew at each step, such as dropout's (carrousel.noise): by name, the
             value of each where nothing is drawn. No gradient goes to them.
         normed: `W x` and `R h` are normalised, each as a whole, over all its rows and units, and multiplied by gains,

@@ -33,11 +33,12 @@ RESERVED = frozenset(
         "before after backward_after backward_before s_late raw normal d_raw d_normal held",
         "normed normalises late epsilon",
         "name rows x_first x_rows h_first h_rows states weights masks kept x_order h_order reads_old reads_new neutral",
+        "fed fed_states",
     )
     for word in (*line.split(), *DERIVATIVES)
 )
 
-MAX_STATES = MAX_MASKS = 4  # sequence.hpp's max_states, max_masks
+MAX_STATES, MAX_MASKS = 6, 4  # sequence.hpp's max_states, max_masks
 
 GENERATED = "// Generated from the equations in {module} by carrousel.codegen: edit those, not this.\n//\n"
 HEADER = """\
@@ -124,8 +125,10 @@ def header(cell: Cell) -> str:
 def _check(cell: Cell) -> None:
     if cell.name in RESERVED:
         raise CodegenError(f"cell {cell.name!r}: this name has a meaning in the C++: choose another")
-    if len(cell.fed) > 1:
-        raise CodegenError(f"cell {cell.name!r}: {', '.join(cell.fed)} are fed back, and the kernels feed back h alone")
+    if cell.normed and len(cell.fed) > 1:
+        raise CodegenError(
+            f"cell {cell.name!r}: fed={cell.fed}, and the kernels of a normed cell feed back {cell.fed[0]} alone"
+        )
     if len(cell.states) > MAX_STATES:
         raise CodegenError(f"cell {cell.name!r}: {len(cell.states)} states, and the kernels carry at most {MAX_STATES}")
     if len(cell.masks) > MAX_MASKS:
@@ -200,13 +203,14 @@ def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:
     arrays = [
         ("int", "x_order", map(cell.from_x.index, x_rows), "row x_first + k is fed by block x_order[k] of W"),
         ("int", "h_order", map(cell.from_h.index, h_rows), "row h_first + k is fed by block h_order[k] of R"),
+        ("int", "fed_states", map(cell.states.index, cell.fed), "the states that R multiplies, one beside the other"),
         ("bool", "reads_old", (f"s[{k}]" in loads for k in states), "does backward read state k before the step?"),
         ("bool", "reads_new", (f"s_new[{k}]" in loads for k in states), "and after it?"),
         ("double", "neutral", (value for _, value in cell.masks), "what each mask is where nothing is drawn"),
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
-        f"h_rows = {len(h_rows)}, states = {len(states)}, weights = {len(cell.weights)}, "
+        f"h_rows = {len(h_rows)}, states = {len(states)}, fed = {len(cell.fed)}, weights = {len(cell.weights)}, "
         f"masks = {len(cell.masks)}, kept = {len(kept)};"
     ]
     for kind, name, values, comment in arrays:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
@@ -23,21 +23,24 @@ class Packed:
 
     __slots__ = ("classes", "dtype", "kept", "parameters", "stack")
 
-    def __init__(self, layer: Parameters, names: Sequence[str], weights: Sequence[Any]) -> None:
-        there = {name: w for name, w in zip(names, weights) if name}
-        self.dtype = weights[0].dtype
-        self.kept = [w.detach() for w in there.values()]  # while they live nothing else has their addresses
+    def __init__(self, layer: Parameters, sources: dict[str, Parameter]) -> None:
+        with torch.no_grad():
+            weights = [layer._weights(of_layer[0]) for of_layer in layer._fields]
+        made = [w.detach() for of_layer in weights for w in of_layer if w is not None]
+        # while they live nothing else has their addresses
+        self.kept = [*(w.detach() for w in sources.values()), *made]
+        self.dtype = made[0].dtype
         self.classes = STREAMS[self.dtype]
-        places = [w.data_ptr() for w in there.values()]
+        places = [w.data_ptr() for w in sources.values()]
         # Whether the parameters lie where they lay, and torch has counted no change.
-        self.parameters = self.classes.Parameters(list(there), places, versions(there.values()))
+        self.parameters = self.classes.Parameters(list(sources), places, versions(sources.values()))
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
-        addresses = [0 if w is None else w.data_ptr() for w in weights]
-        each = len(names) // layer.num_layers
         cell, regularized = cell_of(layer), layer.regularization
         masks = tuple(mask.left for mask in regularized.masks(cell, False)) if regularized else ()
-        described = [(weights[k].shape[1], *sizes, *addresses[k : k + each], masks) for k in range(0, len(names), each)]
-        self.stack = self.classes.Stack(cell.name, described)
+        described = [(w.W.shape[1], *sizes, *[0 if t is None else t.data_ptr() for t in w], masks) for w in weights]
+        read = {w.data_ptr() for w in made}
+        beside = [(w.data_ptr(), w.numel()) for w in sources.values() if w.data_ptr() not in read]
+        self.stack = self.classes.Stack(cell.name, described, beside)
 
     def stream(self, state: State) -> Any:
         """A compiled stream that writes into a state."""

@@ -197,6 +197,10 @@ class Parameters(nn.Module):
             found[1] = found[0].new_empty(0, self.proj_size or self.hidden_size)
         return Weights(*found)
 
+    def _sources(self, names: tuple[str, ...]) -> list[str]:
+        """The names of the parameters that `_weights(names)` is made of."""
+        return [name for name in names if name]
+
     def extra_repr(self) -> str:
         """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
         cell = [self.cell.name] if type(self).__init__ is Parameters.__init__ else []

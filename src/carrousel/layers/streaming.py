@@ -209,15 +209,14 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
     """The state's compiled stream over the layer's weights as they are now; None where no kernel serves them."""
     packed = layer._streams.packed
     if packed is None or not packed.parameters.hold(layer._parameters):
-        names = [name for of_layer in layer._fields for name in of_layer[0]]
-        weights: list[Any] = [layer._parameters.get(name) if name else None for name in names]
-        there = [w for w, name in zip(weights, names) if name]
+        names = [name for of_layer in layer._fields for name in layer._sources(of_layer[0])]
+        sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
         if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(cell_of(layer), x):
             return None
-        if not all(is_plain(w) and w.dtype == x.dtype for w in there):
+        if not all(is_plain(w) and w.dtype == x.dtype for w in sources.values()):
             return None
         # Only then in place, when it is whole: another thread may look at the same time.
-        layer._streams.packed = packed = Packed(layer, names, weights)
+        layer._streams.packed = packed = Packed(layer, sources)
     if state._packed is not packed:
         state._stream = packed.stream(state)
         state._packed = packed

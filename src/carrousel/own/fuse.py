@@ -144,7 +144,7 @@ def _run(function: Callable, own: Cell) -> tuple[list[Tensor], list[Tensor]]:
 
     rows_x, rows_h = len(own.from_x) * H, len(own.from_h) * H
     per_unit = draw(len(own.weights) * H) if own.weights else None
-    weights = Weights(draw(rows_x, I), draw(rows_h, H), draw(rows_x), draw(rows_h), per_unit)
+    weights = Weights(draw(rows_x, I), draw(rows_h, H * len(own.fed)), draw(rows_x), draw(rows_h), per_unit)
     x, states = draw(T, B, I), tuple(draw(B, H) for _ in own.states)
     y, final = function(own, x, states, weights)
     outputs = [y, *final]

@@ -1,0 +1,162 @@
+"""Full gate recurrence by kernel: R multiplies four of five states, of two widths where h is projected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from own_cells import compiled_variants, needs_compiler
+from sequences import (
+    RAGGED,
+    SIZES,
+    WAYS,
+    Shape,
+    assert_same_bits,
+    draws_of,
+    make_ragged,
+    make_sequence,
+    run,
+    with_noise,
+    with_resets,
+)
+from test_autocast import assert_rounds_as_meant
+from test_compile import check_ops
+from torch.autograd import gradcheck
+from twins import Size, assert_as_exact, assert_equal_to_1e10
+
+from carrousel import odyssey
+from carrousel.cells import Cell
+from carrousel.fused import fused, has_kernel
+from carrousel.scan import scan
+
+pytestmark = needs_compiler
+F32, F64 = torch.float32, torch.float64
+SHAPES = {"plain": Shape(), "projected": Shape(projected=True)}
+SIZE = Size(T=5, B=3, I=4, H=7)
+# On several threads these are dealt by rows, and by units.
+BUSY = {"by_rows": Size(T=40, B=13, I=5, H=41), "by_units": Size(T=5, B=3, I=70, H=150)}
+
+
+def fgr() -> Cell:
+    return compiled_variants()["FGR"]
+
+
+def assert_fused_is_scan(sequence):
+    assert has_kernel(sequence.cell, sequence.tensors["x"])
+    assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
+
+
+@pytest.mark.grid(size=SIZES, way=list(WAYS), shape=SHAPES)
+def test_float64_equals_scan(size, way, shape):
+    assert_fused_is_scan(make_sequence(fgr(), size, way, shape))
+
+
+@pytest.mark.grid(way=list(RAGGED), shape=SHAPES, resets=[True, False])
+def test_ragged_batches_and_resets_equal_scan(way, shape, resets):
+    sequence = make_ragged(fgr(), Size(T=9, B=7, I=3, H=20), way, shape)
+    assert_fused_is_scan(with_resets(sequence) if resets else sequence)
+
+
+@pytest.mark.parametrize("B", [1, 4])
+def test_a_mask_is_of_h_alone(B):
+    assert_fused_is_scan(with_noise(make_sequence(fgr(), Size(T=6, B=B, I=3, H=20))))
+
+
+@pytest.mark.parametrize("size", [SIZES["H33_two_vectors_and_tail"], SIZES["B1"]], ids=str)
+def test_float32_is_as_near_as_scan(size):
+    assert_as_exact(draws_of(lambda: make_sequence(fgr(), size)))
+
+
+@pytest.mark.grid(size={"odd": Size(T=8, B=5, I=7, H=37), "B1": Size(T=8, B=1, I=7, H=37)}, shape=SHAPES)
+def test_operands_are_rounded_as_scan_rounds_them(size, shape):
+    assert_rounds_as_meant(make_sequence(fgr(), size, "plain", shape))
+
+
+@pytest.mark.grid(size=BUSY, shape=SHAPES, dtype=[F32, F64])
+def test_threads_and_less_memory_give_the_same_bits(size, shape, dtype):
+    sequence = with_resets(make_sequence(fgr(), size, shape=shape), often=0.1)
+    torch.set_num_threads(1)
+    alone = run(fused, sequence, dtype)
+    torch.set_num_threads(3)
+    for memory in ("full", "low"):
+        assert_same_bits(run(partial(fused, memory=memory), sequence, dtype), alone)
+
+
+@pytest.mark.grid(memory=["full", "low"], shown=[{}, {"return_states": True}, {"return_gates": True}])
+def test_gradients_through_all_that_is_shown(memory, shown):
+    sequence = make_sequence(fgr(), SIZE)
+    sequence = replace(sequence, options=shown)
+    ours, theirs = run(partial(fused, memory=memory), sequence, F64), run(scan, sequence, F64)
+    assert_equal_to_1e10(ours, theirs)
+
+
+def test_gradients_are_the_slopes():
+    sequence = with_resets(make_sequence(fgr(), Size(T=3, B=2, I=2, H=3))).requires_grad_()
+    names = list(sequence.tensors)
+
+    def outputs(*tensors):
+        y, states = sequence.call(fused, **dict(zip(names, tensors, strict=True)))
+        return (y, *states)
+
+    assert gradcheck(outputs, tuple(sequence.tensors.values()), fast_mode=True)
+
+
+def test_opcheck():
+    torch.compiler.reset()
+    check_ops(make_sequence(fgr(), SIZE))
+
+
+# ---- the layer
+
+
+def layers(**options):
+    """By kernel and by `scan`, with the same weights, in float64."""
+    fgr()  # compiled without optimisation, or the layer would wait for the compiler
+    by_kernel, by_scan = (odyssey.FGR(3, 20, **options, compile=how).double() for how in (True, False))
+    by_scan.load_state_dict(by_kernel.state_dict())
+    assert (by_kernel.compiled, by_scan.compiled) == (True, False)
+    return by_kernel, by_scan
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_layers": 2, "bidirectional": True}, {"proj_size": 5}, {"bias": False}], ids=str
+)
+def test_layers_by_kernel_equal_layers_by_scan(options):
+    x = torch.randn(6, 3, 3, dtype=F64)
+    found = []
+    for layer in layers(**options):
+        y, hx = layer(x)
+        sum((1 + k) * t.sin().sum() for k, t in enumerate((y, *hx))).backward()
+        found.append(
+            {"y": y, **dict(zip("hcifo", hx, strict=True)), **{n: p.grad for n, p in layer.named_parameters()}}
+        )
+    assert_equal_to_1e10(*found)
+
+
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"proj_size": 5}], ids=str)
+def test_streams_are_the_whole_sequence_to_the_last_bit(B, options):
+    layer, _ = layers(**options)
+    layer.requires_grad_(False)
+    x = torch.randn(7, B, 3, dtype=F64)
+    y, hx = layer(x)
+    state = layer.start(B)
+    first = torch.stack([layer.step(one, state) for one in x[:4]])
+    assert torch.equal(torch.cat([first, layer.block(x[4:], state)]), y)
+    assert state._stream is not None
+    assert all(map(torch.equal, state.hx(), hx))
+
+
+def test_a_stream_sees_that_a_gate_is_fed_back_otherwise():
+    """By torch's count, and where torch does not count: R is made of two parameters."""
+    layer, _ = layers()
+    layer.requires_grad_(False)
+    x = torch.randn(2, 3, dtype=F64)
+    for change in (lambda w: w.mul_(2), lambda w: w.data.mul_(2), lambda w: w.numpy().fill(0.1)):
+        state = layer.start(2)
+        layer.step(x, state)
+        change(layer.weight_gh_l0)
+        expected = layer(x[None], state.hx())[0][0]
+        assert torch.equal(layer.step(x, state), expected)
