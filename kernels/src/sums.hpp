@@ -137,7 +137,7 @@ class Sums {
     return paired;
   }
 
-  const T* old_state(int k, Origin origin, long s, long b) const {
+  CARROUSEL_INLINE const T* old_state(int k, Origin origin, long s, long b) const {
     if (origin == Origin::before) return k ? history(k, s - 1, b) : q.y + steps.at(s - 1, b) * q.ld_y;
     const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
     return states ? states + steps.row(b) * (k ? q.H : q.P) : zeros;
