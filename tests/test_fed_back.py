@@ -1,4 +1,4 @@
-"""Full gate recurrence by kernel: R multiplies four of five states, of two widths where h is projected."""
+"""Cells that feed back more than h, by kernel: full gate recurrence, whose R multiplies four of five states."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from test_compile import check_ops
 from torch.autograd import gradcheck
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
+import carrousel
 from carrousel import odyssey
 from carrousel.cells import Cell
 from carrousel.fused import fused, has_kernel
@@ -160,3 +161,23 @@ def test_a_stream_sees_that_a_gate_is_fed_back_otherwise():
         change(layer.weight_gh_l0)
         expected = layer(x[None], state.hx())[0][0]
         assert torch.equal(layer.step(x, state), expected)
+
+
+def test_a_person_says_which_states_are_fed_back():
+    """weight_hh multiplies h and c side by side."""
+
+    @carrousel.cell(rows="fg", states="hc", fed="hc")
+    def Both(rows, states):
+        f, g = rows
+        _, c = states
+        c = c + torch.sigmoid(f) * (torch.tanh(g) - c)
+        return torch.sin(c), c
+
+    layer = Both(3, 5, bias=False, dtype=F64)
+    assert layer.weight_hh_l0.shape == (10, 10)
+    x = torch.randn(4, 2, 3, dtype=F64)
+    h = c = x.new_zeros(2, 5)
+    for y, one in zip(layer(x)[0], x, strict=True):
+        f, g = (one @ layer.weight_ih_l0.T + torch.cat([h, c], 1) @ layer.weight_hh_l0.T).chunk(2, 1)
+        h, c = Both.CELL.step((f, g), (h, c))
+        torch.testing.assert_close(y, h, rtol=0, atol=1e-12)

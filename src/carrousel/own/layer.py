@@ -85,6 +85,7 @@ def cell(
     compile: bool = False,
     forget_gate: str = "",
     input_gate: str = "",
+    fed: Iterable[str] = (),
 ) -> Any:
     """Make a layer of a function of one step: a class that is called like torch.nn.LSTM.
 
@@ -114,6 +115,8 @@ def cell(
         forget_gate: the row whose sigmoid says how much of the old state stays, and
         input_gate: the row whose sigmoid says how much of the new comes in, for the layers' options `forget_bias` and
             `longest_lag`. Where the input gate alone is named, what comes in is what does not stay. Default: none.
+        fed: the states that are fed back through R, h first: weight_hh has H columns more for each after it. Default:
+            h alone.
 
     Returns:
         A subclass of `OwnLayer`; without `step`, a decorator that makes one of a function.
@@ -125,8 +128,8 @@ def cell(
 
     def make(step: Step) -> type[OwnLayer]:
         called, all_rows = name or step.__name__, tuple(rows)
-        by_x, by_h = (all_rows if fed is None else tuple(fed) for fed in (from_x, from_h))
-        own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate)
+        by_x, by_h = (all_rows if given is None else tuple(given) for given in (from_x, from_h))
+        own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
         probe(own)
         # where pickle looks for it: under the function's name, unless it was given another
         found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}
