@@ -126,7 +126,10 @@ class FGR(OwnLayer):
     weight_ch_l{k} [3*H] i f o. Last of each layer's weights stands weight_gh_l{k} [9*H, H]: what i, f and o of the step
     before give to i, three blocks, then what they give to f, then to o.
 
-    The recurrent product is four times as large as the LSTM's, and the time with it.
+    R has sixteen blocks where the LSTM's has four: forward and backward take 2.0 times the LSTM's time at H = 8, 2.6 at
+    32, 3.7 at 256, and are then 80, 10 and 2.5 times sooner than in torch operations, on one thread, by
+    `carrousel bench cells --kind FGR --shapes paper-T100,forecast,d2l`. Three of the blocks, those from the gates to g,
+    are zeros, and are multiplied like the others: about a seventh of the time.
     """
 
     CELL = Cell(
