@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "carrousel/own.hpp"
+#include "carrousel/targets.hpp"
 #include "target.hpp"
 
 namespace carrousel {
@@ -11,11 +12,14 @@ namespace {
 
 #if defined(__x86_64__)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }
-bool has_avx512() {
+[[maybe_unused]] bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+#elif defined(__aarch64__)
+bool has_neon() { return true; }
 #endif
+[[maybe_unused]] bool has_baseline() { return true; }
 
 struct Available {
   const Target* targets[4] = {};
@@ -23,15 +27,10 @@ struct Available {
   int count = 0;
 
   Available() {
-#if defined(__x86_64__)
-    if (has_avx512()) add(avx512::target);
-    if (has_avx2()) add(avx2::target);
-    add(baseline::target);
-#elif defined(__aarch64__)
-    add(neon::target);
-#else
-    add(baseline::target);
-#endif
+#define CARROUSEL_ADD(name) \
+  if (has_##name()) add(name::target);
+    CARROUSEL_TARGETS(CARROUSEL_ADD)
+#undef CARROUSEL_ADD
   }
   void add(const Target& target) {
     targets[count] = &target;

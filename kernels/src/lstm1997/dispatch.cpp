@@ -2,26 +2,22 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <initializer_list>
+#include <iterator>
 #include <thread>
 #include <vector>
 
 #include "carrousel/sequence.hpp"
+#include "carrousel/targets.hpp"
 #include "target.hpp"
 
 namespace carrousel::lstm1997 {
 namespace {
 
 const Target& chosen() {
-#if defined(__x86_64__)
-  for (const Target* target : {&lstm1997_avx512::target, &lstm1997_avx2::target})
-    if (!std::strcmp(target->name, instruction_set())) return *target;
-  return lstm1997_baseline::target;
-#elif defined(__aarch64__)
-  return lstm1997_neon::target;
-#else
-  return lstm1997_baseline::target;
-#endif
+#define CARROUSEL_ADDRESS(name) &lstm1997_##name::target,
+  static constexpr const Target* all[] = {CARROUSEL_TARGETS(CARROUSEL_ADDRESS)};
+#undef CARROUSEL_ADDRESS
+  return **std::find_if(all, std::end(all) - 1, [](const Target* one) { return !std::strcmp(one->name, instruction_set()); });
 }
 
 using Group = std::vector<Trial*>;
