@@ -13,6 +13,9 @@ INSTALL := SKBUILD_BUILD_DIR="$(abspath $(LIBRARY))" PATH="$(abspath $(BIN)):$$P
 # does: make TORCH_INDEX=... test
 TORCH_INDEX ?=
 
+# Tests go side by side in so many processes.
+PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
+
 PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \( -type d -o -name '*.py' -o -name '*.pyi' \
              -o -name '*.[ch]pp' -o -name '*.cmake' -o -name CMakeLists.txt \)) CMakeLists.txt pyproject.toml
 CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
@@ -55,7 +58,7 @@ speed: $(VENV)/bench-tools
 	mv docs/speed.md.partial docs/speed.md
 
 test-python: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff format --check .
@@ -83,7 +86,8 @@ define kernel-tests
 @if echo '#include <doctest/doctest.h>' | $(CXX) -x c++ -fsyntax-only - 2>/dev/null; then \
 	PATH="$(abspath $(BIN)):$$PATH" && \
 	cmake -S . -B $(1) $(2) -DCARROUSEL_TESTS=ON --log-level=WARNING && \
-	cmake --build $(1) --target kernel_tests && $(1)/kernels/tests/kernel_tests; \
+	cmake --build $(1) --target kernel_tests && \
+	ctest --test-dir $(1)/kernels/tests -j $(PROCESSES) --output-on-failure; \
 else \
 	echo "$@: the C++ tests are LEFT OUT, doctest is not there (on Debian: apt install doctest-dev)"; \
 fi

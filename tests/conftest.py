@@ -8,6 +8,7 @@ combinations, chosen so that every two choices meet at least once; with `--all`,
 from __future__ import annotations
 
 import itertools
+import os
 
 import hypothesis
 import pytest
@@ -82,9 +83,12 @@ def pairs(case):
 
 @pytest.fixture(autouse=True, scope="session")
 def cache_of_the_tests(tmp_path_factory):
-    """What the tests compile does not go among the user's own files."""
+    """What the tests compile does not go among the user's own files; processes that share the tests share it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARROUSEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CARROUSEL_CACHE", str(folder / "cache"))
         yield
 
 

@@ -56,7 +56,6 @@ def test_states_of_others_are_refused():
         ([1.0, 2.0, 3.0], "input is a list"),
         (np.zeros((2, 3)), "input is torch.float64"),
     ],
-    ids=str,
 )
 def test_inputs_that_do_not_fit_a_step(x, words, bound):
     layer = layer_of("lstm", 3, 7)
@@ -75,7 +74,6 @@ def test_inputs_that_do_not_fit_a_step(x, words, bound):
         (torch.randn(2, 3), r"expected \[T, 2, 3\], or \[2, 3\] for one step"),
         (torch.randn(1, 2, 3).half(), "input is torch.float16"),
     ],
-    ids=str,
 )
 def test_inputs_that_do_not_fit_a_block(x, words):
     layer = layer_of("lstm", 3, 7)
@@ -96,7 +94,6 @@ def test_inputs_that_do_not_fit_a_block(x, words):
         (torch.empty(2, 7, requires_grad=True), "without a gradient"),
         (3, r"out is a int, expected \[2, 7\]"),
     ],
-    ids=str,
 )
 def test_outs_that_are_refused(out, words):
     layer = layer_of("lstm", 3, 7)
