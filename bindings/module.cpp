@@ -72,7 +72,7 @@ carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y, kept, unprojected
-// gates: nothing, or where each kept value lies; they live as long as the vector behind them
+// gates: nothing, or where each value that is shown lies; they live as long as the vector behind them
 template <class F>
 Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
                      nb::tuple history) {
@@ -150,9 +150,9 @@ nb::object describe(const char* cell) {
   if (!k) return nb::none();
   nb::list history;
   for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
-  nb::list kept;
-  for (int i = 0; i < k->kept; ++i) kept.append(k->kept_names[i]);
-  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(kept), k->keeps_more);
+  nb::list shown;
+  for (int i = 0; i < k->shown; ++i) shown.append(k->shown_names[i]);
+  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(shown), k->keeps_more);
 }
 
 std::vector<std::string> instruction_sets() {
@@ -174,7 +174,8 @@ NB_MODULE(_kernels, m) {
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
-        "(number of states, which of them backward reads, what is kept of each unit, whether other things are kept in its place), or None "
+        "(number of states, which of them backward reads, what a caller is shown of each unit, whether other things are kept in its "
+        "place), or None "
         "without a kernel");
   m.def(
       "kept_size",

@@ -63,9 +63,9 @@ template <class C>
 void run(int n, const Counted* a, const Counted* s, const Counted* p, const Counted* m, const Counted* ds_new, Counted* s_new, Counted* da,
          Counted* ds, Counted* dp) {
   const Counted nan{std::numeric_limits<double>::quiet_NaN()};
-  std::vector<Counted> keep(C::kept + 1), old(C::states), now(C::states);
+  std::vector<Counted> keep(C::kept + 1), show(C::shown + 1), old(C::states), now(C::states);
   for (int k = 0; k < n; ++k) {
-    C::forward(a, s, p, m, s_new, keep.data());
+    C::forward(a, s, p, m, s_new, keep.data(), show.data());
     for (int j = 0; j < C::states; ++j) {
       old[j] = C::reads_old[j] ? s[j] : nan;
       now[j] = C::reads_new[j] ? s_new[j] : nan;
@@ -79,11 +79,11 @@ void run(int n, const Counted* a, const Counted* s, const Counted* p, const Coun
 // The same with outputs laid on inputs: s_new on s, keep and da on a, ds on ds_new.
 template <class C>
 void run_in_place(int n, Counted* a, Counted* s, const Counted* p, const Counted* m, Counted* ds_new, Counted* dp) {
-  std::vector<Counted> old(C::states), room(std::max(C::kept, C::rows) + 1);
+  std::vector<Counted> old(C::states), room(std::max(C::kept, C::rows) + 1), show(C::shown + 1);
   for (int k = 0; k < n; ++k) {
     std::copy(s, s + C::states, old.data());
     std::copy(a, a + C::rows, room.data());
-    C::forward(room.data(), s, p, m, s, room.data());
+    C::forward(room.data(), s, p, m, s, room.data(), show.data());
     C::backward(room.data(), old.data(), s, p, m, ds_new, room.data(), ds_new, dp);
     std::copy(room.data(), room.data() + C::rows, a);
     a += C::rows, s += C::states, p += C::weights, m += C::masks, ds_new += C::states, dp += C::weights;

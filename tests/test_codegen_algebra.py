@@ -14,15 +14,18 @@ from carrousel.codegen.pointwise import derive
 @pytest.mark.parametrize("name", POINTWISE)
 def test_gradients_of_gates_add_to_backward(name):
     """Without any, backward through gates is backward; each reaches its own row, by its function's slope there."""
-    forward, backward, kept, through_gates = derive(ALL[name])
+    forward, backward, _, through_gates, shown = derive(ALL[name])
     random = np.random.default_rng(1)
-    at = {symbol: random.normal() for symbol in {*backward.reads.values(), *through_gates.reads.values()}}
+    reads = backward.reads | through_gates.reads
+    at = {symbol: random.normal() for symbol in {*forward.reads.values(), *reads.values()}}
+    stored = evaluate(forward, at)
+    at |= {symbol: stored[place] for place, symbol in reads.items() if place in stored}
     gates = {place: symbol for place, symbol in through_gates.reads.items() if place.startswith("dk")}
-    assert len(gates) == sum(str(value) in ALL[name].rows for value in kept)
+    assert len(gates) == sum(str(value) in ALL[name].rows for value in shown)
     none = evaluate(through_gates, at | dict.fromkeys(gates.values(), 0.0))
     assert none == pytest.approx(evaluate(backward, at), abs=1e-12)
     for place, symbol in gates.items():
-        gate = kept[int(place[3:-1])]
+        gate = shown[int(place[3:-1])]
         one = evaluate(through_gates, at | dict.fromkeys(gates.values(), 0.0) | {symbol: 1.0})
         if not forward.values[gate].free_symbols <= set(forward.reads.values()):  # of values too: tests of layers
             continue
@@ -40,6 +43,8 @@ def evaluate(steps, at):
     functions = {
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
         "tanh": np.tanh,
+        "relu": lambda x: max(x, 0.0),
+        "softplus": lambda x: np.logaddexp(x, 0),
         "step_of": lambda x: float(x > 0),
         "less": lambda x, z: float(x < z),
         "less_equal": lambda x, z: float(x <= z),
@@ -60,18 +65,24 @@ def number(expr, known, functions):
 
 
 def test_kept_is_what_backward_can_not_compute():
-    kept = {name: " ".join(map(str, derive(cell).kept)) for name, cell in POINTWISE.items()}
-    assert kept == {
+    shown = {name: " ".join(map(str, derive(cell).shown)) for name, cell in POINTWISE.items()}
+    assert shown == {
         "lstm": "i f g o",  # tanh(c') comes from the state
         "gru": "n r z a_m",
         "lstm1997": "i g o",
         "coupled": "i g o",
-        "mingru": "z g a_g",  # of a_g the choice and what it chooses are made again
-        "minlstm": "f a_f a_i g a_g",
-        "slstm": "z i f a_f o less_a_i",
+        "mingru": "z a_g g",  # of a_g the choice and what it chooses are made again
+        "minlstm": "a_f f a_i a_g g",
+        "slstm": "z i a_f f o v3",
         "peephole": "i f g o",
-        "regularized_lstm": "i f g o tanh_v3",  # c~ is no state: c' is another one where c is kept
+        "regularized_lstm": "i f g o",  # c~ is made of them and c
         "regularized_gru": "n r z a_m",
         "rnn_tanh": "",  # the new state is all it takes
         "rnn_relu": "",
+    }
+    kept = {name: " ".join(map(str, derive(cell).kept)) for name, cell in POINTWISE.items()}
+    assert {name: values for name, values in kept.items() if values != shown[name]} == {
+        "mingru": "z a_g",
+        "minlstm": "a_f a_i a_g",
+        "slstm": "z a_f o v3",  # of how far i is ahead of what is kept both exponentials are made again
     }

@@ -51,17 +51,16 @@ CARROUSEL_INLINE V clamp(V x, element<V> low, element<V> high) {
 }
 
 // Estrin's scheme, by halves: the step of a small network waits for this chain, and Horner's is twice as long.
-template <class V, int First, int Last>
+template <class V, const auto& q, int First, int Last>
 CARROUSEL_INLINE V polynomial(V r, V r2, V r4, V r8) {
-  using C = Constants<element<V>>;
   if constexpr (Last == First) {
-    return splat<V>(C::q[First]);
+    return splat<V>(q[First]);
   } else if constexpr (Last - First == 1) {
-    return splat<V>(C::q[First]) + r * splat<V>(C::q[Last]);
+    return splat<V>(q[First]) + r * splat<V>(q[Last]);
   } else {
     constexpr int half = Last - First >= 8 ? 8 : Last - First >= 4 ? 4 : 2;
     const V power = half == 8 ? r8 : half == 4 ? r4 : r2;
-    return polynomial<V, First, First + half - 1>(r, r2, r4, r8) + power * polynomial<V, First + half, Last>(r, r2, r4, r8);
+    return polynomial<V, q, First, First + half - 1>(r, r2, r4, r8) + power * polynomial<V, q, First + half, Last>(r, r2, r4, r8);
   }
 }
 
@@ -78,7 +77,7 @@ CARROUSEL_INLINE Exponential<V> split_exp(V x) {
   const V n = shifted - splat<V>(C::shift);
   const V r = x - n * splat<V>(C::ln2_high) - n * splat<V>(C::ln2_low);
   const V r2 = r * r, r4 = r2 * r2, r8 = r4 * r4;
-  const V rest = r + r2 * polynomial<V, 0, degree>(r, r2, r4, r8);
+  const V rest = r + r2 * polynomial<V, C::q, 0, degree>(r, r2, r4, r8);
   bits_of<V> exponent;
   std::memcpy(&exponent, &shifted, sizeof exponent);
   exponent = (exponent + C::bias) << C::mantissa;  // the shift drops everything of `shifted` but the integer

@@ -53,11 +53,8 @@ class Derivative {
     const int n = shape.lanes_of(block);
     const Origin origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
-    V keep[Cell::kept + 1], old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
+    V old[Cell::states], now[Cell::states], weights[Cell::weights + 1], d_now[Cell::states];
     V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1], noise[Cell::masks + 1];
-    const T* kept = q.gates ? nullptr : kept_row(s, b, here) + shape.kept_at(block);
-    for (int k = 0; k < Cell::kept; ++k)
-      keep[k] = q.gates ? load_some<V>(q.gates[k] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
     d_now[0] = dh;
     for (int k = 0; k < Cell::states; ++k) {
       if (Cell::reads_old[k] && k == 0 && q.projection)
@@ -74,11 +71,17 @@ class Derivative {
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
     if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
     if (d.d_gates) {
-      V d_keep[Cell::kept + 1] = {};
-      for (int k = 0; k < Cell::kept; ++k)
-        if (d.d_gates[k]) d_keep[k] = load_some<V>(d.d_gates[k] + at * q.H + unit, n);
-      Cell::backward_through_gates(keep, old, now, weights, noise, d_now, d_keep, d_rows, d_old, d_weights);
+      V show[Cell::shown + 1], d_show[Cell::shown + 1] = {};
+      for (int k = 0; k < Cell::shown; ++k) {
+        show[k] = load_some<V>(q.gates[k] + at * q.H + unit, n);
+        if (d.d_gates[k]) d_show[k] = load_some<V>(d.d_gates[k] + at * q.H + unit, n);
+      }
+      Cell::backward_through_gates(show, old, now, weights, noise, d_now, d_show, d_rows, d_old, d_weights);
     } else {
+      V keep[Cell::kept + 1];
+      const T* kept = q.gates ? nullptr : kept_row(s, b, here) + shape.kept_at(block);
+      for (int k = 0; k < Cell::kept; ++k)
+        keep[k] = q.gates ? load_some<V>(q.gates[Cell::kept_places[k]] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
       Cell::backward(keep, old, now, weights, noise, d_now, d_rows, d_old, d_weights);
     }
     // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.

@@ -87,7 +87,7 @@ class Forward {
     prefer_large_pages(q.kept, pairs * shape.kept_size() * unit);
     prefer_large_pages(q.y, places * q.ld_y * unit);
     for (T* history : q.history) prefer_large_pages(history, (q.histories_shown ? places : pairs) * q.H * unit);
-    for (int k = 0; k < Cell::kept && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
+    for (int k = 0; k < Cell::shown && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
   }
 
   struct Turn {  // what one thread does
@@ -106,7 +106,7 @@ class Forward {
     put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
     for (T* history : q.history)
       if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
-    for (int k = 0; k < Cell::kept && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
+    for (int k = 0; k < Cell::shown && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
     pass_on(me);
     me.meet();
     if constexpr (Lone<Cell, V>::fits)
@@ -199,7 +199,7 @@ class Forward {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
-      V noise[Cell::masks + 1];
+      V noise[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
@@ -207,7 +207,7 @@ class Forward {
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
       if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
-      Cell::forward(rows, old, weights, noise, now, keep);
+      Cell::forward(rows, old, weights, noise, now, keep, show);
       T* h = q.projection ? unprojected_row(kept_at, b) : q.y + at * q.ld_y;
       store_some<V>(h + unit, now[0], n);
       if (ends && !q.projection) store_some<V>(q.final[0] + row * q.H + unit, now[0], n);
@@ -216,7 +216,7 @@ class Forward {
         if (q.history[k]) store_some<V>(q.history[k] + (q.histories_shown ? at : kept_at) * q.H + unit, now[k], n);
       }
       if (q.gates) {
-        for (int k = 0; k < Cell::kept; ++k) store_some<V>(q.gates[k] + at * q.H + unit, keep[k], n);
+        for (int k = 0; k < Cell::shown; ++k) store_some<V>(q.gates[k] + at * q.H + unit, show[k], n);
       } else if (q.kept) {
         T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
         for (int k = 0; k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);

@@ -101,12 +101,12 @@ class Lone {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
-      V noise[Cell::masks + 1];
+      V noise[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) before[k] = load_some<V>(old[k] + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
       if constexpr (Cell::masks > 0) masks.draw(noise, t, q.noise.rows ? q.noise.rows[0] : 0, unit);
-      Cell::forward(rows, before, weights, noise, now, keep);
+      Cell::forward(rows, before, weights, noise, now, keep, show);
       store_some<V>(h + unit, now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
         store_some<V>(q.final[k] + unit, now[k], n);

@@ -124,12 +124,12 @@ class Recompute {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
-      V noise[Cell::masks + 1];
+      V noise[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
       if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
-      Cell::forward(rows, old, weights, noise, now, keep);
+      Cell::forward(rows, old, weights, noise, now, keep, show);
       T* to = kept + row * shape.kept_size() + shape.kept_at(block);
       for (int k = 0; k < Cell::kept; ++k) store<V>(to + k * long(blocks) * L, keep[k]);
       if constexpr (projected) store_some<V>(before_projection + row * q.H + unit, now[0], n);

@@ -84,10 +84,10 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name,           Cell::states,     Cell::fed,        Cell::x_rows,
-              Cell::h_rows,         Cell::weights,    Cell::masks,      {},
-              Cell::kept,           Cell::kept_names, is_normed<Cell>,  kept_size<Cell, F>,
-              panels_size<Cell, F>, pack<Cell, F>,    forward<Cell, F>, backward<Cell, F>};
+  Kernel<F> k{Cell::name,           Cell::states,      Cell::fed,        Cell::x_rows,
+              Cell::h_rows,         Cell::weights,     Cell::masks,      {},
+              Cell::shown,          Cell::shown_names, is_normed<Cell>,  kept_size<Cell, F>,
+              panels_size<Cell, F>, pack<Cell, F>,     forward<Cell, F>, backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = is_normed<Cell> || Cell::reads_old[s] || Cell::reads_new[s];
   for (int j = 1; j < Cell::fed; ++j) k.history[Cell::fed_states[j]] = true;
   return k;

@@ -95,7 +95,7 @@ std::vector<bool> Case::there() const {
   return there;
 }
 
-bool Case::is_gate(int k) const { return std::strchr(cell.kept_names[k], ' ') != nullptr; }
+bool Case::is_gate(int k) const { return std::strchr(cell.shown_names[k], ' ') != nullptr; }
 
 int64_t Case::at(int64_t t, int64_t b) const {
   if (way.offsets) return offsets[b] + t;
@@ -123,7 +123,7 @@ int64_t Case::size_of_input(int input) const {
 
 int64_t Case::size_of_output(int output) const {
   if (output == Y) return N() * P;
-  if (output >= KEPT) return way.shown && output - KEPT < cell.kept ? N() * size.H : 0;
+  if (output >= KEPT) return way.shown && output - KEPT < cell.shown ? N() * size.H : 0;
   if (output >= HISTORY) return way.shown && output > HISTORY && output - HISTORY < cell.states ? N() * size.H : 0;
   const int state = output - FINAL;
   return state >= cell.states ? 0 : size.B * (state ? size.H : P);

@@ -22,8 +22,8 @@ struct Cell {
   const char* name;
   int rows, x_rows, h_rows, states, weights;
   bool reads_h;  // in the pointwise step, not only through R: h then needs H elements, and there is no projection
-  int kept;
-  const char* const* kept_names;
+  int shown;
+  const char* const* shown_names;
 };
 
 struct Size {

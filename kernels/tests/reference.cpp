@@ -126,7 +126,7 @@ class Loops {
   // One unit of a row: the states but h are put where they belong, the new h is returned.
   Dual pointwise(int64_t t, int64_t b, int64_t unit, const Duals& h_old) {
     const int64_t H = c.size.H;
-    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], noise[C::masks + 1], keep[C::kept + 1];
+    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], noise[C::masks + 1], keep[C::kept + 1], show[C::shown + 1];
     for (int k = 0; k < C::x_rows; ++k) {
       const int64_t line = C::x_order[k] * H + unit;
       a[C::x_first + k] = a[C::x_first + k] + in[B_X][line] + dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
@@ -139,13 +139,13 @@ class Loops {
     for (int k = 1; k < C::states; ++k) old[k] = states[k][b * H + unit];
     for (int w = 0; w < C::weights; ++w) weights[w] = in[PER_UNIT][w * H + unit];
     for (int k = 0; k < C::masks; ++k) noise[k].value = C::neutral[k];
-    C::forward(a, old, weights, noise, now, keep);
+    C::forward(a, old, weights, noise, now, keep, show);
     const int64_t shown = c.at(t, b) * H + unit;
     for (int k = 1; k < C::states; ++k) {
       states[k][b * H + unit] = now[k];
       if (c.way.shown) put(HISTORY + k, shown, now[k]);
     }
-    for (int k = 0; k < C::kept && c.way.shown; ++k) put(KEPT + k, shown, keep[k], c.is_gate(k));
+    for (int k = 0; k < C::shown && c.way.shown; ++k) put(KEPT + k, shown, show[k], c.is_gate(k));
     return now[0];
   }
 
@@ -216,8 +216,8 @@ class Loops {
 
 template <class C>
 constexpr Cell facts() {
-  static_assert(C::kept <= max_kept);
-  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0] || is_normed<C>, C::kept, C::kept_names};
+  static_assert(C::shown <= max_kept);
+  return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0] || is_normed<C>, C::shown, C::shown_names};
 }
 
 #define CARROUSEL_FACTS(name) facts<reference::cells::name>(),

@@ -78,11 +78,11 @@ class Call {
   void show() {
     q.histories_shown = true;
     for (int k = 1; k < c.cell.states; ++k) take_history(k);
-    for (int k = 0; k < kernel->kept; ++k) {
+    for (int k = 0; k < kernel->shown; ++k) {
       gates[k] = Guarded<F>(c.N() * c.size.H);
       gate_rows[k] = gates[k].data();
     }
-    q.gates = kernel->kept ? gate_rows.data() : nullptr;
+    q.gates = kernel->shown ? gate_rows.data() : nullptr;
   }
 
   void take_history(int k) {
@@ -122,12 +122,12 @@ class Call {
       d_history[k] = Guarded<F>(c.d_outputs[HISTORY + k]);
       d.d_history[k] = d_history[k].data();
     }
-    for (int k = 0; k < kernel->kept; ++k) {
+    for (int k = 0; k < kernel->shown; ++k) {
       if (!c.is_gate(k)) continue;
       d_gates[k] = Guarded<F>(c.d_outputs[KEPT + k]);
       d_gate_rows[k] = d_gates[k].data();
     }
-    d.d_gates = kernel->kept ? d_gate_rows.data() : nullptr;
+    d.d_gates = kernel->shown ? d_gate_rows.data() : nullptr;
   }
 
   std::vector<double> with_gaps(const std::vector<double>& rows) const {

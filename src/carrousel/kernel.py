@@ -60,14 +60,14 @@ class Kernel(NamedTuple):
     forward: Callable[..., None]
     backward: Callable[..., None]
     history: tuple[int, ...]  # the states but h that backward reads
-    kept: tuple[str, ...]  # what it needs of the rows
+    kept: tuple[str, ...]  # what it needs of the rows where the gates are returned; else it keeps fewer values
     gates: dict[str, int] | None  # where each gate stands among it; None if one of them does not
     keeps_more: bool = False  # it keeps other things than gates, which it needs where the gates are returned too
 
     def kept_parts(self, H: int, I: int, projected: bool, layout: Layout) -> list[int]:
         """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
 
-        The rows after their activations, in the kernel's own order; h before a projection [H]; each state of
+        What it needs of the rows, in the kernel's own order; h before a projection [H]; each state of
         `kept_states` after the step [H]. Of the first two nothing, where the backward pass computes them again. What
         is returned to the caller is not kept once more.
         """

@@ -79,7 +79,8 @@ struct Sequence {
   F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
   // What the caller wants to see. It may then be asked for without a gradient, and lies as y does, in ragged batches too.
   bool histories_shown = false;            // the history of any state may be there, whether backward reads it or not
-  // [Kernel::kept], each [N, H]: what `kept` would hold, value by value, in its place, or beside it (Kernel::keeps_more).
+  // [Kernel::shown], each [N, H]: the gates, and with them all that backward needs of the rows: in place of `kept`, or beside it
+  // (Kernel::keeps_more).
   F* const* gates = nullptr;
 };
 
@@ -107,8 +108,8 @@ struct Kernel {
   const char* cell;
   int states, fed, x_rows, h_rows, weights, masks;                      // fed: how many states R multiplies, h among them
   bool history[max_states];                                             // which states backward reads
-  int kept;                                                             // how many values of each unit are kept for backward,
-  const char* const* kept_names;                                        // and what they are: "sigmoid i" is row i after its function
+  int shown;                                                            // how many values of each unit a caller is shown as gates,
+  const char* const* shown_names;                                       // and what they are: "sigmoid i" is row i after its function
   bool keeps_more;  // whether `kept` holds other things, and is needed beside `gates`
   int64_t (*kept_size)(int64_t H, int64_t I);  // elements of `kept` for each of the N rows
   int64_t (*panels_size)(const Sequence<F>&);  // elements that pack writes; of Sequence only the sizes are read

@@ -6,9 +6,10 @@ Names: d... is the gradient of the loss by ...; u0 u1 ... what is used more than
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
-from sympy import S, Symbol, cse, numbered_symbols
+from sympy import S, Symbol, cse, numbered_symbols, preorder_traversal
 from sympy.core.function import AppliedUndef
 
 from carrousel.cells import Cell
@@ -85,6 +86,17 @@ def _share(steps: Steps, taken: set[str]) -> Steps:
     simple: Any
     exprs = [*values.values(), *(expr.xreplace(once) for expr in steps.stores.values())]
     names = (symbol for symbol in numbered_symbols("u") if symbol.name not in taken)
+    inverses, exprs = _divide_once(exprs, names)
     shared, simple = cse(exprs, symbols=names)
     stores = dict(zip(steps.stores, simple[len(values) :]))
-    return Steps(steps.reads, dict(shared) | dict(zip(values, simple)), stores)
+    return Steps(steps.reads, inverses | dict(shared) | dict(zip(values, simple)), stores)
+
+
+def _divide_once(exprs: list[Any], names: Iterator[Any]) -> tuple[dict[Any, Any], list[Any]]:
+    """What several terms are divided by becomes a factor: a division takes as long as many products."""
+    powers: Any = [part for expr in exprs for part in preorder_traversal(expr) if part.is_Pow]
+    divisions = [power for power in powers if power.exp.is_negative]
+    times = Counter(power.base for power in divisions)
+    inverses = {base: next(names) for base in times if times[base] > 1}
+    factors = {power: inverses[power.base] ** -power.exp for power in divisions if power.base in inverses}
+    return {name: 1 / base for base, name in inverses.items()}, [expr.xreplace(factors) for expr in exprs]

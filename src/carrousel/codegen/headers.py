@@ -28,12 +28,12 @@ RESERVED = frozenset(
         "register reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch",
         "template this thread_local throw true try typedef typeid typename union unsigned using virtual void",
         "volatile wchar_t while xor xor_eq",
-        "V a s p noise s_new keep ds_new dk da ds dp one two half broadcast step_of all",
-        "forward backward backward_through_gates kept_names",
+        "V a s p noise s_new keep show ds_new dk da ds dp one two half broadcast step_of all",
+        "forward backward backward_through_gates shown_names",
         "before after backward_after backward_before s_late raw normal d_raw d_normal held",
         "normed normalises late epsilon",
-        "name rows x_first x_rows h_first h_rows states weights masks kept x_order h_order reads_old reads_new neutral",
-        "fed fed_states",
+        "name rows x_first x_rows h_first h_rows states weights masks kept shown kept_places",
+        "x_order h_order reads_old reads_new neutral fed fed_states",
     )
     for word in (*line.split(), *DERIVATIVES)
 )
@@ -52,8 +52,9 @@ HEADER = """\
 //   p     [weights]  one weight for each unit: {weights}
 //   noise [masks]    random masks: {masks}
 //   keep  [kept]     what backward needs of the rows: {kept}
-//   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [kept]
-//                    of what is kept and called as a row: backward_through_gates is for a loss that looks at it
+//   show  [shown]    the same with all gates, which are called as their rows: {shown}
+//   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [shown]
+//                    of the gates: backward_through_gates is for a loss that looks at them
 #pragma once
 
 namespace carrousel::CARROUSEL_TARGET::cells {{
@@ -106,17 +107,17 @@ def header(cell: Cell) -> str:
     """
     _check(cell)
     parts = _staged(cell) if cell.normed else _pointwise(cell)
-    kept = [_kept_name(cell, value, parts.forward) for value in parts.kept]
     spoken = {
         "rows": cell.rows,
         "states": cell.states,
         "weights": cell.weights,
         "masks": [name for name, _ in cell.masks],
         "kept": parts.kept,
+        "shown": parts.shown,
     }
     return HEADER.format(
         name=cell.name,
-        constants=_constants(cell, kept, {*parts.backward.loads().values()}) + parts.constants,
+        constants=_constants(cell, parts) + parts.constants,
         functions="\n\n".join(parts.functions),
         **{key: " ".join(map(str, names)) or "none" for key, names in spoken.items()},
     )
@@ -140,26 +141,30 @@ class Parts(NamedTuple):
 
     Args:
         kept: the symbols that forward keeps for backward.
-        forward, backward: the functions that compute the one and store the gradients of the states.
+        shown: those that it keeps where the gates are shown.
+        forward: the function that computes them.
+        loads: what backward reads, by its place.
         functions: the C++ of all functions.
         constants: the C++ of those that other cells have not.
     """
 
     kept: list[Any]
+    shown: list[Any]
     forward: Steps
-    backward: Steps
+    loads: set[str]
     functions: list[str]
     constants: str = ""
 
 
 def _pointwise(cell: Cell) -> Parts:
-    forward, backward, kept, through_gates = derive(cell, RESERVED)
+    forward, backward, kept, through_gates, shown = derive(cell, RESERVED)
     functions = [
-        function("forward", "a s p noise", "s_new keep", forward),
+        function("forward", "a s p noise", "s_new keep show", forward),
         function("backward", "keep s s_new p noise ds_new", "da ds dp", backward),
-        function("backward_through_gates", "keep s s_new p noise ds_new dk", "da ds dp", through_gates),
+        function("backward_through_gates", "show s s_new p noise ds_new dk", "da ds dp", through_gates),
     ]
-    return Parts(kept, forward, backward, functions)
+    loads = {*backward.loads().values(), *through_gates.loads().values()}
+    return Parts(kept, shown, forward, loads, functions)
 
 
 # Of a cell that is normalised: what the functions of its stages read, and what they write.
@@ -184,18 +189,19 @@ def _staged(cell: Cell) -> Parts:
         f"\n  static constexpr double epsilon = {EPS!r};"
     )
     functions = [function(name, *STAGES[name], steps[name]) for name in STAGES if name in steps]
-    return Parts(stages.kept, steps["before"], steps["backward_before"], functions, constants)
+    loads = {*steps["backward_before"].loads().values()}
+    return Parts(stages.kept, stages.kept, steps["before"], loads, functions, constants)
 
 
-def _kept_name(cell: Cell, value: Any, forward: Steps) -> str:
-    """A gate with the function that makes it of its row, "sigmoid i"; what else is kept by its name alone."""
+def _shown_name(cell: Cell, value: Any, forward: Steps) -> str:
+    """A gate with the function that makes it of its row, "sigmoid i"; what else is shown by its name alone."""
     expr = forward.values.get(value)
     if str(value) in cell.rows and isinstance(expr, AppliedUndef):
         return f"{expr.func.__name__} {value}"
     return str(value)
 
 
-def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:
+def _constants(cell: Cell, parts: Parts) -> str:
     x_rows = [row for row in cell.rows if row in cell.from_x]
     h_rows = [row for row in cell.rows if row in cell.from_h]
     states = range(len(cell.states))
@@ -204,18 +210,19 @@ def _constants(cell: Cell, kept: list[str], loads: set[str]) -> str:
         ("int", "x_order", map(cell.from_x.index, x_rows), "row x_first + k is fed by block x_order[k] of W"),
         ("int", "h_order", map(cell.from_h.index, h_rows), "row h_first + k is fed by block h_order[k] of R"),
         ("int", "fed_states", map(cell.states.index, cell.fed), "the states that R multiplies, one beside the other"),
-        ("bool", "reads_old", (f"s[{k}]" in loads for k in states), "does backward read state k before the step?"),
-        ("bool", "reads_new", (f"s_new[{k}]" in loads for k in states), "and after it?"),
+        ("bool", "reads_old", (f"s[{k}]" in parts.loads for k in states), "is state k before the step read backward?"),
+        ("bool", "reads_new", (f"s_new[{k}]" in parts.loads for k in states), "and after it?"),
+        ("int", "kept_places", map(parts.shown.index, parts.kept), "where what is kept is among what is shown"),
         ("double", "neutral", (value for _, value in cell.masks), "what each mask is where nothing is drawn"),
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
         f"h_rows = {len(h_rows)}, states = {len(states)}, fed = {len(cell.fed)}, weights = {len(cell.weights)}, "
-        f"masks = {len(cell.masks)}, kept = {len(kept)};"
+        f"masks = {len(cell.masks)}, kept = {len(parts.kept)}, shown = {len(parts.shown)};"
     ]
     for kind, name, values, comment in arrays:
         listed = ", ".join(str(value).lower() for value in values) or "-1"  # C++ has no empty arrays
         lines.append(f"static constexpr {kind} {name}[] = {{{listed}}};  // {comment}")
-    names = ", ".join(f'"{name}"' for name in kept) or "nullptr"
-    lines.append(f"static constexpr const char* kept_names[] = {{{names}}};")
+    names = ", ".join(f'"{_shown_name(cell, value, parts.forward)}"' for value in parts.shown) or "nullptr"
+    lines.append(f"static constexpr const char* shown_names[] = {{{names}}};")
     return "\n".join(f"  {line}" for line in lines)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from carrousel.cells import Cell
 from carrousel.codegen.derivative import reverse
-from carrousel.codegen.kept import keep
+from carrousel.codegen.kept import keep, keep_least, with_gates
 from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import trace_step
@@ -18,14 +18,16 @@ class Pointwise(NamedTuple):
 
     Args:
         forward, backward: the step and its reverse.
-        kept: the symbols that forward keeps for it. Those called as a row are gates: the row after its function.
+        kept: the symbols that forward keeps for it, as few as will do.
         through_gates: backward, where the loss looks at gates too.
+        shown: the symbols that are kept where the gates are shown: those, which are called as a row, and the others.
     """
 
     forward: Steps
     backward: Steps
     kept: list[Any]
     through_gates: Steps
+    shown: list[Any]
 
 
 def derive(cell: Cell, reserved: Iterable[str] = ()) -> Pointwise:
@@ -42,11 +44,16 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> Pointwise:
     if trace.normalised:
         raise CodegenError(f"cell {cell.name!r}: layer_norm, which only cells with normed=True may call")
     backward = reverse(cell, trace, [])
-    kept, again = keep(cell, trace, backward)
-    through_gates = reverse(cell, trace, kept)
+    values, made_again = keep(cell, trace, backward)
+    kept, again = keep_least(cell, trace, backward, values, made_again)
+    shown, again_of_shown = with_gates(cell, values, kept, again)
+    through_gates = reverse(cell, trace, shown)
     at_hand = places("s", trace.old) | places("p", trace.weights) | places("noise", trace.masks)
-    stores = places("s_new", trace.new) | places("keep", kept)
-    forward = Steps(places("a", trace.rows) | at_hand, trace.values, stores)
-    reads = places("keep", kept) | at_hand | places("s_new", trace.new)
-    backward, through_gates = (Steps(reads | s.reads, again | s.values, s.stores) for s in (backward, through_gates))
-    return Pointwise(forward, backward, kept, through_gates)
+    new, keeps, shows = places("s_new", trace.new), places("keep", kept), places("show", shown)
+    return Pointwise(
+        Steps(places("a", trace.rows) | at_hand, trace.values, new | keeps | shows),
+        Steps(keeps | at_hand | new | backward.reads, again | backward.values, backward.stores),
+        kept,
+        Steps(shows | at_hand | new | through_gates.reads, again_of_shown | through_gates.values, through_gates.stores),
+        shown,
+    )
