@@ -9,7 +9,7 @@ import pytest
 import torch
 from sequences import F32, F64, Shape, assert_same_bits, make_ragged, make_sequence, run, same_bits
 from torch.nn.functional import layer_norm as torchs
-from twins import Size
+from twins import Size, assert_equal_to_1e10
 
 import carrousel
 from carrousel import codegen
@@ -123,6 +123,19 @@ def test_units_split_among_threads_give_the_same_bits(I):
     for threads in (2, 3):
         torch.set_num_threads(threads)
         assert_same_bits(run(fused, sequence, F32), alone)
+
+
+@pytest.mark.parametrize("H", [4, 8, 16])  # one vector of units, of either type and each instruction set
+@pytest.mark.parametrize("way", ["plain", "reverse"])
+def test_one_row_alone(H, way):
+    """What runs in registers, over several chunks of steps: scan's numbers, and the bits of the rows' general way."""
+    sequence = make_sequence(CELL, Size(T=300, B=1, I=3, H=H), way)
+    assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
+    for dtype in (F32, F64):
+        y = sequence.to(dtype).call(fused)[0]
+        sequence.options["return_gates"] = True  # which only the general way does
+        assert torch.equal(sequence.to(dtype).call(fused)[0], y)
+        del sequence.options["return_gates"]
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -6,6 +6,7 @@
 //   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
 //                                  sets of rows have summed up
 #pragma once
+#include "lone_backward.hpp"
 #include "padding.hpp"
 #include "sums.hpp"
 #include "unit_sums.hpp"
@@ -113,10 +114,10 @@ class NormedBackward {
     da_ring[0] = layout.take<T>(rows * ld_da);
     da_ring[1] = rows >= pairs_of(q.rows) ? da_ring[0] : layout.take<T>(rows * ld_da);  // one chunk needs one
     dh = layout.take<T>(sets.rows() * ld_dh);
-    wx = layout.take<T>(kept.has_x() ? 0 : sets.rows() * ld_x);
+    wx = layout.take<T>(kept.has_x() ? 0 : (alone() ? rows : sets.rows()) * ld_x);
     stages.lay_out(layout, sets, split.threads);
     unit_sums.lay_out(layout);
-    pointers = layout.take<const T*>(split.threads * B);
+    pointers = layout.take<const T*>(alone() ? rows : split.threads * B);
     restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
     sums.lay_out(layout, split.threads);
   }
@@ -156,15 +157,17 @@ class NormedBackward {
     prepare(me);
     me.meet();
     const Turn turn = turn_of(me);
+    NormedLoneBackward<Cell, V> lone(q, d, kept, stages, h_panels, N, zeros);
     const T* after = nullptr;
     for (long c = chunk_count - 1; c >= 0; --c) {
       const long first = chunks[c], last = chunks[c + 1];
       T* here = da_ring[c % 2];
-      for (long s = first; s < last; ++s) here += steps.active(s) * ld_da;
-      for (long s = last - 1; s >= first; --s) {
-        here -= steps.active(s) * ld_da;
-        step(turn, s, here, after, c);
+      if (alone()) {
+        multiply_x(turn, first, last);
+        lone.run(first, last, turn.wx, ld_x, here, ld_da, unit_sums.of_one(c));
         after = here;
+      } else {
+        after = step_chunk(turn, c, here, after);
       }
       me.meet();
       // These halves are read; the next steps write the others, which all members have left before they met.
@@ -180,6 +183,21 @@ class NormedBackward {
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
+  // Whether there is but one row, of one vector of units.
+  bool alone() const { return NormedLone<Cell, V>::fits && NormedLone<Cell, V>::takes(q); }
+
+  // All steps of a chunk; returns where da of its first step are.
+  const T* step_chunk(const Turn& turn, long chunk, T* here, const T* after) {
+    const long first = chunks[chunk], last = chunks[chunk + 1];
+    for (long s = first; s < last; ++s) here += steps.active(s) * ld_da;
+    for (long s = last - 1; s >= first; --s) {
+      here -= steps.active(s) * ld_da;
+      step(turn, s, here, after, chunk);
+      after = here;
+    }
+    return after;
+  }
+
   void prepare(Member me) {
     for (long g = me.first(shape.groups); g < me.last(shape.groups) && !kept.has_x(); ++g)
       pack_group<Cell, V>(x_panels + g * L * X * q.I, q.W, q.I, Cell::x_order, X, shape, g);
@@ -193,7 +211,7 @@ class NormedBackward {
   void step(const Turn& turn, long s, T* here, const T* after, long chunk) {
     restore(turn, s + 1, after);
     gather_dh(turn, s, after);
-    if (!kept.has_x()) multiply_x(turn, s);
+    if (!kept.has_x()) multiply_x(turn, s, s + 1);
     if (turn.by_units) turn.me.meet();
     turn.own.each(steps.active(s), [&](long set, long b, long n, long at) {
       const long i = turn.by_units ? b : at;
@@ -259,10 +277,11 @@ class NormedBackward {
     }
   }
 
-  // W x once more.
-  void multiply_x(const Turn& turn, long s) {
-    const long count = turn.count(steps.active(s));
-    for (long i = 0; i < count; ++i) turn.rows[i] = q.x + steps.at(s, turn.row(i)) * q.I;
+  // W x of the steps [first, last) once more.
+  void multiply_x(const Turn& turn, long first, long last) {
+    long count = 0;
+    for (long s = first; s < last; ++s)
+      for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i) turn.rows[count++] = q.x + steps.at(s, turn.row(i)) * q.I;
     for (long block = turn.block_first; block < turn.block_last; ++block)
       product<V>(X, turn.wx + block * X * L, ld_x, zeros, 0, count, {turn.rows, x_panels + block * L * X * q.I, X * L, q.I});
   }

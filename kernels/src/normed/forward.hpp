@@ -11,6 +11,7 @@
 // batch is small, they split the units of the products, meet, split the rows of what follows, and meet again.
 #pragma once
 #include "kept.hpp"
+#include "lone.hpp"
 #include "padding.hpp"
 #include "panels.hpp"
 #include "sets.hpp"
@@ -111,6 +112,8 @@ class NormedForward {
                     rh + base * ld_h,
                     stages + me.rank * sets.each() * row_stages,
                     pointers + me.rank * pointers_each};
+    if constexpr (NormedLone<Cell, V>::fits)
+      if (NormedLone<Cell, V>::takes(q)) return work_alone(turn);
     for (long s = 0; s < steps.count(); s += steps_at_once) {
       const long last = std::min(s + steps_at_once, steps.count());
       multiply_x(turn, s, last);
@@ -119,6 +122,17 @@ class NormedForward {
       long before = 0;  // rows of the steps of this chunk that are done
       for (long now = s; now < last; ++now) before += step(turn, now, before);
     }
+  }
+
+  void work_alone(const Turn& turn) {
+    NormedLone<Cell, V> lone(q, panels, kept, zeros);
+    for (long s = 0; s < steps.count(); s += steps_at_once) {
+      const long last = std::min(s + steps_at_once, steps.count());
+      multiply_x(turn, s, last);
+      normalise_x(turn, s, last);
+      lone.run(s, last, turn.wx, ld_x);
+    }
+    lone.finish();
   }
 
   // Rows without a step end as they started.

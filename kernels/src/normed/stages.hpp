@@ -79,6 +79,9 @@ class BackwardStages {
     }
   }
 
+  const T* bias() const { return biases; }  // [rows, padded], block by block
+  const T* per_unit() const { return units; }  // [weights, padded]
+
   // [padded]  what reached state k of row b before the step
   T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
 

@@ -48,6 +48,9 @@ class UnitSums {
     }
   }
 
+  // [summed, L]  where a chunk's sums of the only set are, which has one block of units
+  T* of_one(long chunk) const { return of_sets[chunk % 2]; }
+
   // From the sets' sums of a chunk to those of all chunks. Short sums of short sums lose little to rounding.
   void add_sets(Member me, long chunk) const {
     if (!wanted()) return;
