@@ -126,16 +126,15 @@ def draw_matrix(
 
     Arguments as `carrousel.noise.draw` takes them; rows [shape[0]], None: 0, 1, ...
     """
-    plain = like.is_cpu and like.dtype in (torch.float32, torch.float64) and KERNELS
-    if plain and not torch.compiler.is_compiling() and _is_eager(like):
+    if KERNELS and like.is_cpu and like.dtype in (torch.float32, torch.float64) and is_eager(like):
         return drawn(noise, mask, number, rows, shape, like)
     numbers = torch.arange(shape[0], device=like.device) if rows is None else rows.to(like.device)
     return draw(noise, mask, number, 0, numbers, shape[1], like)
 
 
-def _is_eager(x: Tensor) -> bool:
+def is_eager(x: Tensor) -> bool:
     """Whether tensors are what they seem: nothing traces, batches or wraps them."""
-    if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.compiler.is_compiling() or _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False
     return type(x) in (Tensor, Parameter) and not torch._C._len_torch_dispatch_stack()  # type: ignore[attr-defined]
 

@@ -10,11 +10,14 @@ Letters: H hidden units, I input, N heads, B batch.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.fused import fused_in
+from carrousel.fused import fused_in, is_eager
 from carrousel.layout import Layout
 from carrousel.weights import Weights
 
@@ -30,10 +33,22 @@ def heads_of(cell: Cell, weights: Weights) -> int:
 
 def block_diagonal(R: Tensor, heads: int) -> Tensor:
     """R of heads [rows*H, H/N] as R of all units [rows*H, H]."""
-    width = R.shape[1]
-    own = torch.eye(heads, dtype=R.dtype, device=R.device)
-    blocks = R.view(-1, heads, width, 1, width) * own[:, None, :, None]
-    return blocks.reshape(-1, heads * width)
+    rows, width = R.shape
+    own = (_own_head_once if is_eager(R) else _own_head)(heads, rows, width, R.dtype, R.device)
+    return (R.unsqueeze(1) * own).view(rows, heads * width)
+
+
+def _own_head(heads: int, rows: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[rows, N, 1]: 1 for the head that a row of R [rows, width] is of, else 0."""
+    of_rows = torch.arange(rows, device=device) // width % heads
+    return (of_rows[:, None] == torch.arange(heads, device=device)).to(dtype)[..., None]
+
+
+@lru_cache(maxsize=64)
+def _own_head_once(*arguments: Any) -> Tensor:
+    """The same from call to call: a small network would feel the time that it takes to make."""
+    with torch.inference_mode(False):
+        return _own_head(*arguments)
 
 
 def fused_by_heads(
