@@ -62,6 +62,7 @@ BUSY = {
     "T300_B1_one_row": Size(T=600, B=1, I=5, H=20),
     "T90_several_chunks": Size(T=90, B=13, I=20, H=65),
     "B3_H330_by_units": Size(T=6, B=3, I=70, H=330),
+    "I400_H330_packed_by_panels": Size(T=3, B=2, I=400, H=330),
 }
 SIZE = Size(T=6, B=4, I=3, H=7)
 
@@ -196,6 +197,13 @@ def test_what_is_kept(cell, projected, shown):
         assert less == full
 
 
+def test_pages_that_were_given_back():
+    """Scratch of more than 4 MB is the system's again before the gradients are written, and is used again."""
+    sequence = make_sequence("lstm", Size(T=2, B=2, I=4, H=720))
+    for _ in range(3):
+        assert_low_is_full(sequence, torch.float32)
+
+
 PEAK = """
 import sys, torch, carrousel
 from carrousel.bench.memory import peak, resident
@@ -282,6 +290,21 @@ def test_compiled_layers(layer):
     expected = results(made, x, {})
     made.compile(fullgraph=True, backend="aot_eager")
     assert_same_bits(results(made, x, {}), expected)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_directions_keep_the_output_itself(batch_first):
+    """As with one direction: to change it in place before the backward pass is an error. A copy is made of "full"."""
+    sizes, x = {"bidirectional": True, "batch_first": batch_first}, torch.randn(6, 4, 3)
+    less, full = carrousel.LSTM(3, 7, memory="low", **sizes), carrousel.LSTM(3, 7, **sizes)
+    y, _, inside = less(x, return_states=True)
+    assert [h.untyped_storage().data_ptr() for h in inside.h] == [y.untyped_storage().data_ptr()] * 2
+    assert same_bits(torch.cat(inside.h, -1), y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.mul_(2).sum().backward()
+    full(x)[0].mul_(2).sum().backward()
+    with torch.no_grad():
+        assert same_bits(less(x)[0], y / 2)
 
 
 def test_eval_and_checkpointing():

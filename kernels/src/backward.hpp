@@ -33,11 +33,11 @@ class Backward {
         steps(q.rows),
         split(choose_split<Cell>(q)),
         fed_back(q, steps),
-        chunks(q, shape, steps),
+        chunks(q, shape, steps, computes_again<Cell>(q)),
         derivative(q, d, shape, steps, chunks),
         of_h(q, d, shape, operands, steps, split, fed_back, chunks, derivative),
-        sums(q, d, steps, fed_back, chunks.ld_da, chunks.rows()),
-        recompute(q, steps, fed_back, chunks.rows()) {}
+        sums(q, d, steps, fed_back, chunks.ld_da, chunks.rows(), chunks.sparing),
+        recompute(q, steps, fed_back, chunks) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -59,16 +59,19 @@ class Backward {
   GradientOfH<Cell, V> of_h;
   Sums<Cell, V> sums;
   Recompute<Cell, V> recompute;
-  int64_t* places;  // scratch of steps
+  int64_t* places;                // scratch of steps
+  char *of_steps, *after_steps;  // between them lies what is not looked at when all steps are done
 
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
-    chunks.lay_out(layout);
     derivative.lay_out(layout);
     fed_back.lay_out(layout);
+    of_steps = layout.take<char>(0);
+    chunks.lay_out(layout);
     of_h.lay_out(layout);
-    sums.lay_out(layout, split.threads);
     recompute.lay_out(layout, split.threads);
+    after_steps = layout.take<char>(0);
+    sums.lay_out(layout, split.threads, recompute.room());
   }
 
   void work(Member me) {
@@ -83,12 +86,19 @@ class Backward {
     for (long c = chunks.count() - 1; c >= 0; --c) {
       after = step_chunk(turn, c, after);
       me.meet();
-      // This half of the ring is read; the next steps write the other, which all members have left before they met.
+      // This half of the ring is read; the next steps write the other, which all members have left before they met. There is only one
+      // where memory is spared.
       const Place all = place(c);
+      after = chunks.set_aside(me, after, steps.active(chunks.first(c)));
       sums.add(me, all.da, all.rounded, all.dp, all.unprojected, chunks.first(c), chunks.last(c));
+      if (chunks.sparing) me.meet();
     }
     of_h.finish(turn, after);
     me.meet();
+    if (chunks.sparing) {  // memory that the gradients may take now
+      if (me.rank == 0) give_back(of_steps, after_steps);
+      me.meet();
+    }
     sums.write(me);
     derivative.write(me);
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
@@ -98,9 +108,9 @@ class Backward {
   Place step_chunk(const Turn& turn, long chunk, Place after) {
     static constexpr long groups_in_quad = max_vectors / Shape<Cell, V>::blocks_in_group;
     const long first = chunks.first(chunk), last = chunks.last(chunk);
-    recompute.run(turn.me, turn.share, turn.quad_first * groups_in_quad, std::min(turn.quad_last * groups_in_quad, shape.groups), chunk,
-                  first, last);
     Place here = place(chunk);
+    recompute.run(turn.me, turn.share, turn.quad_first * groups_in_quad, std::min(turn.quad_last * groups_in_quad, shape.groups), chunk,
+                  here, sums.lent(turn.me));
     for (long s = first; s < last; ++s) here = chunks.moved(here, steps.active(s));
     for (long s = last - 1; s >= first; --s) {
       here = chunks.moved(here, -steps.active(s));
@@ -112,7 +122,7 @@ class Backward {
 
   Place place(long chunk) const {
     Place at = chunks.place(chunk);
-    if (recompute.needed()) at.kept = recompute.kept_of_chunk(), at.unprojected = recompute.unprojected_of_chunk(chunk);
+    at.unprojected = recompute.unprojected_of_chunk();
     return at;
   }
 

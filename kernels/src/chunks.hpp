@@ -1,12 +1,22 @@
 // The steps of a backward pass in chunks, and what is held of them: da and its kin, for a chunk and for the one after it, whose first da
 // reach the last step of this one.
+//
+// Where memory is to be spared, one chunk is held, and of the one after it a step's rows; and what is computed again of a pair
+// (recompute.hpp) lies where its da will, which are made of it.
 #pragma once
 #include "operands.hpp"
 #include "shape.hpp"
 #include "steps.hpp"
+#include "team.hpp"
 #include "workspace.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
+
+// Whether the forward pass has kept the states only (memory="low"): the rest is computed again, and scratch is spared.
+template <class Cell, class F>
+bool computes_again(const Sequence<F>& q) {
+  return (Cell::kept && !q.kept && !q.gates) || (q.projection && !q.unprojected);
+}
 
 template <class Cell, class V>
 class Chunks {
@@ -16,19 +26,23 @@ class Chunks {
  public:
   const long ld_da;  // not a power of two: equal columns of many rows would fall into one set of the cache
   const long ld_rounded = ld_da / 2;
+  const bool sparing;
 
   // steps must outlive this.
-  Chunks(const Sequence<T>& q, const Shape<Cell, V>& shape, const Steps& steps)
-      : ld_da(R * shape.padded + lanes<V>), q(q), shape(shape), steps(steps) {}
+  Chunks(const Sequence<T>& q, const Shape<Cell, V>& shape, const Steps& steps, bool sparing)
+      : ld_da(std::max(R, sparing ? Cell::kept : 0) * shape.padded + lanes<V>), sparing(sparing), q(q), shape(shape), steps(steps) {}
 
   // A chunk has at most so many rows.
   long rows() const { return steps_each * q.rows.B; }
 
   void lay_out(Layout& layout) {
     first_steps = layout.take<int64_t>(steps.count() + 1);
-    for (T*& ring : da_ring) ring = layout.take<T>(rows() * ld_da);
-    for (T*& ring : dp_ring) ring = layout.take<T>(q.projection ? rows() * q.P : 0);
-    for (T*& ring : rounded_ring) ring = layout.take<T>(Operands<V>(q).rounded() ? rows() * ld_rounded : 0);
+    const long all = rows(), beside = sparing ? q.rows.B : all;
+    for (const int k : {0, 1}) {
+      da_ring[k] = layout.take<T>((k ? beside : all) * ld_da);
+      dp_ring[k] = layout.take<T>(q.projection && !(k && sparing) ? all * q.P : 0);
+      rounded_ring[k] = layout.take<T>(rounded ? (k ? beside : all) * ld_rounded : 0);
+    }
   }
 
   // A chunk has steps_each steps. Where the rows of a ragged batch get fewer it has more, and as many rows: else most of the time
@@ -53,12 +67,28 @@ class Chunks {
     T* da = nullptr;                                  // [rows, R * padded]
     T* dp = nullptr;                                  // [rows, P]  projected cells: what reached h
     T* rounded = nullptr;                             // [rows, R * padded / 2]  da rounded, where products want it so
-    const T *kept = nullptr, *unprojected = nullptr;  // where they are computed once more
+    T* unprojected = nullptr;                         // [rows, H]  where it is computed once more
   };
-  Place place(long chunk) const { return {da_ring[chunk % 2], dp_ring[chunk % 2], rounded_ring[chunk % 2]}; }
+  Place place(long chunk) const {
+    const int k = sparing ? 0 : chunk % 2;
+    return {da_ring[k], dp_ring[k], rounded_ring[k]};
+  }
+
+  // The rows of a chunk's first step, which the chunk before will ask for: where memory is spared they are copied, by all members, out
+  // of the way of its da.
+  Place set_aside(Member me, Place first, long count) const {
+    if (!sparing) return first;
+    for (long b = me.first(count); b < me.last(count); ++b) {
+      if (rounded)
+        std::memcpy(rounded_ring[1] + b * ld_rounded, first.rounded + b * ld_rounded, ld_rounded * sizeof(T));
+      else
+        std::memcpy(da_ring[1] + b * ld_da, first.da + b * ld_da, ld_da * sizeof(T));
+    }
+    return {da_ring[1], nullptr, rounded_ring[1]};
+  }
   Place moved(Place at, long by) const {
     at.da += by * ld_da, at.dp += by * q.P, at.rounded += by * ld_rounded;
-    if (at.kept) at.kept += by * shape.kept_size(), at.unprojected += by * q.H;
+    if (at.unprojected) at.unprojected += by * q.H;
     return at;
   }
 
@@ -66,12 +96,13 @@ class Chunks {
   const Sequence<T>& q;
   const Shape<Cell, V>& shape;
   const Steps& steps;
+  const bool rounded = Operands<V>(q).rounded();
   const long steps_each = steps_of_chunk();
 
   // Scratch.
   int64_t* first_steps;  // of each, and at last steps.count()
   long chunk_count;
-  T *da_ring[2], *dp_ring[2], *rounded_ring[2];
+  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // of a chunk and of the next in turn; sparing: the second for a step's rows
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
   long steps_of_chunk() const {

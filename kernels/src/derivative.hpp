@@ -79,9 +79,11 @@ class Derivative {
       Cell::backward_through_gates(show, old, now, weights, noise, d_now, d_show, d_rows, d_old, d_weights);
     } else {
       V keep[Cell::kept + 1];
-      const T* kept = q.gates ? nullptr : kept_row(s, b, here) + shape.kept_at(block);
+      // Of what was computed again each value lies where da of some row will.
+      const T* kept = q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() + shape.kept_at(block) : here.da + b * chunks.ld_da + unit;
+      const long kept_stride = q.kept ? shape.kept_stride(block) : shape.padded;
       for (int k = 0; k < Cell::kept; ++k)
-        keep[k] = q.gates ? load_some<V>(q.gates[Cell::kept_places[k]] + at * q.H + unit, n) : load<V>(kept + k * shape.kept_stride(block));
+        keep[k] = q.gates ? load_some<V>(q.gates[Cell::kept_places[k]] + at * q.H + unit, n) : load<V>(kept + k * kept_stride);
       Cell::backward(keep, old, now, weights, noise, d_now, d_rows, d_old, d_weights);
     }
     // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
@@ -134,9 +136,6 @@ class Derivative {
     }
   }
 
-  const T* kept_row(long s, long b, Place here) const {
-    return (q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() : here.kept + b * shape.kept_size());
-  }
   const T* unprojected_row(long s, long b, Place here) const {
     return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
   }

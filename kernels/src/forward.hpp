@@ -34,7 +34,7 @@ class Forward {
         shape(q.H),
         operands(q),
         panels(q, shape),
-        pre(q, shape, panels, operands),
+        pre(q, shape, operands),
         steps(q.rows),
         split(choose_split<Cell>(q)),
         masks(q.noise),
@@ -156,7 +156,7 @@ class Forward {
     for (long now = s; now < last; ++now)
       for (long i = 0, n = turn.share.below(steps.active(now)); i < n; ++i) turn.rows[count++] = x_row(now, turn.share.row(i));
     operands.round(turn.rows, count, turn.x, q.I);
-    for (long g = turn.group_first; g < turn.group_last; ++g) pre.add_x(chunk_accumulators(turn, g), g, count, turn.rows);
+    for (long g = turn.group_first; g < turn.group_last; ++g) pre.add_x(chunk_accumulators(turn, g), g, panels.of(g), count, turn.rows);
   }
 
   T* chunk_accumulators(const Turn& turn, long g) const {
@@ -181,7 +181,7 @@ class Forward {
     for (long g = turn.group_first; g < turn.group_last; ++g) {
       const long width = pre.width(g);
       T* a = split.steps_at_once > 1 ? chunk_accumulators(turn, g) + before * width : turn.a;
-      pre.add_h(a, g, count, turn.rows, h_rows, split.steps_at_once > 1);
+      pre.add_h(a, g, panels.of(g), count, turn.rows, h_rows, split.steps_at_once > 1);
       for (long i = 0; i < count; ++i) cell(s, turn.share.row(i), g, a + i * width);
     }
     if (q.projection) project(turn, s, count);

@@ -8,6 +8,9 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
+// Where memory is spared (memory="low"), weights of more bytes are packed a panel at a time, when it is the panel's turn in a chunk.
+inline constexpr double worth_sparing = 2e6;
+
 // Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
 // M [rows * H, K]; order[r] is the block of M that feeds row r. Of pairs, k counts those; scratch has room for a vector's worth of rows.
 template <class Cell, class V, class T>

@@ -7,6 +7,12 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
+// Those of one group.
+template <class T>
+struct GroupPanels {
+  const T *x, *h, *bias;  // [I, x_rows * blocks * L], [P, h_rows * blocks * L], [rows * blocks * L]
+};
+
 template <class Cell, class V>
 class Panels {
   using T = element<V>;
@@ -49,6 +55,18 @@ class Panels {
     for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
+  // One group's, packed into memory that has room for group_room() elements.
+  GroupPanels<T> pack_alone(T* to, long g) const {
+    const long units = shape.blocks_of(g) * L;
+    T *x = to, *h = x + x_terms() * units, *bias = h + h_terms() * units, *rows = bias + Cell::rows * units;
+    pack_group<Cell, V>(x, q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
+    pack_group<Cell, V>(h, q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows);
+    pack_bias<Cell, V>(bias, q.b_x, q.b_h, shape, g);
+    return {x, h, bias};
+  }
+  long group_room() const { return (x_terms() + h_terms() + Cell::rows) * Shape<Cell, V>::blocks_in_group * L + scratch_each(); }
+
+  GroupPanels<T> of(long group) const { return {x(group), h(group), bias(group)}; }
   // I, H and columns_of_R count pairs where the operands are rounded.
   const T* x(long group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
   const T* h(long group) const { return at(h_panels, group, h_terms()); }        // [columns_of_R, h_rows * blocks * L]

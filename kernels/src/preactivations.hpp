@@ -16,40 +16,38 @@ class Preactivations {
   static constexpr int R = Cell::rows;
 
  public:
-  Preactivations(const Sequence<T>& q, const Shape<Cell, V>& shape, const Panels<Cell, V>& panels, const Operands<V>& operands)
-      : q(q), shape(shape), panels(panels), operands(operands) {}
+  Preactivations(const Sequence<T>& q, const Shape<Cell, V>& shape, const Operands<V>& operands) : q(q), shape(shape), operands(operands) {}
 
   long width(long g) const { return long(R) * shape.blocks_of(g) * L; }
 
-  // a [count, width] = b + W x; rows of x, and of h below, are operands
-  void add_x(T* a, long g, long count, const T* const* x) const {
+  // a [count, width] = b + W x, by the panels of group g; rows of x, and of h below, are operands
+  void add_x(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x) const {
     const int blocks = shape.blocks_of(g);
     const long each = width(g);
-    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * each, panels.bias(g), each * sizeof(T));
+    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * each, panels.bias, each * sizeof(T));
     T* fed = a + long(Cell::x_first) * blocks * L;
-    product<V>(Cell::x_rows * blocks, fed, each, joint ? panels.bias(g) : fed, joint ? 0 : each, count, x_factor(x, g), {},
+    product<V>(Cell::x_rows * blocks, fed, each, joint ? panels.bias : fed, joint ? 0 : each, count, x_factor(x, g, panels), {},
                operands.terms_of_many());
   }
 
   // a [count, width] = b + W x + R h; `begun`: b + W x is there already, wherever it is a sum of its own.
-  void add_h(T* a, long g, long count, const T* const* x, const T* const* h, bool begun) const {
+  void add_h(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x, const T* const* h, bool begun) const {
     const int blocks = shape.blocks_of(g);
     const long each = width(g);
-    if (!joined() && !begun) add_x(a, g, count, x);
+    if (!joined() && !begun) add_x(a, g, panels, count, x);
     const Terms terms = operands.terms();
     T* fed = a + (joined() ? 0 : long(Cell::h_first) * blocks * L);
     for (long i = 0, at_once = terms == Terms::lone ? 1 : count; i < count; i += at_once, fed += at_once * each) {
       if (joined())
-        product<V>(R * blocks, fed, each, panels.bias(g), 0, at_once, h_factor(h + i, g), x_factor(x + i, g), terms);
+        product<V>(R * blocks, fed, each, panels.bias, 0, at_once, h_factor(h + i, g, panels), x_factor(x + i, g, panels), terms);
       else
-        product<V>(Cell::h_rows * blocks, fed, each, fed, each, at_once, h_factor(h + i, g), {}, terms);
+        product<V>(Cell::h_rows * blocks, fed, each, fed, each, at_once, h_factor(h + i, g, panels), {}, terms);
     }
   }
 
  private:
   const Sequence<T>& q;
   const Shape<Cell, V>& shape;
-  const Panels<Cell, V>& panels;
   const Operands<V>& operands;
 
   // Whether x and h feed the same rows, so that W x and R h can be one sum.
@@ -57,11 +55,11 @@ class Preactivations {
   // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
   bool joined() const { return joint && q.I <= wide_input; }
 
-  Factor<T> x_factor(const T* const* rows, long g) const {
-    return {rows, panels.x(g), long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
+  Factor<T> x_factor(const T* const* rows, long g, const GroupPanels<T>& panels) const {
+    return {rows, panels.x, long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
   }
-  Factor<T> h_factor(const T* const* rows, long g) const {
-    return {rows, panels.h(g), long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
+  Factor<T> h_factor(const T* const* rows, long g, const GroupPanels<T>& panels) const {
+    return {rows, panels.h, long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
   }
 };
 

@@ -22,14 +22,27 @@ class Sums {
   static constexpr long N = max_vectors * L;  // columns of a full panel
 
  public:
-  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. steps and fed_back must outlive this.
-  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows)
-      : q(q), d(d), shape(q.H), operands(q), steps(steps), fed_back(fed_back), ld_da(ld_da), chunk_rows(chunk_rows), ld_k(chunk_rows + L) {}
+  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `sparing` the inputs are transposed some columns at a
+  // time, a panel of a large W is packed when it is its turn, and each member has room that it may lend. steps and fed_back must outlive
+  // this.
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows,
+       bool sparing = false)
+      : q(q),
+        d(d),
+        shape(q.H),
+        operands(q),
+        steps(steps),
+        fed_back(fed_back),
+        ld_da(ld_da),
+        chunk_rows(chunk_rows),
+        ld_k(chunk_rows + L),
+        sparing(sparing) {}
 
-  void lay_out(Layout& layout, int threads) {
-    const long widest = std::max<long>({q.I, R_columns, q.H}) + max_rows;
+  // Each member lends so much room at least.
+  void lay_out(Layout& layout, int threads, long lent = 0) {
+    const long widest = sparing ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
     zeros = layout.take<T>(std::max(q.P, q.H));
-    x_panels = layout.take<T>(d.dx ? in_quads * x_panel_size() : 0);
+    x_panels = layout.take<T>(d.dx && !one_panel ? in_quads * x_panel_size() : 0);
     paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
     dW = layout.take<T>(d.dW ? q.I * x_width : 0);
     dR = layout.take<T>(d.dR ? R_columns * h_width : 0);
@@ -38,6 +51,7 @@ class Sums {
     accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
     accumulators = layout.take<T>(threads * accumulators_each);
     columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
+    if (sparing) columns_each = std::max({columns_each, d.dx && one_panel ? x_panel_size() : 0, lent}) / L * L + L;
     columns = layout.take<T>(threads * columns_each);
     fed = layout.take<T>(d.dR && fed_back.made() ? chunk_rows * R_columns : 0);
     pointers_each = chunk_rows + widest;
@@ -45,14 +59,16 @@ class Sums {
   }
 
   void prepare(Member me) {
-    for (long p = me.first(in_quads); d.dx && p < me.last(in_quads); ++p)
-      pack_columns(operands, x_panels + p * x_panel_size(), N, q.W, q.I, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+    for (long p = me.first(in_quads); d.dx && !one_panel && p < me.last(in_quads); ++p) pack_x(x_panels + p * x_panel_size(), p);
     me.clear(zeros, std::max(q.P, q.H));
     me.clear(db, R * shape.padded);
     if (d.dW) me.clear(dW, q.I * x_width);
     if (d.dR) me.clear(dR, R_columns * h_width);
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
+
+  // What a member may write into while it adds no steps.
+  T* lent(Member me) const { return columns + me.rank * columns_each; }
 
   // Adds the steps [first, last), whose rows of da, of da rounded, of dp and of h before the projection (where the caller's are not)
   // begin there. All members have written them, and all call this.
@@ -108,14 +124,17 @@ class Sums {
   const Steps& steps;
   const FedBack<Cell, V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
+  const bool sparing;
+  static constexpr long columns_at_once = 24 * max_rows;
   const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded, R_columns = columns_of_R<Cell>(q);
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
+  const bool one_panel = sparing && double(in_quads) * x_panel_size() * sizeof(T) > worth_sparing;  // of W at a time
 
   // Scratch.
   T *zeros, *x_panels;           // W by columns
   T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
   T *dW, *dR, *dP, *db;          // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
-  T *accumulators, *columns;     // one piece a thread; columns: the transposed inputs of a chunk
+  T *accumulators, *columns;     // one piece a thread; columns: a panel of W, then the transposed inputs of a chunk
   T* fed;                        // [chunk rows, R_columns]  what R multiplied; each thread writes the columns that it reads
   const T** pointers;
   long accumulators_each, columns_each, pointers_each;
@@ -160,43 +179,51 @@ class Sums {
     });
   }
 
-  // turn.columns[i - i0][k] = column i of the k-th input in turn.rows.
-  void turn_columns(const Turn& turn, long count, long i0, long i1) const {
-    for (long k = 0; k < count; ++k) turn.rows[k] += i0;
-    transpose<V>(turn.columns, ld_k, turn.rows, count, i1 - i0);
-    for (long i = i0; i < i1; ++i) operands.round_in_place(turn.columns + (i - i0) * ld_k, count);
+  // The columns [i0, i1) of the inputs in turn.rows, some at a time: use(from, to, rows), where rows[i - from][k] is column i of the k-th.
+  template <class Use>
+  void with_columns(const Turn& turn, long count, long i0, long i1, Use use) const {
+    const T** columns = turn.rows + chunk_rows;
+    long moved = 0;
+    for (long from = i0, to; from < i1; from = to) {
+      to = sparing ? std::min(from + columns_at_once, i1) : i1;
+      for (long k = 0; k < count; ++k) turn.rows[k] += from - moved;
+      moved = from;
+      transpose<V>(turn.columns, ld_k, turn.rows, count, to - from);
+      for (long i = 0; i < to - from; ++i) {
+        columns[i] = turn.columns + i * ld_k;
+        operands.round_in_place(turn.columns + i * ld_k, count);
+      }
+      use(from, to, columns);
+    }
   }
 
   // sums[i, width] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
   // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
   void sum_products(const Turn& turn, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
-    turn_columns(turn, count, i0, i1);
-    const T** inputs = turn.rows + chunk_rows;
-    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
-    for (long c = 0; c < width; c += N) {
-      const int vectors = int(std::min(N, width - c) / L);
-      T* to = sums + i0 * width + c;
-      product<V>(vectors, to, width, to, width, i1 - i0, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
-    }
+    with_columns(turn, count, i0, i1, [&](long from, long to, const T* const* inputs) {
+      for (long c = 0; c < width; c += N) {
+        const int vectors = int(std::min(N, width - c) / L);
+        T* sum = sums + from * width + c;
+        product<V>(vectors, sum, width, sum, width, to - from, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
+      }
+    });
   }
 
   // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
   void sum_projection(const Turn& turn, const T* dp, long count) {
-    const long i0 = turn.me.first(q.H), i1 = turn.me.last(q.H);
-    turn_columns(turn, count, i0, i1);
-    const T** inputs = turn.rows + chunk_rows;
-    for (long i = i0; i < i1; ++i) inputs[i - i0] = turn.columns + (i - i0) * ld_k;
-    for (long p = 0; p < out_quads; ++p) {
-      const long some = std::min(N, q.P - p * N);
-      for (long k = 0; k < count; ++k) {
-        std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
-        std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
+    with_columns(turn, count, turn.me.first(q.H), turn.me.last(q.H), [&](long from, long to, const T* const* inputs) {
+      for (long p = 0; p < out_quads; ++p) {
+        const long some = std::min(N, q.P - p * N);
+        for (long k = 0; k < count; ++k) {
+          std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
+          std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
+        }
+        operands.pair_up(turn.a, turn.a, N, count, N, 0, pairs_for(count));
+        T* sum = dP + from * out_quads * N + p * N;
+        product<V>(max_vectors, sum, out_quads * N, sum, out_quads * N, to - from, {inputs, turn.a, N, operands.count(count)}, {},
+                   operands.terms_of_many());
       }
-      operands.pair_up(turn.a, turn.a, N, count, N, 0, pairs_for(count));
-      T* to = dP + i0 * out_quads * N + p * N;
-      product<V>(max_vectors, to, out_quads * N, to, out_quads * N, i1 - i0, {inputs, turn.a, N, operands.count(count)}, {},
-                 operands.terms_of_many());
-    }
+    });
   }
 
   void sum_bias(Member me, const T* da, long count) {
@@ -218,6 +245,11 @@ class Sums {
     for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
   }
 
+  // The p-th panel of W by columns.
+  void pack_x(T* panel, long p) const {
+    pack_columns(operands, panel, N, q.W, q.I, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+  }
+
   // dx = da W, rows of the chunk dealt to the threads; da as operands.
   void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
     const long k0 = turn.me.first(count), k1 = turn.me.last(count);
@@ -225,9 +257,10 @@ class Sums {
     for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld + operands.count(Cell::x_first * shape.padded);
     for (long p = 0; p < in_quads; ++p) {
       const long some = std::min(N, q.I - p * N);
+      T* panel = one_panel ? turn.columns : x_panels + p * x_panel_size();
+      if (one_panel) pack_x(panel, p);
       std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
-      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0, {turn.rows, x_panels + p * x_panel_size(), N, K}, {},
-                 operands.terms_of_many());
+      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0, {turn.rows, panel, N, K}, {}, operands.terms_of_many());
       long k = 0;
       for (long s = first; s < last; ++s) {
         const long n = steps.active(s);

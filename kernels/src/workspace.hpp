@@ -22,6 +22,16 @@ inline void prefer_large_pages([[maybe_unused]] void* array, [[maybe_unused]] si
 #endif
 }
 
+// Lets the system have the pages of a large part of scratch again, whose contents are not needed any more.
+inline void give_back([[maybe_unused]] char* first, [[maybe_unused]] char* last) {
+#if defined(__linux__)
+  constexpr uintptr_t page = 4096;  // where pages are larger, the call is refused, which costs only memory
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(first) + page - 1) / page * page,
+                  to = reinterpret_cast<uintptr_t>(last) / page * page;
+  if (to > from + (size_t(4) << 20)) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+#endif
+}
+
 class Block {
  public:
   Block() = default;

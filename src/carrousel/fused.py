@@ -92,9 +92,11 @@ def fused_in(
     states: tuple[Tensor, ...],
     weights: Weights,
     restored: tuple[Tensor, ...] = (),
+    room: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
     """`fused` with its keyword arguments as a layout; what resets restore is () for zeros.
 
+    A kernel writes y into `room`, if there is any: new memory, or a part of it in the last place, which y then is.
     The third result is None where nothing is asked for but y and the states.
     """
     if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
@@ -113,9 +115,11 @@ def fused_in(
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
         return _by_operator(kernel, x, states, weights, layout, restored)
     if _needs_grad(x, states + restored, weights):
-        y, *rest = _apply(kernel, layout, len(states), x, *states, *weights, *restored)
+        y, *rest = _apply(
+            kernel, layout, len(states), None if room is None else (room,), x, *states, *weights, *restored
+        )
         return _named(kernel, layout, y, rest)
-    y, final, shown, _ = forward(kernel, x, states, weights, layout, False, restored)
+    y, final, shown, _ = forward(kernel, x, states, weights, layout, False, restored, room=room)
     return y, final, kernel.by_name(layout, shown) if layout.shows else None
 
 
@@ -203,12 +207,17 @@ def _by_operator(kernel, x, states, weights, layout, restored):
 
 
 class _Sequence(torch.autograd.Function):
-    """The kernels in autograd; the inputs after the first three are x, the states, the weights, what is restored."""
+    """The kernels in autograd; the inputs after the first four are x, the states, the weights, what is restored.
+
+    Room for y comes in a tuple: it is no input.
+    """
 
     @staticmethod
-    def forward(ctx, kernel, layout, n_states, *inputs):
+    def forward(ctx, kernel, layout, n_states, room, *inputs):
         x, states, weights, restored = _parts(inputs, n_states)
-        y, final, shown, kept = forward(kernel, x, states, weights, layout, True, restored)
+        y, final, shown, kept = forward(
+            kernel, x, states, weights, layout, True, restored, room=None if room is None else room[0]
+        )
         ctx.kernel, ctx.layout, ctx.n_states, ctx.n_shown = kernel, layout, n_states, len(shown)
         ctx.set_materialize_grads(False)
         # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
@@ -221,7 +230,7 @@ class _Sequence(torch.autograd.Function):
         shown, inputs = rest[: ctx.n_shown], rest[ctx.n_shown :]
         kernel, d_final, d_shown = ctx.kernel, d_rest[: ctx.n_states], d_rest[ctx.n_states :]
         x, states, weights, restored = _parts(inputs, ctx.n_states)
-        wanted = ctx.needs_input_grad[3:]
+        wanted = ctx.needs_input_grad[4:]
         # create_graph: the gradient itself is to be differentiated; is_grads_batched: many gradients at once, by vmap
         if torch.is_grad_enabled() or any(d is not None and is_legacy_batchedtensor(d) for d in (dy, *d_rest)):
             d_outputs = dy, d_final, kernel.by_name(ctx.layout, d_shown)
@@ -229,7 +238,7 @@ class _Sequence(torch.autograd.Function):
         else:
             saved, d_outputs = (y, kept, shown), (dy, d_final, d_shown)
             gradients = backward(kernel, x, states, weights, ctx.layout, *saved, *d_outputs, wanted, restored)
-        return None, None, None, *gradients
+        return None, None, None, None, *gradients
 
 
 # Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.

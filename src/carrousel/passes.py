@@ -29,6 +29,7 @@ def forward(
     keep: bool,
     restored: Sequence[Tensor] = (),
     blank: bool = False,
+    room: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None]:
     """Run a cell over a sequence.
 
@@ -40,15 +41,16 @@ def forward(
         restored: what resets restore; none is zeros.
         blank: what is kept has room for all of x, zeros where there is no step, and nothing shares memory: a size that
             is known before lengths are, and the very same from a second call.
+        room: what y is written into: new memory, or a part of it in the last place. Default: a tensor of its own.
 
     Returns:
         y; the final states; what the layout asks for of every step, as `Kernel.by_name` takes it; and with `keep` what
         else `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
     x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    sizes = _sizes(kernel, x, states, weights, layout)
+    y = x.new_empty(*x.shape[:-1], weights.R.shape[1]) if room is None else room
+    sizes = _sizes(kernel, x, states, weights, y, layout)
     B, H, P = sizes[1], sizes[6], sizes[7]
-    y = x.new_empty(*x.shape[:-1], P)
     final = [x.new_empty(B, H if k else P) for k in range(len(states))]
     kept = _space(kernel, x, H, weights, layout, blank) if keep else None
     shown = _room_to_show(kernel, x, H, layout, blank)
@@ -94,7 +96,7 @@ def backward(
         wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
     """
     x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    sizes = _sizes(kernel, x, states, weights, layout)
+    sizes = _sizes(kernel, x, states, weights, y, layout)
     gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, layout, kept, shown)
     dy, ld_dy = _rows_in_order(dy)
     d_final, d_shown = ([d if d is None else d.contiguous() for d in given] for given in (d_final, d_shown))
@@ -209,7 +211,9 @@ def _addresses_of_parts(
     return gates, unprojected, shown_states or tuple(history)
 
 
-def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, layout: Layout) -> tuple[int, ...]:
+def _sizes(
+    kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, y: Tensor, layout: Layout
+) -> tuple[int, ...]:
     """T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16: what bindings/module.cpp expects."""
     H, (B, P) = weights.W.shape[0] // len(kernel.cell.from_x), states[0].shape
     if layout.batch_sizes is not None:
@@ -221,8 +225,8 @@ def _sizes(kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights
         step, row = 1, T
     else:
         T, step, row = x.shape[0], B, 1
-    rounded = int(layout.bfloat16)
-    return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, P, torch.get_num_threads(), rounded
+    rounded, ld_y = int(layout.bfloat16), P if y.is_contiguous() else y.stride(-2)
+    return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, ld_y, torch.get_num_threads(), rounded
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
+from carrousel.layers.beside import beside, room_beside
 from carrousel.layers.heads import fused_by_heads, heads_of
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
@@ -61,18 +62,25 @@ def run_stack(
         if dropout and depth:
             x = torch.dropout(x, dropout, True)
         ys = []
+        width = starts[len(finals)][0].shape[-1]
+        room = None if len(directions) == 1 or heads > 1 else room_beside(x, width, len(directions), layout)
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
             way, into = layout._replace(reverse=True) if reverse else layout, x
             if draw is not None:
                 into, way, of_direction = draw.at(place, x, way, of_direction)
             arguments = (way, cell, into, starts[place], of_direction, after_resets[place])
-            y, final, inside = fused_in(*arguments) if heads == 1 else fused_by_heads(heads, *arguments)
+            if heads == 1:
+                y, final, inside = fused_in(
+                    *arguments, None if room is None else room.narrow(-1, len(ys) * width, width)
+                )
+            else:
+                y, final, inside = fused_by_heads(heads, *arguments)
             if inside is not None:
                 shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
             ys.append(y)
             finals.append(final)
-        x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
+        x = ys[0] if len(ys) == 1 else beside(ys, room)
     return x, join(finals), gather(shown) if layout.shows else None
 
 

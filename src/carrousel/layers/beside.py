@@ -1,0 +1,45 @@
+"""Both directions' h side by side in one tensor, from the start: with memory="low" nothing is kept twice.
+
+Each direction needs its h for the backward pass, and the layer above, or the caller, needs them side by side. torch.cat
+makes them a second time, which is what memory="full" does: a caller may then change the result in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from carrousel.layout import Layout
+
+
+def room_beside(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:
+    """A tensor for the h [., width] of `count` directions, where they are to be written into one; else None."""
+    if layout.memory != "low" or torch.compiler.is_compiling():
+        return None
+    return x.new_empty(*x.shape[:-1], count * width)
+
+
+def beside(ys: Sequence[Tensor], room: Tensor | None) -> Tensor:
+    """The h of directions in the last place, one after another: `room` itself, if they were all written there."""
+    if room is None or not all(
+        y._is_view() and y._base is room for y in ys
+    ):  # where a kernel does not run they are not
+        return torch.cat(list(ys), -1)
+    return _Beside.apply((room,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else room  # type: ignore
+
+
+class _Beside(Function):
+    """Of parts of a tensor, the whole."""
+
+    @staticmethod
+    def forward(ctx: Any, room: tuple[Tensor], *ys: Tensor) -> Tensor:
+        ctx.widths = [y.shape[-1] for y in ys]
+        return room[0]
+
+    @staticmethod
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return None, *d.split(ctx.widths, -1)
