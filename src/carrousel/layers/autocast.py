@@ -50,7 +50,8 @@ def run_rounded(
         cell if draw is None else draw.plain, layout, first.P is not None, (hx[-1] if hx else x).dtype
     )
     # a cell that is normalised divides by the deviation of its products, which rounding would be a part of
-    layout = layout._replace(bfloat16=not cell.normed and first.W.shape[0] // len(cell.from_x) >= NARROWEST)
+    if not cell.normed and first.W.shape[0] >= NARROWEST * len(cell.from_x):
+        layout = layout._replace(bfloat16=True)
     x, hx, restored = x.float(), hx and _to(hx, torch.float32), restored and _to(restored, torch.float32)
     y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout, draw)
     return y.to(of_h), (h.to(of_h), *_to(others, of_others)), inside
@@ -65,11 +66,13 @@ def result_dtypes(cell: Cell, layout: Layout, projected: bool, start: torch.dtyp
         start: the dtype of the states that were given, or else of the input. torch's GRU, its LSTM on packed sequences,
             and c where h is projected, mix that in and keep it.
     """
-    low, mixed = torch.bfloat16, torch.promote_types(start, torch.bfloat16)
-    if cell == ALL["gru"]:
-        return mixed, mixed
-    if cell == ALL["lstm"] and (projected or layout.batch_sizes is not None):
+    low, packed = torch.bfloat16, layout.batch_sizes is not None
+    if (projected or packed) and cell == ALL["lstm"]:
+        mixed = torch.promote_types(start, low)
         return (low if projected else mixed), mixed
+    if cell == ALL["gru"]:
+        mixed = torch.promote_types(start, low)
+        return mixed, mixed
     return low, low
 
 

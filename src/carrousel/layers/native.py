@@ -13,7 +13,6 @@ from torch.backends.cudnn.rnn import get_cudnn_mode
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
-from carrousel.layers.autocast import rounds
 from carrousel.weights import Weights
 
 if TYPE_CHECKING:
@@ -31,17 +30,19 @@ def is_standard(cell: Cell, proj_size: int = 0) -> bool:
     return cell.name in FUNCTIONS and cell == ALL[cell.name] and (not proj_size or cell.name == "lstm")
 
 
-def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor) -> bool:
+def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: bool) -> bool:
     """Whether torch's own function computes a layer for x, rather than our kernel or `scan`.
 
     It does for the cells that torch has, where there is no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
     complex numbers; on a machine that could not compile the kernels), and under autocast to what our kernels do not
-    know. W is the layer's first weight.
+    know. W is the layer's first weight, and `rounded` what `carrousel.layers.autocast.rounds` says of it.
     """
     if not standard:
         return False
+    if rounded:
+        return not (has_kernel(cell, W) and x.is_cpu and x.dtype != torch.float64)
     if torch.is_autocast_enabled("cpu"):
-        return not (rounds(W) and has_kernel(cell, W) and x.is_cpu and x.dtype != torch.float64)
+        return True
     return not has_kernel(cell, x)
 
 

@@ -238,7 +238,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
             states = initial if states is None else states
         draw = draw_of_call(self, seed, order)
         plain = draw is None and layout.resets is None and not layout.is_ragged and not layout.shows
-        if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W):
+        rounded = rounds(weights[0][0].W)
+        if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W, rounded):
             inside = None
             y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
         else:
@@ -246,7 +247,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
             restored = None if layout.resets is None else initial
             cell = self.cell if draw is None else draw.cell
             layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
-            run = run_rounded if rounds(weights[0][0].W) else run_stack
+            run = run_rounded if rounded else run_stack
             y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside
 
