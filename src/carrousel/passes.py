@@ -48,7 +48,7 @@ def forward(
         else `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
     x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    y = x.new_empty(*x.shape[:-1], weights.R.shape[1]) if room is None else room
+    y = x.new_empty(*x.shape[:-1], states[0].shape[-1]) if room is None else room
     sizes = _sizes(kernel, x, states, weights, y, layout)
     B, H, P = sizes[1], sizes[6], sizes[7]
     final = [x.new_empty(B, H if k else P) for k in range(len(states))]
