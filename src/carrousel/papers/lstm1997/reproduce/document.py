@@ -37,9 +37,8 @@ def markdown(rows: Sequence[dict[str, Any]], seed: int) -> str:
             parts += section(experiment, of)
     reproduced = sum(row["verdict"].startswith("reproduced") for row in rows if row["reading"] == "literal")
     literal = sum(row["reading"] == "literal" for row in rows)
-    total = sum(row["seconds"] for row in rows)
     parts += [f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}."]
-    parts += [f"The rows took {total:.0f} s, one after the other, whatever else ran on the machine."]
+    parts += ["s: seconds from a row's first trial to its last, beside rows of the same network and all else that ran."]
     return "\n".join(parts) + "\n"
 
 

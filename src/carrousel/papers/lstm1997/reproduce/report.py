@@ -27,7 +27,7 @@ def report(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], second
         experiment: the row's.
         row: what was run.
         outcomes: its trials.
-        seconds: what they took, on one core.
+        seconds: from the start of the first to the end of the last, beside all else that ran.
     """
     solved = [outcome for outcome in outcomes if outcome.solved]
     counts = [outcome.sequences for outcome in solved]
