@@ -147,6 +147,10 @@ BAD = {
     "none": ({"lengths": []}, ValueError, "lengths has 0 numbers for a batch of 4 rows"),
     "a table": ({"lengths": torch.ones(4, 1, dtype=torch.int64)}, ValueError, r"lengths .*shape \[4, 1\]"),
     "offsets of 3-D": ({"offsets": [0, 6]}, ValueError, "x has 3 dimensions, expected 2 with offsets"),
+    "a word": ({"lengths": "abc"}, TypeError, "lengths must be integers, got 'abc'"),
+    "nothing": ({"lengths": [None] * 4}, TypeError, "lengths must be integers"),
+    "huge": ({"lengths": [2**70, 1, 1, 1]}, TypeError, "lengths must be integers"),
+    "padding": ({"lengths": [1] * 4, "padding_value": "a"}, TypeError, "padding_value='a' must be a number"),
     "both": ({"lengths": [1] * 4, "offsets": [0, 6]}, ValueError, "lengths and offsets"),
     "resets": ({"lengths": [1] * 4, "resets": torch.ones(6, dtype=torch.bool)}, ValueError, r"resets .*\[6, 4\]"),
 }

@@ -91,6 +91,11 @@ def test_a_function_that_is_no_step_is_refused(step, error, says):
         made_of(step)
 
 
+def test_a_step_that_is_no_function_is_refused():
+    with pytest.raises(TypeError, match="step=3 must be a function"):
+        carrousel.cell(3, rows="a", states="h")
+
+
 def test_what_the_function_raises_passes_through():
     with pytest.raises(ZeroDivisionError):
         made_of(lambda a, h: (a / (1 // 0),))

@@ -105,6 +105,17 @@ def test_outs_that_are_refused(out, words):
 
 
 @pytest.mark.skipif(not KERNELS, reason="torch's operations have read the input when out is written")
+def test_a_read_only_out_is_refused():
+    layer = layer_of("lstm", 3, 7)
+    state, out = started(layer, 2), np.zeros((2, 7), np.float32)
+    before = state.hx()
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is a read-only array"):
+        layer.step(np.ones((2, 3), np.float32), state, out=out)
+    assert not out.any()
+    assert_same(state.hx(), before)
+
+
 def test_out_must_not_be_the_input():
     layer = layer_of("lstm", 7, 7)
     state, x = started(layer, 2), torch.randn(2, 7)

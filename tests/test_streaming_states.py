@@ -154,6 +154,8 @@ def test_files_that_are_refused(layer, tmp_path):
         State.load(file, layer_of(cell, 3, 7, num_layers=2, dtype=torch.float64))
     with pytest.raises(UserError, match=r"does not exist: name a file that State.save has written"):
         State.load(tmp_path / "nothing", layer)
+    with pytest.raises(TypeError, match="layer=3 is no layer"):
+        State.load(file, 3)
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(UserError, match="truncated"):
         State.load(file, layer)

@@ -5,6 +5,7 @@ Letters: T time, B batch, I input, N (step, row) pairs.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
         TypeError: its numbers are not integers.
         ValueError: they do not stand in a line.
     """
-    numbers = torch.as_tensor(given)
+    numbers = given if isinstance(given, Tensor) else _as_tensor(name, given)
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         if not numbers.numel() and not isinstance(given, Tensor):  # torch takes [] for floating point
             return torch.zeros(0, dtype=torch.int64)
@@ -83,6 +84,13 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
     if numbers.dim() != 1:
         raise ValueError(f"{name} must have one dimension, got {numbers.dim()}: shape {list(numbers.shape)}")
     return numbers.to("cpu", torch.int64)
+
+
+def _as_tensor(name: str, given: Any) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be integers, got {reprlib.repr(given)}: {error}") from None
 
 
 def check_layout(x: Tensor, layout: Layout) -> None:

@@ -6,6 +6,7 @@ Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,8 @@ def layout_of(
     Raises:
         TypeError, ValueError: an argument does not fit x; the error names it.
     """
+    if not isinstance(padding_value, Real):
+        raise TypeError(f"padding_value={padding_value!r} must be a number")
     layout = Layout(
         lengths=None if lengths is None else whole_numbers("lengths", lengths),
         offsets=None if offsets is None else whole_numbers("offsets", offsets),

@@ -41,7 +41,13 @@ class Kind(NamedTuple):
 
 
 def kind_of(layer: Any) -> Kind:
-    """The kind of a layer."""
+    """The kind of a layer.
+
+    Raises:
+        TypeError: it is no layer that has streams.
+    """
+    if not callable(getattr(layer, "_kind", None)):
+        raise TypeError(f"layer={layer!r} is no layer of carrousel: give the layer whose state it is")
     return layer._kind()
 
 

@@ -170,6 +170,8 @@ def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
     """NumPy in, NumPy out: they share memory with the tensors, but for what cannot be written or lies backwards."""
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError(f"input is a NumPy array and out {type(out).__name__}: give two of one kind")
+    if out is not None and not out.flags.writeable:
+        raise ValueError("out is a read-only array: give one that can be written")
     usable = x if x.flags.writeable and min(x.strides, default=0) >= 0 else x.copy()
     y = run(torch.from_numpy(usable), state, out=None if out is None else torch.from_numpy(out))
     return y.numpy() if out is None else out

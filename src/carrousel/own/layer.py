@@ -135,4 +135,6 @@ def cell(
         found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}
         return type(called, (OwnLayer,), {**found, "CELL": own, "COMPILE": compile})
 
+    if step is not None and not callable(step):
+        raise TypeError(f"step={step!r} must be a function of rows and states")
     return make if step is None else make(step)
