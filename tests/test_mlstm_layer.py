@@ -166,6 +166,13 @@ def test_compiles():
     torch.testing.assert_close(whole(x)[0], layer(x)[0])
 
 
+def test_compiles_with_lengths():
+    layer, x = carrousel.MLSTM(4, 8), torch.randn(5, 3, 4)
+    whole = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for lengths in (torch.tensor([5, 0, 3]), torch.tensor([1, 2, 3])):
+        torch.testing.assert_close(whole(x, lengths=lengths)[0], layer(x, lengths=lengths)[0])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

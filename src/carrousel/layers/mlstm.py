@@ -257,7 +257,8 @@ class MLSTM(nn.Module):
         if lengths is None:
             return None
         numbers = whole_numbers("lengths", lengths)
-        check_layout(x, Layout(lengths=numbers, batch_first=self.batch_first))
+        if not torch.compiler.is_compiling():  # where numbers are not known yet
+            check_layout(x, Layout(lengths=numbers, batch_first=self.batch_first))
         T = x.shape[1 if self.batch_first else 0]
         return (torch.arange(T) < numbers[:, None]).to(x.device)
 
