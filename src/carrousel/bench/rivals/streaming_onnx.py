@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnxruntime  # type: ignore[import-not-found]
@@ -45,7 +46,7 @@ def run_of(layer: LSTM, x: NDArray) -> Callable[[], NDArray]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model(layer, len(x)), options, providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(model(layer, len(x)), options, providers=["CPUExecutionProvider"])
     states = [np.zeros((1, 1, layer.hidden_size), np.float32)] * 2
 
     def run() -> NDArray:
