@@ -74,8 +74,6 @@ KINDS: dict[str, Kind] = {
     "gru-recurrent-dropout": regularized(GRU, recurrent_dropout=0.25),
     "gru-zoneout": regularized(GRU, zoneout=0.05),
     **{name: Kind(partial(getattr(odyssey, name), compile=True)) for name in odyssey.__all__},
-    # R multiplies four times as many numbers as the LSTM's
-    "FGR": Kind(partial(odyssey.FGR, compile=True), target=4.0),
 }
 
 

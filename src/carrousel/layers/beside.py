@@ -25,9 +25,8 @@ def room_beside(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | N
 
 def beside(ys: Sequence[Tensor], room: Tensor | None) -> Tensor:
     """The h of directions in the last place, one after another: `room` itself, if they were all written there."""
-    if room is None or not all(
-        y._is_view() and y._base is room for y in ys
-    ):  # where a kernel does not run they are not
+    written = room is not None and all(y._is_view() and y._base is room for y in ys)
+    if not written:  # as where a kernel does not run
         return torch.cat(list(ys), -1)
     return _Beside.apply((room,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else room  # type: ignore
 
