@@ -1,5 +1,5 @@
-// carrousel._kernels: the kernels behind Python. Pointers and sizes come in as integers from carrousel.passes, which owns and has
-// checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
+// carrousel._kernels: the kernels behind Python. Pointers and sizes come in as integers from carrousel.fused, which owns and
+// has checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -166,7 +166,7 @@ std::vector<std::string> instruction_sets() {
 NB_MODULE(_kernels, m) {
   // A layer that something keeps until the interpreter ends, such as a cache, is no leak: nanobind would call what it has compiled one.
   nb::set_leak_warnings(false);
-  m.doc() = "Fused kernels of the cells: carrousel.passes calls them.";
+  m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
   m.def("forward_float32", forward<float>);
   m.def("forward_float64", forward<double>);
   m.def("backward_float32", backward<float>);

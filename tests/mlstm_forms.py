@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from carrousel.layers.matrix_memory import Inputs, step
+from carrousel.layers.xlstm.matrix_memory import Inputs, step
 
 
 def by_steps(inputs, memory):

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 import carrousel
-from carrousel import kernel, odyssey
+from carrousel import odyssey
 from carrousel.cells import Cell, exp, relu, sigmoid, tanh
+from carrousel.fused import kernels
 from carrousel.own.compiler import NoKernel, find_compiler
 from carrousel.own.fuse import fuse_all
 
 try:
     find_compiler()
-    CAN_COMPILE = kernel.instruction_set() is not None
+    CAN_COMPILE = kernels.instruction_set() is not None
 except NoKernel:
     CAN_COMPILE = False
 needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="built without kernels, or no C++ compiler: nothing to run")
@@ -102,15 +103,15 @@ def random_cell(seed: int) -> Cell:
 
 def quickly():
     """Inside, kernels are not optimised, which takes a second for each cell."""
-    flags = kernel.compile_flags().replace("-O3", "-O0")
-    return mock.patch.object(kernel, "compile_flags", return_value=flags)
+    flags = kernels.compile_flags().replace("-O3", "-O0")
+    return mock.patch.object(kernels, "compile_flags", return_value=flags)
 
 
 @cache
 def compiled(*cells: Cell) -> dict[str, Cell]:
     """The cells with kernels, by their own names: one library."""
     with quickly():
-        with_kernels = fuse_all(cells, kernel.instruction_set())
+        with_kernels = fuse_all(cells, kernels.instruction_set())
     return {own.name: one for own, one in zip(cells, with_kernels, strict=True)}
 
 

@@ -16,8 +16,8 @@ from twins import Size, draws_for, random, scalar_of
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import fused
-from carrousel.noise import Noise, always, dropping, keeping
 from carrousel.scan import Weights, scan
+from carrousel.scan.noise import Noise, always, dropping, keeping
 
 F32, F64 = torch.float32, torch.float64
 

@@ -6,7 +6,7 @@ import torch
 
 import carrousel
 from carrousel.cells import ALL
-from carrousel.kernel import KERNELS
+from carrousel.fused.kernels import KERNELS
 
 
 def without_gradients():

@@ -12,7 +12,7 @@ from sequences import CELLS, SIZES, WAYS, Shape, assert_same_bits, draws_of, mak
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.fused import fused
-from carrousel.kernel import instruction_set, instruction_sets, use_instruction_set
+from carrousel.fused.kernels import instruction_set, instruction_sets, use_instruction_set
 from carrousel.scan import scan
 
 TARGETS = instruction_sets()
@@ -68,7 +68,7 @@ def test_an_unknown_one_is_refused():
 
 def import_with(target):
     """A fresh Python that imports carrousel with CARROUSEL_ISA set, and prints what is in use."""
-    code = "import carrousel.kernel; print(carrousel.kernel.instruction_set())"
+    code = "import carrousel.fused.kernels; print(carrousel.fused.kernels.instruction_set())"
     environment = {**os.environ, "CARROUSEL_ISA": target}
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
 

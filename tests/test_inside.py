@@ -27,9 +27,9 @@ from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.cells import ALL
 from carrousel.fused import fused
-from carrousel.gates import gates_of
-from carrousel.kernel import KERNELS
+from carrousel.fused.kernels import KERNELS
 from carrousel.scan import scan
+from carrousel.scan.gates import gates_of
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 EVERY_WAY = [*WAYS, *RAGGED]

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 import carrousel
 from carrousel.cells import Cell, sigmoid, tanh
-from carrousel.gates import gates_of
+from carrousel.scan.gates import gates_of
 
 
 def test_fields_are_named_and_shaped_as_documented():

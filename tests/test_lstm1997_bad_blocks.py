@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lstm1997_input import NETWORK, WEIGHTS
 
-from carrousel.kernel import LSTM1997
+from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997.sequences import Sequences
 from carrousel.papers.lstm1997.trainer import Stop, Trainer
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from carrousel import kernel
 from carrousel.errors import UserError
+from carrousel.fused import kernels
 from carrousel.papers.lstm1997 import learner as module
 from carrousel.papers.lstm1997.learner import Learner
 from carrousel.papers.lstm1997.network import Network
@@ -33,7 +33,7 @@ def backend(request, monkeypatch):
     """Each test runs with the compiled network and with the reference in its place."""
     if request.param == "reference":
         monkeypatch.setattr(module, "LSTM1997", None)
-    elif kernel.LSTM1997 is None:
+    elif kernels.LSTM1997 is None:
         pytest.skip("the compiled kernels are not built")
     return request.param
 
@@ -271,11 +271,11 @@ def test_a_file_tells_in_json_what_it_holds(tmp_path):
 
 def test_a_file_goes_on_where_it_was_saved_only(tmp_path, monkeypatch, backend):
     """Compiled or not, memory has an order of its own."""
-    if kernel.LSTM1997 is None:
+    if kernels.LSTM1997 is None:
         pytest.skip("the compiled kernels are not built")
     path = tmp_path / "learner.safetensors"
     Learner(NETWORKS["experiment_4"], 0.3).save(path)
-    monkeypatch.setattr(module, "LSTM1997", None if backend == "compiled" else kernel.LSTM1997)
+    monkeypatch.setattr(module, "LSTM1997", None if backend == "compiled" else kernels.LSTM1997)
     with pytest.raises(UserError, match=f"saved {'with' if backend == 'compiled' else 'without'} the compiled kernels"):
         Learner.load(path)
 

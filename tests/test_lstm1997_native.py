@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from carrousel import kernel
+from carrousel.fused import kernels
 from carrousel.papers.lstm1997.network import Network
 from carrousel.papers.lstm1997.reference import Reference
 from carrousel.papers.lstm1997.sequences import Sequences
 
-if kernel.LSTM1997 is None:
+if kernels.LSTM1997 is None:
     pytest.skip("the compiled kernels are not built", allow_module_level=True)
 
 from carrousel.papers.lstm1997.trainer import Stop, Trainer
@@ -34,9 +34,9 @@ TRIALS = 21  # a whole vector and a part of one in every instruction set
 @pytest.fixture
 def instruction_set():
     """The one in force, restored afterwards."""
-    before = kernel.instruction_set()
+    before = kernels.instruction_set()
     yield
-    kernel.use_instruction_set(before)
+    kernels.use_instruction_set(before)
 
 
 def block(network, seed, count=5, every_step=False, symbols=False):
@@ -111,8 +111,8 @@ def test_a_trial_is_the_same_bits_alone_in_any_company_and_everywhere(network, s
         return trainer.weights, errors
 
     expected, errors = trained(range(TRIALS))
-    for isa in kernel.instruction_sets():
-        kernel.use_instruction_set(isa)
+    for isa in kernels.instruction_sets():
+        kernels.use_instruction_set(isa)
         for which, threads in ((range(TRIALS), 1), (range(TRIALS), 2), ([3], 1), (range(2, 9), 1)):
             got, got_errors = trained(which, threads)
             assert (got == expected[list(which)]).all()

@@ -9,7 +9,7 @@ import pytest
 
 from carrousel import cli
 from carrousel.errors import UserError
-from carrousel.kernel import LSTM1997
+from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import trials
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document

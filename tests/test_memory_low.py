@@ -37,8 +37,8 @@ from twins import Size, scalar_of
 import carrousel
 from carrousel.cells import ALL
 from carrousel.fused import fused
-from carrousel.kernel import KERNELS
-from carrousel.layout import Layout
+from carrousel.fused.kernels import KERNELS
+from carrousel.scan.layout import Layout
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PROJECTED = [name for name in CELLS if not reads_h(ALL[name])]

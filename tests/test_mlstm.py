@@ -11,7 +11,7 @@ from mlstm_forms import by_steps, in_parallel
 from torch.autograd import gradcheck
 from twins import assert_equal_to_1e10
 
-from carrousel.layers.matrix_memory import Inputs, Memory, chunkwise
+from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, chunkwise
 
 DOUBLE = torch.float64
 B, N, T, d = 2, 3, 37, 4

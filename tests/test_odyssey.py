@@ -16,9 +16,9 @@ from torch.autograd import gradcheck
 from twins import Size, assert_equal_to_1e10
 
 import carrousel
-from carrousel import kernel, odyssey
+from carrousel import odyssey
 from carrousel.cells import ALL
-from carrousel.fused import fused
+from carrousel.fused import fused, kernels
 from carrousel.own.fuse import fuse, is_fused
 from carrousel.scan import scan
 
@@ -184,8 +184,8 @@ def test_a_kernel_of_the_same_equations_keeps_this_cells_gates():
     without = replace(with_gate, forget_gate="")
     assert with_gate == without
     compiled_variants()
-    flags = kernel.compile_flags().replace("-O3", "-O0")
-    with mock.patch.object(kernel, "compile_flags", return_value=flags):
+    flags = kernels.compile_flags().replace("-O3", "-O0")
+    with mock.patch.object(kernels, "compile_flags", return_value=flags):
         both = fuse(with_gate), fuse(without)
     assert [cell.forget_gate for cell in both] == ["f", ""]
     assert all(map(is_fused, both))

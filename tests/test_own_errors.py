@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from own_cells import minimal_gated_unit, needs_compiler
 
 import carrousel
-from carrousel import NoKernelWarning, kernel
-from carrousel.own import compiler, fuse
+from carrousel import NoKernelWarning
+from carrousel.fused import kernels
+from carrousel.own import compiler
 
 X = torch.randn(4, 2, 3)
 
@@ -22,9 +23,9 @@ X = torch.randn(4, 2, 3)
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """What is compiled here need not be fast."""
-    if kernel.instruction_set() is not None:
-        flags = kernel.compile_flags().replace("-O3", "-O0")
-        monkeypatch.setattr(kernel, "compile_flags", lambda: flags)
+    if kernels.instruction_set() is not None:
+        flags = kernels.compile_flags().replace("-O3", "-O0")
+        monkeypatch.setattr(kernels, "compile_flags", lambda: flags)
 
 
 def made_of(step, **options):
@@ -157,7 +158,7 @@ def test_a_cell_is_made_in_any_mode(mode):
 # ---- no kernel, and why ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.skipif(kernels.instruction_set() is None, reason="built without kernels, which is the reason given then")
 @pytest.mark.parametrize(
     ("step", "says"),
     [
@@ -181,7 +182,7 @@ def test_what_can_not_be_generated_is_named_and_runs(step, says):
 UNKNOWN = ["sin", "cos", "atan", "erf", "floor", "round", "cumsum", "cummax", "flip", "sinh", "angle"]
 
 
-@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.skipif(kernels.instruction_set() is None, reason="built without kernels, which is the reason given then")
 @given(
     operation=st.sampled_from(UNKNOWN),
     before=st.sampled_from(["tanh", "sigmoid", "relu", "exp"]),
@@ -224,7 +225,7 @@ COMPILERS = {
 }
 
 
-@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.skipif(kernels.instruction_set() is None, reason="built without kernels, which is the reason given then")
 @pytest.mark.parametrize("case", COMPILERS)
 def test_a_compiler_that_does_not_do_is_named(case, tmp_path, monkeypatch):
     text, says = COMPILERS[case]
@@ -242,7 +243,7 @@ def test_no_compiler_on_the_path(tmp_path, monkeypatch):
         compiler.find_compiler()
 
 
-@pytest.mark.skipif(kernel.instruction_set() is None, reason="built without kernels, which is the reason given then")
+@pytest.mark.skipif(kernels.instruction_set() is None, reason="built without kernels, which is the reason given then")
 def test_without_sympy(monkeypatch):
     monkeypatch.setitem(sys.modules, "carrousel.codegen", None)  # importing it raises
     assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.25),)), "pip install sympy")
@@ -250,7 +251,7 @@ def test_without_sympy(monkeypatch):
 
 @needs_compiler
 def test_an_extension_of_another_version(monkeypatch):
-    monkeypatch.setattr(kernel, "interface_digest", lambda: "of other headers")
+    monkeypatch.setattr(kernels, "interface_digest", lambda: "of other headers")
     assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.375),)), "install carrousel again")
 
 
@@ -263,6 +264,6 @@ def test_a_layer_is_compiled_in_any_mode(mode):
 
 
 def test_without_the_extension(monkeypatch):
-    monkeypatch.setattr(fuse.kernel, "instruction_set", lambda: None)
+    monkeypatch.setattr(kernels, "instruction_set", lambda: None)
     own = carrousel.cell(minimal_gated_unit, rows="nfm", from_x="fn", from_h="fm", states="h", name="Unit")
     assert_falls_back(own, "without its compiled part")

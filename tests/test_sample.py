@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 import torch
 
-from carrousel.data.text import Vocabulary
 from carrousel.errors import UserError
-from carrousel.model import CELLS, CharModel
-from carrousel.sample import sample
-from carrousel.trained import Trained
+from carrousel.language_model.model import CELLS, CharModel
+from carrousel.language_model.sample import sample
+from carrousel.language_model.text import Vocabulary
+from carrousel.language_model.trained import Trained
 
 SYMBOLS = "\n abcde"
 

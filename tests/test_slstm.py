@@ -13,7 +13,7 @@ from twins import Size, assert_equal_to_1e10, scalar_of
 import carrousel
 from carrousel.cells import ALL, Cell, exp, sigmoid, tanh
 from carrousel.fused import fused
-from carrousel.layers.heads import ALONE
+from carrousel.layers.xlstm.heads import ALONE
 from carrousel.scan import scan
 
 SIZE = Size(T=7, B=3, I=4, H=6)
@@ -153,7 +153,7 @@ def test_wide_heads_are_a_matrix_of_blocks(options, monkeypatch):
     given = {"lengths": [5, 0, 3, 4, 1], "resets": torch.rand(5, 5) < 0.3, "return_states": True, "return_gates": True}
     found = []
     for alone in (ALONE, 10**6):
-        monkeypatch.setattr(carrousel.layers.slstm, "ALONE", alone)
+        monkeypatch.setattr(carrousel.layers.xlstm.slstm, "ALONE", alone)
         y, hx, inside = layer(x, **given)
         total = scalar_of([y, *hx, *(tensor for of_field in inside for tensor in of_field)])
         gradients = torch.autograd.grad(total, list(layer.parameters()))

@@ -15,8 +15,8 @@ import carrousel
 from carrousel import State
 from carrousel.cells import ALL
 from carrousel.fused import instruction_set, instruction_sets, use_instruction_set
-from carrousel.kernel import KERNELS
-from carrousel.layers import streaming
+from carrousel.fused.kernels import KERNELS
+from carrousel.layers.streaming import layer as streaming
 
 no_gradients = pytest.fixture(autouse=True)(without_gradients)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams import assert_same, layer_of, started, without_gradients
 
 import carrousel
-from carrousel.kernel import KERNELS
+from carrousel.fused.kernels import KERNELS
 
 no_gradients = pytest.fixture(autouse=True)(without_gradients)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from streams import assert_same, data, layer_of, steps, without_gradients
 
-from carrousel.kernel import KERNELS
+from carrousel.fused.kernels import KERNELS
 
 no_gradients = pytest.fixture(autouse=True)(without_gradients)
 

@@ -10,7 +10,7 @@ import torch
 from streams import assert_same, data, layer_of, without_gradients
 from torch import nn
 
-from carrousel.kernel import KERNELS
+from carrousel.fused.kernels import KERNELS
 
 no_gradients = pytest.fixture(autouse=True)(without_gradients)
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrousel.data.stdlib import stdlib
-from carrousel.data.streams import Streams
-from carrousel.data.text import Corpus, Vocabulary, letters_only, read
 from carrousel.errors import UserError
+from carrousel.language_model.stdlib import stdlib
+from carrousel.language_model.streams import Streams
+from carrousel.language_model.text import Corpus, Vocabulary, letters_only, read
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHAKESPEARE = SHARED / "tinyshakespeare" / "input.txt.gz"

@@ -17,16 +17,16 @@ from typing import Annotated, Any
 import typer
 
 from carrousel.bench.command import app as bench
-from carrousel.data.text import read
 from carrousel.errors import UserError
-from carrousel.evaluate import evaluate
+from carrousel.language_model.evaluate import evaluate
+from carrousel.language_model.sample import sample
+from carrousel.language_model.text import read
+from carrousel.language_model.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
+from carrousel.language_model.train.progress import clock
+from carrousel.language_model.train.run import train_text
+from carrousel.language_model.train.start import device as chosen
+from carrousel.language_model.trained import load
 from carrousel.papers.lstm1997.reproduce.command import reproduce
-from carrousel.sample import sample
-from carrousel.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
-from carrousel.train.progress import clock
-from carrousel.train.run import train_text
-from carrousel.train.start import device as chosen
-from carrousel.trained import load
 
 CODES = (
     "Exit codes: 0 done; 2 bad input or a run that cannot go on, told in one line; "

@@ -31,7 +31,7 @@ import torch
 
 from carrousel.cells import ALL, Cell, sigmoid, tanh
 from carrousel.own import OwnLayer, cell
-from carrousel.weights import Weights
+from carrousel.scan.weights import Weights
 
 __all__ = ["CIFG", "FGR", "NFG", "NIAF", "NIG", "NOAF", "NOG", "NP"]
 

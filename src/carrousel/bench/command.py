@@ -23,7 +23,7 @@ from carrousel.bench.arguments import (
     split,
 )
 from carrousel.bench.output import measured, progress, tell
-from carrousel.data.text import read
+from carrousel.language_model.text import read
 
 app = typer.Typer(no_args_is_help=True, help="Speed and memory beside torch.nn's, measured together in one run.")
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from carrousel.bench.clock import medians
 from carrousel.bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
-from carrousel.kernel import instruction_set
+from carrousel.fused.kernels import instruction_set
 from carrousel.papers.lstm1997.experiments import adding, temporal_order
 from carrousel.papers.lstm1997.row import Row as TableRow
 from carrousel.papers.lstm1997.sequences import Sequences

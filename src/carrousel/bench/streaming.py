@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from carrousel.bench.clock import medians
 from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
-from carrousel.kernel import instruction_set
+from carrousel.fused.kernels import instruction_set
 from carrousel.layers import LSTM
 
 OURS = "carrousel"

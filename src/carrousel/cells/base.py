@@ -80,8 +80,8 @@ class Cell:
             what does not stay.
         fed: the states that R multiplies, one beside the other: R has as many columns for each. The first is the output
             h; of a cell with `normed` a kernel feeds back h alone. Default: the first state.
-        masks: random numbers [B, H] that are drawn anew at each step, such as dropout's (carrousel.noise): by name, the
-            value of each where nothing is drawn. No gradient goes to them.
+        masks: random numbers [B, H] that are drawn anew at each step, such as dropout's (carrousel.scan.noise): by
+            name, the value of each where nothing is drawn. No gradient goes to them.
         normed: `W x` and `R h` are normalised, each as a whole, over all its rows and units, and multiplied by gains,
             before they are added to each other and to the biases: a = LN(W x) gain_x + LN(R h) gain_h + b. Each row
             has its gains [H]: they stand before `weights`, those of from_x first, then those of from_h, named x_i, h_i

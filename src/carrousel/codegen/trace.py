@@ -91,7 +91,7 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
 
 
 def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
-    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c. The rule is that of carrousel.gates."""
+    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c. The rule is that of carrousel.scan.gates."""
     function, inside = expr.func.__name__, _inside(cell, expr, values)
     for row, symbol in zip(cell.rows, raw.rows):
         if function in GATE_FUNCTIONS and symbol in inside and row not in raw.taken:

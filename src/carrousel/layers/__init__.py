@@ -2,8 +2,7 @@
 
 drop_ins.py        LSTM GRU RNN PeepholeLSTM CoupledLSTM LayerNormLSTM LSTM1997
 minimal.py         MinGRU MinLSTM
-slstm.py           SLSTM; heads.py: units that are fed back to their own head only
-mlstm.py           MLSTM; matrix_memory.py: its forms, step by step and chunk by chunk
+xlstm/             SLSTM MLSTM
 
 options.py         our options, beside torch's
 parameters.py      options, names and shapes
@@ -17,18 +16,15 @@ native.py          the same by torch's own functions, and when
 autocast.py        the same under torch.autocast to bfloat16
 inside.py          states and gates of every step
 
-streaming.py       start, step and block: a sequence that comes step by step
-packed.py          a layer's weights, packed once for its streams
-state.py           State: what a stream carries
-stream_checks.py   what a stream refuses
+streaming/         a sequence that comes step by step: start, step, block, State
 """
 
 from carrousel.layers.drop_ins import GRU, LSTM, LSTM1997, RNN, CoupledLSTM, LayerNormLSTM, PeepholeLSTM
 from carrousel.layers.minimal import MinGRU, MinLSTM
-from carrousel.layers.mlstm import MLSTM
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.slstm import SLSTM
-from carrousel.layers.state import State
+from carrousel.layers.streaming.state import State
+from carrousel.layers.xlstm.mlstm import MLSTM
+from carrousel.layers.xlstm.slstm import SLSTM
 
 __all__ = [
     "GRU",

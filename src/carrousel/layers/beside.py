@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from carrousel.layout import Layout
+from carrousel.scan.layout import Layout
 
 
 def room_beside(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.weights import reads_h
+from carrousel.scan.weights import reads_h
 
 
 def check_options(

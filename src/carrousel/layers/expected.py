@@ -12,7 +12,7 @@ from torch import Tensor
 
 from carrousel.layers.checks import check_input, check_states_belong
 from carrousel.layers.parameters import Parameters
-from carrousel.layout import Layout
+from carrousel.scan.layout import Layout
 
 
 class Expected(Parameters):

@@ -13,7 +13,7 @@ from torch.backends.cudnn.rnn import get_cudnn_mode
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
-from carrousel.weights import Weights
+from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

@@ -17,9 +17,9 @@ from carrousel.layers.checks import check_flag, check_options, check_projection
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.regularization import Regularization
-from carrousel.layers.state import Kind, Streams
-from carrousel.layout import check_memory
-from carrousel.weights import Weights
+from carrousel.layers.streaming.state import Kind, Streams
+from carrousel.scan.layout import check_memory
+from carrousel.scan.weights import Weights
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")

@@ -19,8 +19,8 @@ from carrousel.layers.native import belongs_to_torch, run_torch
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import as_tuple, asking, initial_states, layout_of, layout_of_one, layout_of_packed
 from carrousel.layers.stack import run_stack
-from carrousel.layers.streaming import Streaming
-from carrousel.layout import BATCH_FIRST, DENSE, Layout
+from carrousel.layers.streaming.layer import Streaming
+from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
 

@@ -32,9 +32,9 @@ from torch import Tensor
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import draw_matrix
-from carrousel.layout import Layout
-from carrousel.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
-from carrousel.weights import Weights
+from carrousel.scan.layout import Layout
+from carrousel.scan.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
+from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

@@ -13,11 +13,11 @@ from torch import Tensor
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
 from carrousel.layers.beside import beside, room_beside
-from carrousel.layers.heads import fused_by_heads, heads_of
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
-from carrousel.layout import Layout
-from carrousel.weights import Weights
+from carrousel.layers.xlstm.heads import fused_by_heads, heads_of
+from carrousel.scan.layout import Layout
+from carrousel.scan.weights import Weights
 
 
 def run_stack(

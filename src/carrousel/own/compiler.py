@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from carrousel import kernel
+from carrousel.fused import kernels
 
 PATIENCE = 600  # seconds; a library takes about ten
 
@@ -64,7 +64,7 @@ def sources() -> Path:
     else:
         raise NoKernel("the kernels' text was not installed with carrousel: install it again")
     shared = [folder / "include" / "carrousel" / "sequence.hpp", folder / "src" / "target.hpp"]
-    if "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in shared) != kernel.interface_digest():
+    if "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in shared) != kernels.interface_digest():
         raise NoKernel(f"carrousel's compiled part was made of other kernels than {folder}: install carrousel again")
     return folder
 
@@ -100,7 +100,7 @@ class Recipe(NamedTuple):
                 [
                     *self.compiler.command,
                     *self.flags,
-                    *("-shared", "-fPIC", f"-DCARROUSEL_TARGET={kernel.instruction_set()}"),
+                    *("-shared", "-fPIC", f"-DCARROUSEL_TARGET={kernels.instruction_set()}"),
                     *(f"-I{folder}" for folder in (self.sources / "include", self.sources / "src", generated)),
                     str(self.sources / "src" / "own" / "library.cpp"),
                     *("-o", str(library)),
@@ -115,7 +115,7 @@ def recipe(headers: dict[str, str]) -> Recipe:
     Raises:
         NoKernel: something is missing.
     """
-    return Recipe(find_compiler(), tuple(shlex.split(kernel.compile_flags())), sources(), headers)
+    return Recipe(find_compiler(), tuple(shlex.split(kernels.compile_flags())), sources(), headers)
 
 
 def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:

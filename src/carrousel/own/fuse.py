@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from carrousel import kernel
 from carrousel.cells import Cell
 from carrousel.errors import NoKernelWarning
-from carrousel.fused import fused
+from carrousel.fused import fused, kernels
 from carrousel.own.cache import stored
 from carrousel.own.compiler import NoKernel, recipe
 from carrousel.scan import scan
-from carrousel.weights import Weights
+from carrousel.scan.weights import Weights
 
 # What a float64 kernel may differ from `scan`, relative to the largest number: by rounding, not by another function.
 ROUNDING = 1e-9
@@ -40,7 +39,7 @@ def fuse(own: Cell, stacklevel: int = 2) -> Cell:
     if is_fused(own):
         return own
     try:
-        (compiled,) = fuse_all((own,), kernel.instruction_set())
+        (compiled,) = fuse_all((own,), kernels.instruction_set())
     except NoKernel as error:
         warnings.warn(
             f"the cell {own.name!r} runs in torch operations, without a kernel, many times slower: {error}",
@@ -55,7 +54,7 @@ def fuse(own: Cell, stacklevel: int = 2) -> Cell:
 
 def is_fused(own: Cell) -> bool:
     """Whether there is a kernel for this very cell."""
-    found = kernel.KERNELS.get((own.name, torch.float32))
+    found = kernels.KERNELS.get((own.name, torch.float32))
     return found is not None and found.cell == own
 
 
@@ -73,10 +72,10 @@ def fuse_all(cells: tuple[Cell, ...], instruction_set: str | None) -> tuple[Cell
         raise NoKernel("carrousel was installed without its compiled part. Install g++, and install carrousel again")
     headers = _generate(cells, instruction_set)
     named = [replace(own, name=name) for own, name in zip(cells, headers)]
-    if unknown := [one for one in named if (one.name, torch.float32) not in kernel.KERNELS]:
+    if unknown := [one for one in named if (one.name, torch.float32) not in kernels.KERNELS]:
         _load(unknown, {one.name: headers[one.name] for one in unknown}, ", ".join(own.name for own in cells))
     # Where the same equations were compiled before, perhaps of another function object, the cell is that one.
-    compiled = tuple(kernel.KERNELS[name, torch.float32].cell for name in headers)
+    compiled = tuple(kernels.KERNELS[name, torch.float32].cell for name in headers)
     # Whatever the program has switched on or off around the line that makes the layer.
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
         for own, one in zip(cells, compiled):
@@ -114,7 +113,7 @@ def _load(cells: Sequence[Cell], headers: dict[str, str], own_names: str) -> Non
     name = f"{next(iter(headers))}-{made_of.digest[:32]}.so"
     try:
         library = stored(name, make)
-        kernel.add_library(library, cells)
+        kernels.add_library(library, cells)
     except OSError as error:
         raise NoKernel(f"its library can not be stored or loaded: {error}") from error
 

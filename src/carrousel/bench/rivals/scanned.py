@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from carrousel.layers import Recurrent
-from carrousel.layers.heads import block_diagonal, heads_of
+from carrousel.layers.xlstm.heads import block_diagonal, heads_of
 from carrousel.scan import scan
 
 

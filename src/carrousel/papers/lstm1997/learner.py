@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
-from carrousel.kernel import LSTM1997
+from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import plain
 from carrousel.papers.lstm1997.checks import array_of, rows
 from carrousel.papers.lstm1997.network import Network

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from carrousel.errors import UserError
-from carrousel.kernel import LSTM1997
+from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997.checks import checked
 from carrousel.papers.lstm1997.network import LARGEST, Network, is_number
 from carrousel.papers.lstm1997.sequences import Sequences

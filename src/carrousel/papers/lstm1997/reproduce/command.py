@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from carrousel.errors import UserError
+from carrousel.interrupt import Interrupt
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document, plots
 from carrousel.papers.lstm1997.reproduce.report import JSON, report, table, told
@@ -25,7 +26,6 @@ from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.results import write
-from carrousel.train.interrupt import Interrupt
 
 KEPT = "trials.jsonl"
 WIDTH = 120  # where no terminal tells one

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from carrousel.evaluate import Score
+from carrousel.language_model.evaluate import Score
 
 
 class Display:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.state import State, kind_of
+from carrousel.layers.streaming.state import State, kind_of
 
 
 def told(x: Any) -> str:

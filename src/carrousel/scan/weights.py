@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.layout import Layout, check_layout
-from carrousel.noise import Mask
+from carrousel.scan.layout import Layout, check_layout
+from carrousel.scan.noise import Mask
 
 
 class Weights(NamedTuple):

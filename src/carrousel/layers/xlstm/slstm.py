@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL
-from carrousel.layers.heads import ALONE, block_diagonal
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.state import Kind
-from carrousel.weights import Weights
+from carrousel.layers.streaming.state import Kind
+from carrousel.layers.xlstm.heads import ALONE, block_diagonal
+from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from carrousel import rounded
 from carrousel.cells import Cell, layer_norm
-from carrousel.gates import gates_of, step_with_gates
-from carrousel.layout import Layout, packed_order
-from carrousel.noise import FED_BACK, Noise, draw
-from carrousel.weights import Weights, check_shapes, width_of_h
+from carrousel.scan import rounded
+from carrousel.scan.gates import gates_of, step_with_gates
+from carrousel.scan.layout import Layout, packed_order
+from carrousel.scan.noise import FED_BACK, Noise, draw
+from carrousel.scan.weights import Weights, check_shapes, width_of_h
 
 __all__ = ["Weights", "scan"]
 

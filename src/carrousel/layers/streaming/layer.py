@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.fused import has_kernel
-from carrousel.layers.packed import Packed, cell_of, is_plain
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.state import State, kind_of
-from carrousel.layers.stream_checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
+from carrousel.layers.streaming.checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
+from carrousel.layers.streaming.packed import Packed, cell_of, is_plain
+from carrousel.layers.streaming.state import State, kind_of
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
 is_compiling, is_grad_enabled, get_num_threads = (

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
-from carrousel.evaluate import Score
-from carrousel.train import start
-from carrousel.train.curve import Curve, Point, draw
-from carrousel.train.interrupt import Interrupt
-from carrousel.train.options import Options
-from carrousel.train.progress import Display
-from carrousel.train.trainer import Diverged, Trainer
+from carrousel.interrupt import Interrupt
+from carrousel.language_model.evaluate import Score
+from carrousel.language_model.train import start
+from carrousel.language_model.train.curve import Curve, Point, draw
+from carrousel.language_model.train.options import Options
+from carrousel.language_model.train.progress import Display
+from carrousel.language_model.train.trainer import Diverged, Trainer
 
 POINTS = 100  # of the training curve
 VALIDATIONS = 20  # in a run

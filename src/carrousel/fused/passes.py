@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carrousel.kernel import Kernel, draw
-from carrousel.layout import Layout
-from carrousel.noise import MASKS, Mask, Noise
-from carrousel.weights import Weights
+from carrousel.fused.kernels import Kernel, draw
+from carrousel.scan.layout import Layout
+from carrousel.scan.noise import MASKS, Mask, Noise
+from carrousel.scan.weights import Weights
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
 SPACING = 80
@@ -139,7 +139,7 @@ def _noise(layout: Layout) -> tuple[Any, ...]:
 
 
 def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:
-    """`carrousel.noise.draw` at step 0 for a matrix of this shape, in float32 or float64 on the CPU."""
+    """`carrousel.scan.noise.draw` at step 0 for a matrix of this shape, in float32 or float64 on the CPU."""
     values = like.new_empty(tuple(shape))
     numbers = 0 if rows is None else rows.data_ptr()
     write = draw(like.dtype)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from carrousel.data.stdlib import stdlib
-from carrousel.data.text import Corpus, letters_only, read
 from carrousel.errors import UserError
-from carrousel.train.options import Options
+from carrousel.language_model.stdlib import stdlib
+from carrousel.language_model.text import Corpus, letters_only, read
+from carrousel.language_model.train.options import Options
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 
 from carrousel.cells import ALL, Cell
-from carrousel.gates import places_of_gates
-from carrousel.layout import Layout
+from carrousel.scan.gates import places_of_gates
+from carrousel.scan.layout import Layout
 
 _kernels: Any
 try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from carrousel.errors import UserError
-from carrousel.model import CELLS
+from carrousel.language_model.model import CELLS
 
 OPTIMIZERS = {"adamw": 6e-3, "adam": 6e-3, "sgd": 1.0}  # and the rate that each has if none is given
 SCHEDULES = ("cosine", "linear", "constant")

@@ -15,19 +15,19 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.kernel import (
+from carrousel.fused.kernels import (
     KERNELS,
     Kernel,
     instruction_set,
     instruction_sets,
     use_instruction_set,
 )
-from carrousel.layout import Layout, check_memory
-from carrousel.noise import Mask, Noise, draw
-from carrousel.operators import OPS, arguments_of
-from carrousel.passes import backward, drawn, forward
+from carrousel.fused.operators import OPS, arguments_of
+from carrousel.fused.passes import backward, drawn, forward
 from carrousel.scan import scan
-from carrousel.weights import Weights, check_shapes
+from carrousel.scan.layout import Layout, check_memory
+from carrousel.scan.noise import Mask, Noise, draw
+from carrousel.scan.weights import Weights, check_shapes
 
 N_WEIGHTS = len(Weights._fields)
 
@@ -128,7 +128,7 @@ def draw_matrix(
 ) -> Tensor:
     """A mask at step 0 as a matrix of this shape, in the dtype and on the device of `like`, for rows of those numbers.
 
-    Arguments as `carrousel.noise.draw` takes them; rows [shape[0]], None: 0, 1, ...
+    Arguments as `carrousel.scan.noise.draw` takes them; rows [shape[0]], None: 0, 1, ...
     """
     if KERNELS and like.is_cpu and like.dtype in (torch.float32, torch.float64) and is_eager(like):
         return drawn(noise, mask, number, rows, shape, like)

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from carrousel import checkpoint
-from carrousel.data.text import Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.model import CharModel
+from carrousel.language_model.model import CharModel
+from carrousel.language_model.text import Vocabulary, letters_only
 
 
 @dataclass(frozen=True)

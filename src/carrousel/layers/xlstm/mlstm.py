@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
 
 from carrousel.layers.checks import check_options
-from carrousel.layers.matrix_memory import Inputs, Memory, chunkwise, step
-from carrousel.layers.state import Kind, State, Streams
-from carrousel.layers.stream_checks import check_block, check_no_grad, check_state, told
-from carrousel.layout import Layout, check_layout, whole_numbers
+from carrousel.layers.streaming.checks import check_block, check_no_grad, check_state, told
+from carrousel.layers.streaming.state import Kind, State, Streams
+from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, chunkwise, step
+from carrousel.scan.layout import Layout, check_layout, whole_numbers
 
 States = tuple[Tensor, Tensor, Tensor]
 
@@ -64,7 +64,7 @@ class MLSTM(nn.Module):
         TypeError, ValueError: an option is not of its type or out of its range.
 
     Source: Beck et al. 2024, equations 19 to 27, and their code for initial values. Papers and forms:
-    `carrousel.layers.matrix_memory`.
+    `carrousel.layers.xlstm.matrix_memory`.
     """
 
     regularization = None  # as of layers that have it: what checks a stream asks

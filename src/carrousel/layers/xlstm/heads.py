@@ -18,8 +18,8 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in, is_eager
-from carrousel.layout import Layout
-from carrousel.weights import Weights
+from carrousel.scan.layout import Layout
+from carrousel.scan.weights import Weights
 
 # The units of a head from which it is worth a call of its own.
 ALONE = 32

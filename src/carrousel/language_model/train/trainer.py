@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from carrousel import checkpoint
-from carrousel.data.streams import Streams
-from carrousel.data.text import Corpus
 from carrousel.errors import UserError
-from carrousel.evaluate import Score, evaluate
-from carrousel.model import CharModel, State, joined, parts
-from carrousel.train.options import Options
+from carrousel.language_model.evaluate import Score, evaluate
+from carrousel.language_model.model import CharModel, State, joined, parts
+from carrousel.language_model.streams import Streams
+from carrousel.language_model.text import Corpus
+from carrousel.language_model.train.options import Options
 
 WARM_UP = 0.02  # the part of a run in which the rate rises from 0 (cosine, linear)
 

@@ -5,5 +5,5 @@ trainer.py   the model in training: step, measure, save, load
 start.py     what a run starts from: folder, text, device
 run.py       a run from its start, or from a checkpoint, to its end
 curve.py     the losses so far, and their picture
-progress.py  the bar in the terminal; interrupt.py: Ctrl-C as a request
+progress.py  the bar in the terminal
 """

@@ -61,7 +61,7 @@ class Streams:
 
     def __init__(self, identity: str | None = None) -> None:
         self.identity = identity or uuid4().hex
-        self.packed: Any = None  # carrousel.layers.packed.Packed
+        self.packed: Any = None  # carrousel.layers.streaming.packed.Packed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Streams, (self.identity,)

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carrousel.kernel import KERNELS, Kernel
-from carrousel.layout import Layout, check_layout
-from carrousel.noise import Mask, Noise
-from carrousel.passes import backward, forward
-from carrousel.weights import Weights
+from carrousel.fused.kernels import KERNELS, Kernel
+from carrousel.fused.passes import backward, forward
+from carrousel.scan.layout import Layout, check_layout
+from carrousel.scan.noise import Mask, Noise
+from carrousel.scan.weights import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
 

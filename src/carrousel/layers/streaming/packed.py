@@ -8,9 +8,9 @@ import torch
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.kernel import STREAMS
+from carrousel.fused.kernels import STREAMS
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.state import State
+from carrousel.layers.streaming.state import State
 
 
 class Packed:

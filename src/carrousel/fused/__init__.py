@@ -1,0 +1,23 @@
+"""Any cell over a sequence by fused kernel: the same numbers as `carrousel.scan`, sooner.
+
+kernels.py    the compiled kernels: which there are; the only importer of the extension
+passes.py     their forward and backward pass over tensors
+operators.py  the two as custom operators of torch, for what traces
+dispatch.py   fused: by kernel, by operator, or by `scan`
+"""
+
+from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager
+from carrousel.fused.kernels import instruction_set, instruction_sets, use_instruction_set
+from carrousel.fused.operators import OPS
+
+__all__ = [
+    "OPS",
+    "draw_matrix",
+    "fused",
+    "fused_in",
+    "has_kernel",
+    "instruction_set",
+    "instruction_sets",
+    "is_eager",
+    "use_instruction_set",
+]

@@ -1,0 +1,7 @@
+"""The layers of xLSTM (Beck et al., 2024).
+
+slstm.py          SLSTM: a scalar memory a unit, exponential gates
+heads.py          units that are fed back to their own head only
+mlstm.py          MLSTM: a matrix of memory a head
+matrix_memory.py  its forms, step by step and chunk by chunk
+"""

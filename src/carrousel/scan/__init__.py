@@ -1,0 +1,14 @@
+"""Any cell over a sequence in torch operations: the specification, slow and obviously right.
+
+layout.py      how sequences lie in memory: dense, packed, ragged; resets
+weights.py     the weights of one layer in one direction
+noise.py       random masks: what their numbers are
+gates.py       what a cell's rows are after their functions
+rounded.py     matrix products of operands rounded to bfloat16, as under autocast
+recurrence.py  scan: the steps, one after the other
+"""
+
+from carrousel.scan.recurrence import scan
+from carrousel.scan.weights import Weights
+
+__all__ = ["Weights", "scan"]
