@@ -2,6 +2,7 @@
 
 kernels.py    the compiled kernels: which there are; the only importer of the extension
 passes.py     their forward and backward pass over tensors
+autograd.py   the two in autograd
 operators.py  the two as custom operators of torch, for what traces
 dispatch.py   fused: by kernel, by operator, or by `scan`
 """

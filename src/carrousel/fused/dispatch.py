@@ -10,28 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_legacy_batchedtensor  # type: ignore[attr-defined]
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.fused.kernels import (
-    KERNELS,
-    Kernel,
-    instruction_set,
-    instruction_sets,
-    use_instruction_set,
-)
-from carrousel.fused.operators import OPS, arguments_of
-from carrousel.fused.passes import backward, drawn, forward
-from carrousel.scan import scan
+from carrousel.fused.autograd import by_scan, differentiable
+from carrousel.fused.kernels import KERNELS, Kernel
+from carrousel.fused.operators import arguments_of
+from carrousel.fused.passes import drawn, forward
 from carrousel.scan.layout import Layout, check_memory
 from carrousel.scan.noise import Mask, Noise, draw
 from carrousel.scan.weights import Weights, check_shapes
-
-N_WEIGHTS = len(Weights._fields)
-
-__all__ = ["OPS", "fused", "has_kernel", "instruction_set", "instruction_sets", "use_instruction_set"]
 
 
 def has_kernel(cell: Cell, x: Tensor) -> bool:
@@ -100,22 +89,22 @@ def fused_in(
     The third result is None where nothing is asked for but y and the states.
     """
     if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
-        return _scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
+        return by_scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
     kernel = KERNELS[cell.name, x.dtype]
     if not kernel.shows(layout) or (layout.bfloat16 and not kernel.single):
-        return _scan(cell, x, states, weights, layout, restored)
+        return by_scan(cell, x, states, weights, layout, restored)
     if cell.normed and (layout.bfloat16 or layout.noise is not None):
-        return _scan(cell, x, states, weights, layout, restored)
+        return by_scan(cell, x, states, weights, layout, restored)
     if torch.compiler.is_compiling():
         return _by_operator(kernel, x, states, weights, layout, restored)
     if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        return _scan(cell, x, states, weights, layout, restored)
+        return by_scan(cell, x, states, weights, layout, restored)
     if not _fits(cell, x, states, weights, layout):
         check_shapes(cell, x, states, weights, layout, restored)
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
         return _by_operator(kernel, x, states, weights, layout, restored)
     if _needs_grad(x, states + restored, weights):
-        y, *rest = _apply(
+        y, *rest = differentiable(
             kernel, layout, len(states), None if room is None else (room,), x, *states, *weights, *restored
         )
         return _named(kernel, layout, y, rest)
@@ -152,11 +141,6 @@ def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
     """y, the final states, and what is shown of every step, from the kernel's outputs in their order."""
     n = len(kernel.cell.states)
     return y, tuple(rest[:n]), kernel.by_name(layout, rest[n:]) if layout.shows else None
-
-
-def _scan(cell, x, states, weights, layout, restored):
-    y, states, *shown = scan(cell, x, states, weights, **layout.for_scan(), restored=restored or None)
-    return y, states, shown[0] if shown else None
 
 
 def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
@@ -204,61 +188,3 @@ def _by_operator(kernel, x, states, weights, layout, restored):
     name, states, restored = kernel.cell.name, list(states), list(restored)
     y, *rest = torch.ops.carrousel.sequence(name, x, states, *weights, restored, *arguments_of(layout), keep)
     return _named(kernel, layout, y, rest)
-
-
-class _Sequence(torch.autograd.Function):
-    """The kernels in autograd; the inputs after the first four are x, the states, the weights, what is restored.
-
-    Room for y comes in a tuple: it is no input.
-    """
-
-    @staticmethod
-    def forward(ctx, kernel, layout, n_states, room, *inputs):
-        x, states, weights, restored = _parts(inputs, n_states)
-        y, final, shown, kept = forward(
-            kernel, x, states, weights, layout, True, restored, room=None if room is None else room[0]
-        )
-        ctx.kernel, ctx.layout, ctx.n_states, ctx.n_shown = kernel, layout, n_states, len(shown)
-        ctx.set_materialize_grads(False)
-        # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
-        ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *shown, *inputs)
-        return y, *final, *shown
-
-    @staticmethod
-    def backward(ctx, dy, *d_rest):
-        y, kept, _, _, _, *rest = ctx.saved_tensors
-        shown, inputs = rest[: ctx.n_shown], rest[ctx.n_shown :]
-        kernel, d_final, d_shown = ctx.kernel, d_rest[: ctx.n_states], d_rest[ctx.n_states :]
-        x, states, weights, restored = _parts(inputs, ctx.n_states)
-        wanted = ctx.needs_input_grad[4:]
-        # create_graph: the gradient itself is to be differentiated; is_grads_batched: many gradients at once, by vmap
-        if torch.is_grad_enabled() or any(d is not None and is_legacy_batchedtensor(d) for d in (dy, *d_rest)):
-            d_outputs = dy, d_final, kernel.by_name(ctx.layout, d_shown)
-            gradients = _by_scan(kernel.cell, x, states, weights, ctx.layout, restored, d_outputs, wanted)
-        else:
-            saved, d_outputs = (y, kept, shown), (dy, d_final, d_shown)
-            gradients = backward(kernel, x, states, weights, ctx.layout, *saved, *d_outputs, wanted, restored)
-        return None, None, None, None, *gradients
-
-
-# Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.
-_apply = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
-
-
-def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...]]:
-    x, after_states, after_weights = inputs[0], 1 + n_states, 1 + n_states + N_WEIGHTS
-    return x, tuple(inputs[1:after_states]), Weights(*inputs[after_states:after_weights]), tuple(inputs[after_weights:])
-
-
-def _by_scan(cell, x, states, weights, layout, restored, d_outputs, wanted) -> list[Tensor | None]:
-    """The gradients once more, by the specification, which can be differentiated again."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y, final, shown = _scan(cell, x, states, weights, layout, restored)
-    dy, d_final, d_shown = d_outputs
-    pairs = [(y, dy), *zip(final, d_final), *((tensor, d_shown[name]) for name, tensor in (shown or {}).items())]
-    outputs, given = zip(*[(out, d) for out, d in pairs if d is not None])
-    inputs = (x, *states, *weights, *restored)
-    asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
-    found = iter(torch.autograd.grad(outputs, asked, given, create_graph=differentiable, allow_unused=True))
-    return [next(found) if want and t is not None else None for t, want in zip(inputs, wanted)]
