@@ -98,9 +98,14 @@ def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
 # ---- what may be projected ------------------------------------------------------------------------------------------
 
 
-@cache
+@torch.compiler.assume_constant_result  # a graph could not look at the numbers
 def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
     """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
+    return _reads_h(cell, masks)
+
+
+@cache
+def _reads_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
     if cell.masks:
         return _masks_show_h(cell, masks)
     # what uses h becomes NaN, or does not go with the other width
