@@ -1,4 +1,4 @@
-"""Autograd that does not say no: every layer under double backward, torch.func, dual numbers, compile and checkpoints.
+"""Autograd that does not say no: every layer under double backward, torch.func, dual numbers and checkpoints.
 
 Gradients are held against finite differences (gradcheck) or against plain backward passes, one after another.
 """
@@ -10,78 +10,13 @@ from functools import partial
 
 import pytest
 import torch
-from custom_ops import needs_ops
-from own_cells import needs_compiler, quickly
+from autograd_layers import B, I, T, every_layer, inputs, loss_of, make, parameters_of, slopes
 from sequences import assert_same_bits
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, hessian, jacrev, jvp, stack_module_state, vmap
-from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 from twins import assert_equal_to_1e10, scalar_of
-
-import carrousel
-
-T, B, I, H = 3, 2, 2, 3
-
-
-@carrousel.cell(rows="nfm", from_x="fn", from_h="fm", states="h")
-def MGU(rows, states):
-    """A cell of one's own, in torch operations or compiled."""
-    n, f, m = rows
-    (h,) = states
-    f = torch.sigmoid(f)
-    return (h + f * (torch.tanh(n + f * m) - h),)
-
-
-def compiled_mgu(*sizes, **options):
-    with quickly():
-        layer = MGU(*sizes, **options, compile=True)
-    assert layer.compiled
-    return layer
-
-
-LAYERS = {
-    "LSTM": carrousel.LSTM,
-    "LSTM_projected": partial(carrousel.LSTM, proj_size=2),
-    "LSTM_low": partial(carrousel.LSTM, memory="low"),
-    "GRU": carrousel.GRU,
-    "RNN": carrousel.RNN,
-    "PeepholeLSTM": carrousel.PeepholeLSTM,
-    "LSTM1997": carrousel.LSTM1997,
-    "own": MGU,
-    "own_compiled": compiled_mgu,
-}
-every_layer = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[needs_compiler] if kind == "own_compiled" else []) for kind in LAYERS]
-)
-
-
-def make(kind, **options):
-    return LAYERS[kind](I, H, **options).double()
-
-
-def inputs(*shape):
-    return torch.randn(*(shape or (T, B, I)), dtype=torch.float64)
-
-
-def parameters_of(layer):
-    return {name: p.detach() for name, p in layer.named_parameters()}
-
-
-def loss_of(layer, parameters, x):
-    """A small loss that looks at the outputs and the final states."""
-    outputs = tree_leaves(functional_call(layer, parameters, (x,)))
-    return sum(output.sin().sum() for output in outputs)
-
-
-def slopes(layer, x):
-    """The gradients of the loss by a plain backward pass: of x, then of the parameters."""
-    x = x.detach().requires_grad_()
-    parameters = {name: p.requires_grad_() for name, p in parameters_of(layer).items()}
-    found = torch.autograd.grad(loss_of(layer, parameters, x), [x, *parameters.values()])
-    return dict(zip(["x", *parameters], found, strict=True))
-
 
 # ---- backward passes ------------------------------------------------------------------------------------------------
 
@@ -243,67 +178,3 @@ def test_hessian(kind):
     (slope,) = torch.autograd.grad(loss_of(layer, parameters_of(layer), leaf), leaf, create_graph=True)
     rows = [torch.autograd.grad(number, leaf, retain_graph=True)[0] for number in slope.flatten()]
     assert_equal_to_1e10({"second": got.detach()}, {"second": torch.stack(rows).reshape(got.shape)})
-
-
-# ---- torch.compile --------------------------------------------------------------------------------------------------
-
-LENGTHS = [2, 6, 0, 3]
-RESETS = torch.arange(24).reshape(6, 4) % 5 == 1
-CALLS = {
-    "plain": {},
-    "lengths": {"lengths": torch.tensor(LENGTHS)},
-    "offsets": {"offsets": torch.tensor([0, 2, 8, 8, 11])},
-    "resets": {"resets": RESETS},
-    "packed": {"packed": True},
-    "packed_resets": {"packed": True, "resets": RESETS},
-    "states": {"return_states": True},
-    "gates": {"return_gates": True},
-    "all": {"lengths": torch.tensor(LENGTHS), "resets": RESETS, "return_states": True, "return_gates": True},
-}
-
-
-# Every option with one layer, all of them with every layer, and the rest with --all.
-COMPILED = [
-    pytest.param(kind, call, marks=[] if kind == "LSTM" or call == "all" else pytest.mark.full)
-    for kind in LAYERS
-    for call in CALLS
-    if kind != "own"
-]
-
-
-@needs_ops
-@pytest.mark.parametrize(("kind", "call"), COMPILED)
-def test_compiled_with_every_option(kind, call):
-    """fullgraph=True, forward and backward. A cell that is not compiled is a loop, which no graph holds when ragged."""
-    torch.compiler.reset()
-    call = dict(CALLS[call])
-    layer, x = make(kind, num_layers=2), inputs(*((11, I) if "offsets" in call else (6, 4, I))).requires_grad_()
-    packed = call.pop("packed", False)
-
-    def run(function):
-        given = pack_padded_sequence(x, [6, 5, 5, 2]) if packed else x
-        leaves = tree_leaves(tuple(function(given, **call)))
-        outputs = [t for t in leaves if t is not None and t.is_floating_point()]
-        gradients = torch.autograd.grad(scalar_of(outputs), [x, *layer.parameters()], allow_unused=True)
-        return {str(k): t.detach() for k, t in enumerate((*outputs, *gradients)) if t is not None}
-
-    expected = run(layer)
-    assert_equal_to_1e10(run(torch.compile(layer, fullgraph=True, backend="aot_eager")), expected)
-
-
-def test_an_own_cell_compiles():
-    """In torch operations: a loop, unrolled."""
-    torch.compiler.reset()
-    layer, x = make("own"), inputs()
-    expected = slopes(layer, x)
-    layer.compile(fullgraph=True, backend="aot_eager")
-    assert_equal_to_1e10(slopes(layer, x), expected)
-
-
-@needs_ops
-def test_compiled_resets_of_another_batch():
-    """How many rows a packed input has is known when the graph runs."""
-    torch.compiler.reset()
-    layer, packed = carrousel.GRU(I, H), pack_padded_sequence(torch.randn(6, 4, I), [6, 5, 5, 2])
-    with pytest.raises(RuntimeError, match="resets has 3 rows"):
-        torch.compile(layer, fullgraph=True, backend="aot_eager")(packed, resets=RESETS[:, :3])
