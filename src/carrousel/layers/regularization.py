@@ -1,8 +1,8 @@
 """Regularisation of recurrent layers by random masks: recurrent and variational dropout, zoneout, DropConnect.
 
-Recurrent dropout and zoneout are masks of the cells (carrousel.cells.regularized_lstm, regularized_gru), drawn at each
-step. Variational dropout multiplies x, and h where R multiplies it, by one mask for all steps of a sequence;
-DropConnect weight_hh by one for a whole call. A dropout divides what it leaves by 1 - p, so that its mean stays.
+Recurrent dropout and zoneout are masks of the cells (carrousel.cells.regularized), drawn at each step. Variational
+dropout multiplies x, and h where R multiplies it, by one mask for all steps of a sequence; DropConnect weight_hh by one
+for a whole call. A dropout divides what it leaves by 1 - p, so that its mean stays.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions.
 

@@ -1,10 +1,14 @@
-"""LSTM with masks: recurrent dropout on the candidate, zoneout of c and of h. Without a mask it is the LSTM.
+"""LSTM and GRU with masks: recurrent dropout on the candidate, zoneout of states. Without a mask: LSTM and GRU.
 
-    c~ = sigmoid(f) c + sigmoid(i) (m_g tanh(g))    recurrent dropout without memory loss: m_g is 0 or 1 / (1 - p)
-    c' = z_c c + (1 - z_c) c~                       zoneout: z_c and z_h are 1 or 0
-    h' = z_h h + (1 - z_h) sigmoid(o) tanh(c~)      as in the paper, h' is made of c~, not of c'
+    LSTM  c~ = sigmoid(f) c + sigmoid(i) (m_g tanh(g))    recurrent dropout without memory loss: m_g is 0 or 1 / (1 - p)
+          c' = z_c c + (1 - z_c) c~                       zoneout: z_c and z_h are 1 or 0
+          h' = z_h h + (1 - z_h) sigmoid(o) tanh(c~)      as in the paper, h' is made of c~, not of c'
 
-Each mask is drawn anew at each step, for each row and unit. In evaluation m_g is 1, and z_c and z_h are their means.
+    GRU   r = sigmoid(r)    z = sigmoid(z)
+          n = m_n tanh(n + r m)
+          h' = z_h h + (1 - z_h) ((1 - z) n + z h)
+
+Each mask is drawn anew at each step, for each row and unit. In evaluation m_g and m_n are 1, z_c and z_h their means.
 
 @inproceedings{semeniuta2016recurrent,
   author    = {Semeniuta, Stanislau and Severyn, Aliaksei and Barth, Erhardt},
@@ -27,7 +31,16 @@ Each mask is drawn anew at each step, for each row and unit. In evaluation m_g i
 from carrousel.cells.base import Cell, sigmoid, tanh
 
 
-def step(rows, states, masks):
+def step_gru(rows, states, masks):
+    n, r, z, m = rows
+    (h,) = states
+    m_n, z_h = masks
+    z = sigmoid(z)
+    n = m_n * tanh(n + sigmoid(r) * m)
+    return (z_h * h + (1 - z_h) * (n + z * (h - n)),)
+
+
+def step_lstm(rows, states, masks):
     i, f, g, o = rows
     h, c = states
     m_g, z_c, z_h = masks
@@ -36,13 +49,23 @@ def step(rows, states, masks):
     return z_h * h + (1 - z_h) * h_candidate, z_c * c + (1 - z_c) * c_candidate
 
 
-CELL = Cell(
+GRU = Cell(
+    "regularized_gru",
+    rows="nrzm",
+    from_x="rzn",
+    from_h="rzm",
+    states="h",
+    step=step_gru,
+    forget_gate="z",
+    masks={"candidate": 1.0, "zoneout_h": 0.0},
+)
+LSTM = Cell(
     "regularized_lstm",
     rows="ifgo",
     from_x="ifgo",
     from_h="ifgo",
     states="hc",
-    step=step,
+    step=step_lstm,
     forget_gate="f",
     input_gate="i",
     masks={"candidate": 1.0, "zoneout_c": 0.0, "zoneout_h": 0.0},
