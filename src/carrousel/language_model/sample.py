@@ -48,7 +48,7 @@ def draws(trained: Trained, codes: Tensor, length: int, temperature: float, seed
     logits, state = trained.model(codes[:, None])
     for _ in range(length):
         code = draw(logits[-1, 0], temperature, generator)
-        yield trained.vocabulary.symbols[code]
+        yield trained.vocabulary.decode([code])
         logits, state = trained.model(torch.tensor([[code]]), state)
 
 

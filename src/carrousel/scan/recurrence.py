@@ -19,8 +19,6 @@ from carrousel.scan.layout import Layout, packed_order
 from carrousel.scan.noise import FED_BACK, Noise, draw
 from carrousel.scan.weights import Weights, check_shapes, width_of_h
 
-__all__ = ["Weights", "scan"]
-
 
 def scan(
     cell: Cell,
@@ -186,7 +184,7 @@ def _linear(layout):
 def _step(cell, from_x, states, weights, linear, layout, t):
     """Step t of n rows: from_x [n, len(from_x)*H] and the states before -> the states after it, and the gates."""
     H = weights.W.shape[0] // len(cell.from_x)
-    masks, fed_back = _draw(cell, layout.noise, t, states, H)
+    masks, fed_back = _draw(layout.noise, t, states[0], H)
     fed = dict(zip(cell.from_x, from_x.split(H, dim=1)))
     by_name = dict(zip(cell.states, (fed_back, *states[1:])))
     back = fed_back if len(cell.fed) == 1 else torch.cat([by_name[name] for name in cell.fed], 1)
@@ -201,9 +199,8 @@ def _step(cell, from_x, states, weights, linear, layout, t):
     return (h if weights.P is None else linear(h, weights.P), *others), gates
 
 
-def _draw(cell, noise, t, states, H):
+def _draw(noise, t, h, H):
     """The cell's masks at step t, None for those where nothing is drawn; and h [n, P] as R multiplies it."""
-    h = states[0]
     if noise is None:
         return None, h
     rows = torch.arange(len(h), device=h.device) if noise.rows is None else noise.rows[: len(h)].to(h.device)
