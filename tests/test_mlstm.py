@@ -11,7 +11,8 @@ from mlstm_forms import by_steps, in_parallel
 from torch.autograd import gradcheck
 from twins import assert_equal_to_1e10
 
-from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, chunkwise
+from carrousel.layers.xlstm.matrix_chunks import chunkwise
+from carrousel.layers.xlstm.matrix_memory import Inputs, Memory
 
 DOUBLE = torch.float64
 B, N, T, d = 2, 3, 37, 4
@@ -145,3 +146,43 @@ def test_gradients_are_those_of_step_by_step(chunk_size):
     ours = torch.autograd.grad((chunkwise(inputs, memory, chunk_size)[0] * weights).sum(), leaves)
     theirs = torch.autograd.grad((by_steps(inputs, memory)[0] * weights).sum(), leaves)
     assert_equal_to_1e10(dict(enumerate(ours)), dict(enumerate(theirs)))
+
+
+# ---- resets
+
+
+RESETS = {
+    "one": [7],
+    "the first": [0],
+    "at chunks": [5, 10],
+    "often": [1, 2, 3, 8, 11, 12],
+    "every": range(T),
+    "none": [],
+}
+
+
+def flags(steps, T=T):
+    """[B, T]: those steps of the first row, and the same and one more of the second."""
+    resets = torch.zeros(B, T, dtype=torch.bool)
+    resets[:, list(steps)] = True
+    resets[1, T // 2] = True
+    return resets
+
+
+@pytest.mark.parametrize("chunk_size", [1, 5, 64])
+@pytest.mark.parametrize("restored", [None, some_memory], ids=["to nothing", "to a memory"])
+@pytest.mark.parametrize("steps", RESETS.values(), ids=list(RESETS))
+def test_resets_are_step_by_step(chunk_size, restored, steps):
+    """The memory, what is restored, and gradients by all that goes in."""
+    restored = some_memory() if restored else None
+    leaves = [x.detach().requires_grad_() for x in (*make_inputs(), *some_memory(), *(restored or ()))]
+    given = Inputs(*leaves[:5]), Memory(*leaves[5:8])
+    after = flags(steps), Memory(*leaves[8:]) if restored else None
+    got, expected = chunkwise(*given, chunk_size, *after), by_steps(*given, *after)
+    assert_equal_to_1e10(named(*got), named(*expected))
+    weights = [torch.randn_like(x) for x in (got[0], *got[1])]
+    grads = (
+        torch.autograd.grad(sum((x * w).sum() for x, w in zip((h, *last), weights)), leaves, materialize_grads=True)
+        for h, last in (got, expected)
+    )
+    assert_equal_to_1e10(*(dict(enumerate(of_leaves)) for of_leaves in grads))

@@ -192,23 +192,43 @@ def test_bad_options(options, says):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "says"),
     [
-        ([torch.zeros(5, 2, 4)], {}, ValueError, r"\[5, 2, 4\], expected \[T, B, 3\]"),
-        ([torch.zeros(0, 2, 3)], {}, ValueError, "T of 1 or more"),
-        ([torch.zeros(5)], {}, ValueError, r"input is \[5\]"),
-        ([torch.zeros(5, 2, 3).double()], {}, ValueError, "float64, and the layer torch.float32"),
+        ([torch.zeros(5, 2, 4)], {}, RuntimeError, "Expected 3, got 4"),
+        ([torch.zeros(0, 2, 3)], {}, RuntimeError, "sequence length to be larger than 0"),
+        ([torch.zeros(5)], {}, ValueError, "MLSTM: Expected input to be 2D or 3D, got 1D"),
+        ([torch.zeros(5, 2, 3).double()], {}, ValueError, "torch.float64.*does not match weight dtype"),
         ([torch.zeros(5, 2, 3)], {"lengths": [1]}, ValueError, "lengths has 1 numbers"),
         ([torch.zeros(5, 2, 3)], {"lengths": [1, 6]}, ValueError, r"lengths\[1\]=6"),
         ([torch.zeros(5, 2, 3)], {"lengths": [1.0, 2.0]}, TypeError, "lengths must be integers"),
         ([torch.zeros(5, 3)], {"lengths": [5]}, ValueError, "without a batch"),
-        ([torch.zeros(5, 2, 3), torch.zeros(1, 2, 8)], {}, TypeError, "tuple of three tensors"),
-        (
-            [torch.zeros(5, 2, 3), (torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 1, 8), torch.zeros(1, 3, 1))],
-            {},
-            ValueError,
-            r"m of hx is \[1, 3, 1\].*expected \[1, 2, 1\]",
-        ),
+        ([torch.zeros(5, 2, 3)], {"seed": 1}, ValueError, "seed=1 is given, and the layer has no random masks"),
     ],
 )
 def test_bad_input(arguments, options, error, says):
     with pytest.raises(error, match=says):
         carrousel.MLSTM(3, 8)(*arguments, **options)
+
+
+C, n, m = torch.zeros(1, 2, 1, 8, 8), torch.zeros(1, 2, 1, 8), torch.zeros(1, 2, 1)
+FORM = r"C \[1, B, 1, 8, 8\], n \[1, B, 1, 8\], m \[1, B, 1\]"
+
+
+@pytest.mark.parametrize(
+    ("hx", "error", "says"),
+    [
+        (C, TypeError, r"hx is \[1, 2, 1, 8, 8\], expected a tuple of three tensors: " + FORM),
+        ((C, n, 0), TypeError, "hx is a tuple, expected a tuple of three tensors"),
+        ((C, n), RuntimeError, "hx has 2 states, expected three: " + FORM),
+        ((torch.zeros(1),) * 3, RuntimeError, r"C of hx is \[1\], of 1 dimensions, expected " + FORM),
+        ((C, n, torch.zeros(1, 3, 1)), RuntimeError, r"m of hx size \(1, 2, 1\), got \[1, 3, 1\]"),
+        ((C, n.double(), m), RuntimeError, "hidden tensor with torch.float64"),
+    ],
+    ids=["a tensor", "a number", "two", "no batch", "other rows", "doubles"],
+)
+def test_bad_states(hx, error, says):
+    with pytest.raises(error, match=says):
+        carrousel.MLSTM(3, 8)(torch.zeros(5, 2, 3), hx)
+
+
+def test_bad_states_without_a_batch():
+    with pytest.raises(RuntimeError, match=r"C of hx is \[1, 2, 1, 8, 8\].*expected C \[1, 1, 8, 8\]"):
+        carrousel.MLSTM(3, 8)(torch.zeros(5, 3), (C, n, m))

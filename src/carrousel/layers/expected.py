@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from carrousel.layers.checks import check_input, check_states_belong
+from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
 from carrousel.layers.parameters import Parameters
 from carrousel.scan.layout import Layout
 
@@ -49,6 +49,10 @@ class Expected(Parameters):
             raise RuntimeError(f"{self.cell.name} expects {number} hidden states, got {len(hx)}")
         for k, (state, size) in enumerate(zip(hx, sizes)):
             self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
+
+    def _check_state_dims(self, hx: Any, dims: int) -> None:
+        """Raise unless hx, as it came from the caller, has as many dimensions as the input, 3 with a batch."""
+        check_state_dims(self.cell, hx, dims)
 
     def _wrong_dims(self, dims: int) -> str:
         return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"

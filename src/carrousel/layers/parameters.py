@@ -107,7 +107,7 @@ class Parameters(nn.Module):
         self._standard = is_standard(cell, proj_size)
         self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
         places = num_layers * (2 if bidirectional else 1)
-        self._state_sizes = [(places, H) for H in (proj_size or hidden_size, *[hidden_size] * (len(cell.states) - 1))]
+        self._state_sizes: Any = self._sizes_of_states(places)
         self._streams = Streams()
         self._make_parameters(device, dtype)
         self.reset_parameters()
@@ -118,8 +118,8 @@ class Parameters(nn.Module):
         for layer in range(self.num_layers):
             self._make_layer(layer, device, dtype)
         self._initial_names = [f"initial_{state}" for state in self.cell.states] if self.learn_initial else []
-        for name, (places, width) in zip(self._initial_names, self._state_sizes):
-            setattr(self, name, nn.Parameter(torch.empty(places, 1, width, device=device, dtype=dtype)))
+        for name, (places, *width) in zip(self._initial_names, self._state_sizes):
+            setattr(self, name, nn.Parameter(torch.empty(places, 1, *width, device=device, dtype=dtype)))
         self.flatten_parameters()
 
     def _make_layer(self, layer: int, device: Any, dtype: torch.dtype | None) -> None:
@@ -132,6 +132,11 @@ class Parameters(nn.Module):
             self._all_weights.append([name + suffix for name in shapes])
         fields = [NORMED if name == "weight_ch" and self.cell.normed else name for name in FIELDS]
         self._fields.append([tuple(name + suffix if name in shapes else "" for name in fields) for suffix in suffixes])
+
+    def _sizes_of_states(self, places: int) -> list[tuple[int, ...]]:
+        """The sizes of each state but for B, which stands second: (L*D, P), and (L*D, H) of all but the first."""
+        widths = (self.proj_size or self.hidden_size, *[self.hidden_size] * (len(self.cell.states) - 1))
+        return [(places, width) for width in widths]
 
     def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
         """The shapes of the weights of one layer and direction, fed with `width` numbers."""

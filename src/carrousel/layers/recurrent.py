@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
-from carrousel.layers.checks import check_state_dims
 from carrousel.layers.expected import Expected
 from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
@@ -182,7 +181,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
         if dims not in (2, 3):
             raise ValueError(self._wrong_dims(dims))
         if hx is not None:
-            check_state_dims(self.cell, hx, dims if offsets is None else 3)
+            self._check_state_dims(hx, dims if offsets is None else 3)
         if dims == 2 and offsets is None:
             if lengths is not None:
                 raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
@@ -194,6 +193,10 @@ class Recurrent(Streaming, Expected, Generic[States]):
             layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
         y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial, seed)
         return (y, hx) if inside is None else (y, hx, inside)
+
+    # Who computes a stack of layers: functions with the arguments of `run_stack`.
+    _by_stack: Callable[..., tuple[Any, ...]] = staticmethod(run_stack)
+    _by_autocast: Callable[..., tuple[Any, ...]] = staticmethod(run_rounded)
 
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
@@ -247,12 +250,12 @@ class Recurrent(Streaming, Expected, Generic[States]):
             restored = None if layout.resets is None else initial
             cell = self.cell if draw is None else draw.cell
             layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
-            run = run_rounded if rounded else run_stack
+            run = self._by_autocast if rounded else self._by_stack
             y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside
 
     def _zeros(self, x: Tensor, layout: Layout) -> tuple[Tensor, ...]:
-        return tuple([x.new_zeros(places, layout.batch(x), width) for places, width in self._state_sizes])
+        return tuple([x.new_zeros(places, layout.batch(x), *width) for places, *width in self._state_sizes])
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""

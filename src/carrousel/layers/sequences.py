@@ -117,11 +117,12 @@ def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[
     names, sizes = layer.cell.states, layer._state_sizes
     if len(states) != len(sizes):
         raise ValueError(f"initial has {len(states)} states, the cell {layer.cell.name} has {len(sizes)}: {names}")
-    for name, state, (places, width) in zip(names, states, sizes):
-        if not isinstance(state, Tensor) or state.shape not in ((places, 1, width), (places, B, width)):
+    for name, state, (places, *width) in zip(names, states, sizes):
+        if not isinstance(state, Tensor) or state.shape not in ((places, 1, *width), (places, B, *width)):
             got = list(state.shape) if isinstance(state, Tensor) else type(state).__name__
-            raise ValueError(f"initial {name} has shape {got}, expected {[places, B, width]}, or 1 in the place of {B}")
+            expected = [places, B, *width]
+            raise ValueError(f"initial {name} has shape {got}, expected {expected}, or 1 in the place of {B}")
         check_same_device("initial", x, state)
         if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"initial {name} has dtype {state.dtype}, the input {x.dtype}: convert one with .to()")
-    return tuple([state.expand(-1, B, -1) for state in states])
+    return tuple([state.expand(-1, B, *state.shape[2:]) for state in states])

@@ -101,7 +101,8 @@ def checked_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) ->
     if len(states) != len(kind.states) or not all(isinstance(s, Tensor) for s in states):
         form = "a tensor" if len(kind.states) == 1 else f"a tuple of {len(kind.states)} tensors"
         raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {told(hx)}")
-    B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == 3 else 1)
+    dims = len(kind.shapes(1)[0])
+    B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == dims else 1)
     for state, label, shape in zip(states, kind.states, kind.shapes(B)):
         if tuple(state.shape) != shape:
             raise ValueError(f"{name}: state {label} of hx is {told(state)}, expected {list(shape)}")

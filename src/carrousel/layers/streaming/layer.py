@@ -148,6 +148,14 @@ class Streaming(Parameters):
             _run(self, input, state, y)
         return y
 
+    def _run_stream(self, x: Tensor, states: Any, y: Tensor) -> None:
+        """Where there is no kernel, x [T, B, I] or [B, T, I] -> y, and the states move on: the layer's own forward."""
+        layer: Any = self
+        result, hx = layer.forward(x, states if len(states) > 1 else states[0])
+        y.copy_(result)
+        for old, new in zip(states, hx if len(states) > 1 else (hx,)):
+            old.copy_(new)
+
 
 def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
     """A step as a block of one: for what comes in another form, what has changed, and what is wrong."""
@@ -181,22 +189,13 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     """All that is asked is right: x [T, B, I] or [B, T, I] -> y."""
     stream = None if is_compiling() or tracing_state() else _bound(layer, x, state)
     if stream is None:
-        return _run_by_layer(layer, x, state, y)
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            return layer._run_stream(x, state._tensors, y)
     x = x.contiguous()
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None
         stream = _bound(layer, x, state)
-
-
-def _run_by_layer(layer: Any, x: Tensor, state: State, y: Tensor) -> None:
-    """Where there is no kernel: the layer's own forward, a block at a time."""
-    tensors: Any = state._tensors
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-        result, hx = layer.forward(x, tensors if len(tensors) > 1 else tensors[0])
-        y.copy_(result)
-        for old, new in zip(tensors, hx if len(tensors) > 1 else (hx,)):
-            old.copy_(new)
 
 
 def _is_bound(layer: Streaming, state: Any) -> bool:
@@ -209,11 +208,13 @@ def _is_bound(layer: Streaming, state: Any) -> bool:
 
 def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
     """The state's compiled stream over the layer's weights as they are now; None where no kernel serves them."""
+    if not layer._packable:
+        return None
     packed = layer._streams.packed
     if packed is None or not packed.parameters.hold(layer._parameters):
         names = [name for of_layer in layer._fields for name in layer._sources(of_layer[0])]
         sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
-        if type(x) not in (Tensor, Parameter) or not layer._packable or not has_kernel(cell_of(layer), x):
+        if type(x) not in (Tensor, Parameter) or not has_kernel(cell_of(layer), x):
             return None
         if not all(is_plain(w) and w.dtype == x.dtype for w in sources.values()):
             return None

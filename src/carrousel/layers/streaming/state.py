@@ -34,10 +34,14 @@ class Kind(NamedTuple):
         cell = "" if self.cell == self.layer.lower() else f"{self.cell}, "
         return f"{self.layer}({cell}{self.input_size}, {self.hidden_size}{layers}{projected})"
 
-    def shapes(self, batch: int) -> list[tuple[int, int, int]]:
+    def shapes(self, batch: int) -> list[tuple[int, ...]]:
         """[L, B, P] of the first state, [L, B, H] of the others."""
         widths = [self.proj_size or self.hidden_size, *[self.hidden_size] * (len(self.states) - 1)]
         return [(self.num_layers, batch, width) for width in widths]
+
+    def output(self, states: Sequence[Tensor]) -> Tensor:
+        """A tensor like what a step returns [B, P]."""
+        return states[0].select(0, 0)
 
 
 def kind_of(layer: Any) -> Kind:
@@ -97,7 +101,7 @@ class State:
             self._tensors: tuple[Tensor, ...] = tuple(
                 [t.detach().clone(memory_format=torch.contiguous_format) for t in tensors]
             )
-            self._y = self._tensors[0].select(0, 0)  # what a step returns is made in its likeness
+            self._y = kind.output(self._tensors)  # what a step returns is made in its likeness
         self._kind, self._identity = kind, identity
         self._beginning = beginning  # what a row begins anew with [L, 1, .]; None for zeros
         self._x_shape = (len(self), kind.input_size)
@@ -166,7 +170,7 @@ class State:
             for t, begins in zip(self._tensors, self._beginning or [None] * len(self._tensors)):
                 if begins is not None:
                     index = torch.arange(len(self), device=self.device) if index is None else index
-                    t.index_copy_(1, index, begins.expand(-1, len(index), -1))
+                    t.index_copy_(1, index, begins.expand(-1, len(index), *begins.shape[2:]))
                 else:
                     t.zero_() if index is None else t.index_fill_(1, index, 0)
 
