@@ -169,6 +169,37 @@ def test_only_fused_kernels_imports_the_extension():
     assert importers == {"carrousel.fused.kernels"}
 
 
+# ---- a folder names its files ---------------------------------------------------------------------------------------
+
+
+def unnamed(package: Path) -> list[str]:
+    """The files and folders that the __init__ of their folder does not name. Cells are found, and never listed."""
+    found = []
+    for init in sorted(set(package.rglob("__init__.py")) - {package / "cells" / "__init__.py"}):
+        text = init.read_text(encoding="utf-8")
+        inside = [
+            path for path in sorted(init.parent.iterdir()) if path.suffix == ".py" or (path / "__init__.py").exists()
+        ]
+        names = [path.stem for path in inside if not path.name.startswith("_")]
+        found += [
+            str((init.parent / name).relative_to(package)) for name in names if not re.search(rf"\b{name}\b", text)
+        ]
+    return found
+
+
+def test_folders_name_their_files():
+    assert unnamed(PACKAGE) == []
+
+
+def test_files_without_a_name_are_found(tmp_path):
+    for name in ("scan/recurrence.py", "scan/layout.py", "layers/xlstm/__init__.py", "layers/stack.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "scan" / "__init__.py").write_text('"""recurrence.py  the steps"""')
+    (tmp_path / "layers" / "__init__.py").write_text('"""stack.py  layers"""')
+    assert unnamed(tmp_path) == [str(Path("layers", "xlstm")), str(Path("scan", "layout"))]
+
+
 # ---- a cell is one file ---------------------------------------------------------------------------------------------
 
 LEAKY = '''

@@ -1,4 +1,19 @@
-"""Carrousel: recurrent networks whose cells are written once, as equations. This file is the table of contents."""
+"""Carrousel: recurrent networks whose cells are written once, as equations.
+
+cells/            the equations, one paper a file
+scan/             any cell over a sequence in torch operations: the specification
+codegen/          a cell's C++, forward and backward, from its equations
+fused/            any cell over a sequence by its kernel
+layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, State
+own/              carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
+
+language_model/   carrousel train text, sample, eval
+papers/           carrousel reproduce
+bench/            carrousel bench
+cli.py            the command line
+checkpoint.py     what commands and layers share: files that are whole or not there; interrupt.py: Ctrl-C as a request;
+                  results.py: where results go; errors.py
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -84,9 +84,9 @@ def rivals(shape: Shape, lengths: dict[float, Tensor]) -> tuple[dict[str, Rival]
     options |= {of_fill("lengths", fill): {"lengths": given} for fill, given in lengths.items()}
     options["return_states"] = {"return_states": True}
     options["return_states, return_gates"] = {"return_states": True, "return_gates": True}
-    calls = {name: forward_backward(ours, x, **given) for name, given in options.items()}
+    calls = {name: through_all_outputs(ours, x, **given) for name, given in options.items()}
     packed = {of_fill("lengths", fill): pack_padded_sequence(x, n, enforce_sorted=False) for fill, n in lengths.items()}
-    return calls, {name: forward_backward(theirs, given) for name, given in ({PLAIN: x} | packed).items()}
+    return calls, {name: through_all_outputs(theirs, given) for name, given in ({PLAIN: x} | packed).items()}
 
 
 def of_fill(name: str, fill: float) -> str:
@@ -94,7 +94,7 @@ def of_fill(name: str, fill: float) -> str:
     return f"{name}, {fill:.0%} filled"
 
 
-def forward_backward(layer: nn.Module, x: Any, **options: Any) -> Rival:
+def through_all_outputs(layer: nn.Module, x: Any, **options: Any) -> Rival:
     """A call with the gradients of all parameters, of a loss that looks at all it returns but the final states."""
     parameters = list(layer.parameters())
 
