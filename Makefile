@@ -108,6 +108,7 @@ $(VENV)/torch: constraints.txt $(VENV)/build-tools
 
 # Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
 $(VENV)/installed: $(PACKAGE) $(VENV)/torch
+	@echo "installing carrousel: its kernels are compiled for several minutes, only the first time"
 	$(INSTALL) '.[test]'
 	@touch $@
 
