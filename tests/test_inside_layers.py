@@ -102,6 +102,13 @@ def test_a_type_without_kernels():
     assert (inside.c[0].double() - expected.c[0]).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("name", ["return_states", "return_gates"])
+@pytest.mark.parametrize("value", ["yes", 1, 0, None, [True], torch.tensor(True)])
+def test_what_is_neither_true_nor_false(name, value):
+    with pytest.raises(TypeError, match=f"{name}=.* must be True or False"):
+        carrousel.LSTM(3, 7)(torch.randn(6, 4, 3), **{name: value})
+
+
 @needs_ops
 def test_a_compiled_layer():
     torch.compiler.reset()

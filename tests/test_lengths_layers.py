@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from custom_ops import needs_ops
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sequences import (
     make_ragged,
 )
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 from twins import Size, assert_equal_to_1e10, scalar_of
 
 import carrousel
@@ -107,6 +109,16 @@ def test_padding_value_of_a_stack():
     assert (y[~there] == float("-inf")).all()
 
 
+def test_padding_with_nan_marks_what_is_not_there():
+    """And no gradient sees it."""
+    layer, x, lengths = carrousel.LSTM(3, 7), torch.randn(6, 4, 3), torch.tensor([2, 6, 0, 3])
+    there = torch.arange(6)[:, None] < lengths
+    y, _ = layer(x, lengths=lengths, padding_value=math.nan)
+    assert torch.equal(~y.isnan().any(-1), there)
+    y.nansum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in layer.parameters())
+
+
 @pytest.mark.parametrize("kind", [torch.int32, torch.int64, torch.uint8, list, tuple])
 def test_lengths_of_any_kind(kind):
     layer, x, lengths = carrousel.LSTM(3, 7), torch.randn(6, 4, 3), [2, 6, 0, 3]
@@ -151,6 +163,9 @@ BAD = {
     "nothing": ({"lengths": [None] * 4}, TypeError, "lengths must be integers"),
     "huge": ({"lengths": [2**70, 1, 1, 1]}, TypeError, "lengths must be integers"),
     "padding": ({"lengths": [1] * 4, "padding_value": "a"}, TypeError, "padding_value='a' must be a number"),
+    "padding alone": ({"padding_value": -1.0}, ValueError, "padding_value=-1.0 is given without lengths: no row ends"),
+    "NaN alone": ({"padding_value": math.nan}, ValueError, "padding_value=nan is given without lengths"),
+    "a word alone": ({"padding_value": "a"}, TypeError, "padding_value='a' must be a number"),
     "both": ({"lengths": [1] * 4, "offsets": [0, 6]}, ValueError, "lengths and offsets"),
     "resets": ({"lengths": [1] * 4, "resets": torch.ones(6, dtype=torch.bool)}, ValueError, r"resets .*\[6, 4\]"),
 }
@@ -175,6 +190,16 @@ def test_bad_arguments_are_named(options, error, words):
 def test_bad_offsets_are_named(offsets, words):
     with pytest.raises(ValueError, match=words):
         carrousel.LSTM(3, 7)(torch.randn(6, 3), offsets=offsets)
+
+
+def test_padding_of_what_has_none():
+    """Rows laid end to end, packed, or alone end where they end; 0, the default, may always be said."""
+    layer, x = carrousel.GRU(3, 7), torch.randn(6, 3)
+    forms = [(x, {"offsets": [0, 2, 6]}), (pack_sequence([x, x[:2]]), {}), (x, {})]
+    for form, options in forms:
+        with pytest.raises(ValueError, match=r"padding_value=9 is given without lengths"):
+            layer(form, padding_value=9, **options)
+        layer(form, padding_value=0, **options)
 
 
 @given(lengths=st.lists(st.integers(-3, 9) | st.sampled_from([2**40, -(2**40)]), max_size=6))

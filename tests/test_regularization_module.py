@@ -163,4 +163,13 @@ def test_a_bad_seed_is_named(seed, error):
 def test_a_seed_for_nothing_is_refused():
     with pytest.raises(ValueError, match="seed=1 is given, and the layer has no random masks"):
         carrousel.LSTM(3, 4)(torch.zeros(2, 1, 3), seed=1)
-    assert carrousel.LSTM(3, 4, zoneout=0.1).eval()(torch.zeros(2, 1, 3), seed=1)  # it has, but not in evaluation
+
+
+@pytest.mark.parametrize("options", [{"zoneout": 0.1}, {"drop_connect": 0.5, "variational_dropout": 0.2}])
+def test_a_seed_in_evaluation_changes_nothing(options):
+    """One call serves training and evaluation, as with torch's dropout; what is no seed is refused in both."""
+    layer, x = carrousel.LSTM(3, 4, **options).eval(), torch.randn(2, 1, 3)
+    assert torch.equal(layer(x, seed=1)[0], layer(x)[0])
+    assert torch.equal(layer(x, seed=2)[0], layer(x)[0])
+    with pytest.raises(TypeError, match="seed='1' must be an int"):
+        layer(x, seed="1")

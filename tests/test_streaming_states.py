@@ -107,6 +107,11 @@ def test_wrong_parts(layer):
         state[:1] = torch.zeros(1)
     with pytest.raises(ValueError, match="2 rows are to be replaced, and other has 1"):
         state[:2] = state[:1]
+    for rows in ([0, 0], [1, -3, 0], torch.tensor([1, 1])):
+        before = state.hx()
+        with pytest.raises(ValueError, match=r"rows \[.*\] name one of them twice"):
+            state[rows] = State.cat([state[:1]] * len(rows))
+        assert_same(state.hx(), before)
 
 
 def through_pickle(state):

@@ -9,3 +9,9 @@ class UserError(Exception):
 
 class NoKernelWarning(RuntimeWarning):
     """A cell was to be compiled (compile=True) and runs in torch operations instead; it says why."""
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Say more below an exception that stays what it is; before Python 3.11 there is no place for it."""
+    if add := getattr(error, "add_note", None):
+        add(note)

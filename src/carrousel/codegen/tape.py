@@ -80,6 +80,19 @@ def _compare(name: str, swapped: bool = False) -> Any:
     return compare
 
 
+def _refused(what: str, advice: str) -> Any:
+    """An operator of Python's that is no operation unit by unit."""
+
+    def refuse(self: Traced, *others: Any) -> Any:
+        raise CodegenError(f"{what}: {advice}")
+
+    return refuse
+
+
+UNIT_BY_UNIT = "a kernel computes each unit by itself: name more rows, states or weights instead"
+NO_NUMBER = "a kernel is made before there are numbers: use torch.where, maximum or products"
+
+
 class Traced:
     """What `step` is given in place of a tensor: each operation on it goes to the tape."""
 
@@ -127,6 +140,14 @@ class Traced:
 
     def __bool__(self) -> bool:
         raise CodegenError("a decision on a value (if, and, or, not, min, max): use torch.where, maximum or products")
+
+    __getitem__ = __setitem__ = _refused("indexing a tensor, x[...]", UNIT_BY_UNIT)
+    __iter__ = __len__ = __contains__ = _refused("looking at a tensor's parts (for, in, len, unpacking)", UNIT_BY_UNIT)
+    __matmul__ = __rmatmul__ = _refused("the operation '@'", UNIT_BY_UNIT)
+    __float__ = __int__ = __index__ = __complex__ = __round__ = _refused("a value as a number (float, int)", NO_NUMBER)
+
+    def __repr__(self) -> str:
+        return "a value of the step"
 
     def _layer_norm(self) -> Traced:
         return self.tape.normalise(self)
@@ -216,6 +237,9 @@ class Traced:
         name, kwargs = function.__name__, dict(kwargs or {})
         if kwargs.pop("inplace", False):
             raise CodegenError(f"{name}(inplace=True): a step must not change its arguments")
+        args = (kwargs.pop("input"), *args) if "input" in kwargs else args
+        if not args or isinstance(args[0], (list, tuple)):
+            raise CodegenError(f"the operation {name!r}, here of several values: {UNIT_BY_UNIT}")
         if not isinstance(args[0], Traced):
             what = "a tensor from outside the step" if name in OPERATIONS else "no value of the step"
             raise CodegenError(

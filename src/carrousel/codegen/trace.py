@@ -6,9 +6,12 @@ each unit; m_c a mask.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from sympy import Symbol
@@ -63,9 +66,29 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
         if not isinstance(states, tuple) or len(states) != len(cell.states):
             raise CodegenError(f"it returned {states!r}, not a tuple of the states {cell.states}")
         new = [tape.operand(state) for state in states]
-    except TypeError as error:  # Python's own name the operation: "bad operand type for abs()"
-        raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {error}") from error
+    except Exception as error:  # a function that runs on tensors may raise anything of what is none
+        reason = f"{_in_words(error)}{_place_of(error, cell)}"
+        raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {reason}") from error
     return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken, tape.normalised), tape.uses)
+
+
+def _in_words(error: Exception) -> str:
+    """What happened. Python's own errors name the operation: "bad operand type for abs()"."""
+    if isinstance(error, CodegenError):
+        return str(error)
+    said = re.sub(r"'(Traced|Mask)'( object)?|\b(Traced|Mask)\b", "a value of the step", str(error))
+    return (
+        said
+        if isinstance(error, TypeError)
+        else f"on symbols in place of tensors it raises {type(error).__name__}: {said}"
+    )
+
+
+def _place_of(error: Exception, cell: Cell) -> str:
+    """The line of the step's file that raised it; "" where there is none, as of functions written at a prompt."""
+    code = getattr(cell.step, "__code__", None)
+    lines = [at for at in extract_tb(error.__traceback__) if code and at.filename == code.co_filename and at.line]
+    return f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
 
 
 def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carrousel.cells import Cell
+from carrousel.cells import ALL, Cell
+from carrousel.scan.probe import probe
 from carrousel.scan.weights import reads_h
 
 
@@ -37,6 +38,18 @@ def check_options(
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def check_cell(cell: Any, pointwise: bool) -> None:
+    """Raise unless it is a cell whose step, if it is to be `pointwise`, is one: of those in carrousel.cells it is.
+
+    Raises:
+        TypeError: it is no `Cell`; and what `carrousel.scan.probe` raises.
+    """
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or one of your own")
+    if pointwise and ALL.get(cell.name) is not cell:
+        probe(cell)
 
 
 def check_projection(cell: Cell, proj_size: Any) -> None:
@@ -67,12 +80,12 @@ def _check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be greater than zero")
 
 
-def check_no_projection(arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Refuse proj_size for GRU and RNN: by keyword, or other than 0 as the eighth argument, where torch.nn has it.
+def check_no_projection(proj_size: Any) -> None:
+    """Refuse a proj_size other than 0 for GRU and RNN.
 
     torch.nn makes such a layer when the size comes by position, but never runs it; here it is not made.
     """
-    if "proj_size" in options or (len(arguments) > 7 and isinstance(arguments[7], int) and arguments[7] > 0):
+    if proj_size != 0:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 

@@ -190,15 +190,26 @@ class GRU(Recurrent[Tensor]):
 
     def __init__(
         self,
-        *args: Any,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
         recurrent_dropout: float = 0.0,
         variational_dropout: float | tuple[float, float] = 0.0,
         zoneout: float = 0.0,
         drop_connect: float = 0.0,
-        **kwargs: Any,
+        **ours: Unpack[Options],
     ) -> None:
-        check_no_projection(args, kwargs)
-        super().__init__(ALL["gru"], *args, **kwargs)
+        check_no_projection(proj_size)
+        options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
+        super().__init__(ALL["gru"], input_size, hidden_size, *options, **ours)
         self.regularization = regularization(
             self.cell, 0, recurrent_dropout, variational_dropout, zoneout, drop_connect
         )
@@ -249,14 +260,26 @@ class RNN(Recurrent[Tensor]):
         **ours: Unpack[Options],
     ) -> None: ...
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # By position it is taken out of the others; given twice, it is left among the keywords, where nothing takes it.
-        nonlinearity = args[3] if len(args) > 3 else kwargs.pop("nonlinearity", "tanh")
-        args = args[:3] + args[4:]
-        check_no_projection(args, kwargs)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        **ours: Unpack[Options],
+    ) -> None:
+        check_no_projection(proj_size)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        super().__init__(ALL[f"rnn_{nonlinearity}"], *args, **kwargs)
+        options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
+        super().__init__(ALL[f"rnn_{nonlinearity}"], input_size, hidden_size, *options, **ours)
         self.nonlinearity = nonlinearity
 
     def _wrong_dims(self, dims: int) -> str:

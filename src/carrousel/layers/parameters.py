@@ -7,19 +7,25 @@ those in weight_ch.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from carrousel.cells import Cell
-from carrousel.layers.checks import check_flag, check_options, check_projection
+from carrousel.layers.checks import check_cell, check_flag, check_options, check_projection
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.native import flatten_for_cudnn, is_standard
+from carrousel.layers.options import refuse_unknown
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.scan.layout import check_memory
 from carrousel.scan.weights import Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carrousel.layers.options import NoOptions
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
@@ -65,6 +71,7 @@ class Parameters(nn.Module):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
 
     regularization: Regularization | None = None  # what LSTM and GRU are given
+    _pointwise = True  # whether the cell goes unit by unit, as a step must
 
     def __init__(
         self,
@@ -85,7 +92,10 @@ class Parameters(nn.Module):
         longest_lag: float | None = None,
         learn_initial: bool = False,
         memory: str = "full",
+        **unknown: Unpack[NoOptions],
     ) -> None:
+        refuse_unknown(type(self), unknown)
+        check_cell(cell, self._pointwise)
         super().__init__()
         self.cell = cell
         self.input_size = input_size

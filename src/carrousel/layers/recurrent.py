@@ -16,7 +16,15 @@ from carrousel.layers.expected import Expected
 from carrousel.layers.inside import each
 from carrousel.layers.native import belongs_to_torch, run_torch
 from carrousel.layers.regularization import draw_of_call
-from carrousel.layers.sequences import as_tuple, asking, initial_states, layout_of, layout_of_one, layout_of_packed
+from carrousel.layers.sequences import (
+    as_tuple,
+    asking,
+    check_padding,
+    initial_states,
+    layout_of,
+    layout_of_one,
+    layout_of_packed,
+)
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming.layer import Streaming
 from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
@@ -141,7 +149,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
                 beyond them is not read. Default: T for all.
             offsets: in place of `lengths`, for sequences that lie end to end in the input: row b is
                 input[offsets[b]:offsets[b+1]], offsets [B+1] run from 0 to N.
-            padding_value: what the output holds beyond a row's length. Default 0.
+            padding_value: what the output holds beyond a row's length, any number, NaN and infinities too. Default 0.
             resets: bool, [T, B]; [B, T] with `batch_first`, [T] without a batch, [N] with `offsets`; [T, B] or [B, T]
                 of the padded form for a PackedSequence. Where true, a new sequence begins with that step: the states
                 before it are `initial`, and no gradient goes from it to earlier steps. The results are those of the
@@ -150,7 +158,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
             initial: the states that resets restore, shaped as hx, with 1 or B in the place of B; they may be
                 parameters. Default: what is learned with `learn_initial`, else zeros.
             seed: of the random masks of a layer that has any (`LSTM`, `GRU`), in training: the same masks for the same
-                seed. Not of `dropout`. Default: a number of torch's default generator.
+                seed. Not of `dropout`. In evaluation no mask is drawn, and the seed changes nothing: one call serves
+                both. Default: a number of torch's default generator.
             return_states: return, third, the states of every step too. Default False.
             return_gates: return, third, the gates of every step too: each row of the cell after its function, such as
                 i = sigmoid(W_i x + R_i h + b_i), by the row's name. Default False.
@@ -166,11 +175,15 @@ class Recurrent(Streaming, Expected, Generic[States]):
             They are the layer's own memory, not copies: to change one in place before the backward pass is an error.
 
         Raises:
-            TypeError: lengths or offsets are not integers, or resets not bool.
+            TypeError: lengths, offsets or seed are not integers, padding_value no number, resets, return_states or
+                return_gates not bool.
             ValueError: the input has neither 2 nor 3 dimensions, or not the weights' dtype; or lengths, offsets, resets
-                or initial do not fit the input and the layer; or seed is given, and there is nothing to draw.
+                or initial do not fit the input and the layer; or padding_value is given without lengths, or seed to a
+                layer without masks.
             RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all.
         """
+        if lengths is None and not (type(padding_value) is float and padding_value == 0):
+            check_padding(padding_value, lengths)
         if isinstance(input, PackedSequence):
             if lengths is not None or offsets is not None:
                 given = "lengths" if offsets is None else "offsets"

@@ -119,7 +119,8 @@ def draw_of_call(layer: Parameters, seed: Any, rows: Tensor | None) -> Draw | No
                 "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
             )
         return None
-    drawn = seed_of(seed) if layer.training else None
+    # In evaluation a seed is looked at, but not used: a call need not know in which mode the layer is.
+    drawn = seed_of(seed) if layer.training or seed is not None else None
     cell = layer.regularization.run_by(layer.cell, layer.training)
     if not layer.training and cell is layer.cell:
         return None

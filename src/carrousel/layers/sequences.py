@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from carrousel.layers.checks import check_same_device
+from carrousel.layers.checks import check_flag, check_same_device
 from carrousel.scan.layout import Layout, check_layout, check_resets, whole_numbers
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def layout_of(
     Raises:
         TypeError, ValueError: an argument does not fit x; the error names it.
     """
-    if not isinstance(padding_value, Real):
-        raise TypeError(f"padding_value={padding_value!r} must be a number")
+    check_padding(padding_value, lengths)
     layout = Layout(
         lengths=None if lengths is None else whole_numbers("lengths", lengths),
         offsets=None if offsets is None else whole_numbers("offsets", offsets),
@@ -89,11 +88,33 @@ def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout
     return on_device(Layout(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
 
 
+def check_padding(padding_value: Any, lengths: Any) -> None:
+    """Raise unless it is a number, infinite or NaN too, and there are rows that it may stand behind.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not the default, and no row can end before the others.
+    """
+    if not isinstance(padding_value, Real):
+        raise TypeError(f"padding_value={padding_value!r} must be a number")
+    if lengths is None and padding_value != 0:
+        raise ValueError(
+            f"padding_value={padding_value} is given without lengths: no row ends before the others, so there is "
+            "nothing to pad; leave it out, or give lengths="
+        )
+
+
 def asking(layout: Layout, return_states: bool, return_gates: bool) -> Layout:
-    """The layout, with what is to be returned of every step."""
-    if not (return_states or return_gates):
+    """The layout, with what is to be returned of every step.
+
+    Raises:
+        TypeError: an argument is neither True nor False.
+    """
+    if return_states is False and return_gates is False:
         return layout
-    return layout._replace(return_states=bool(return_states), return_gates=bool(return_gates))
+    check_flag("return_states", return_states)
+    check_flag("return_gates", return_gates)
+    return layout._replace(return_states=return_states, return_gates=return_gates)
 
 
 def on_device(layout: Layout, x: Tensor) -> Layout:

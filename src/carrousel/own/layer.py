@@ -10,7 +10,7 @@ import torch
 from carrousel.cells import Cell
 from carrousel.layers import Recurrent
 from carrousel.own.fuse import fuse, is_fused
-from carrousel.own.probe import probe
+from carrousel.scan.probe import probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -3,6 +3,7 @@
 layout.py      how sequences lie in memory: dense, packed, ragged; resets
 weights.py     the weights of one layer in one direction
 noise.py       random masks: what their numbers are
+probe.py       a step, tried on small tensors
 gates.py       what a cell's rows are after their functions
 rounded.py     matrix products of operands rounded to bfloat16, as under autocast
 recurrence.py  scan: the steps, one after the other

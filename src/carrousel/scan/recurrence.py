@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from carrousel.cells import Cell, layer_norm
+from carrousel.errors import add_note
 from carrousel.scan import rounded
 from carrousel.scan.gates import gates_of, step_with_gates
 from carrousel.scan.layout import Layout, packed_order
@@ -194,9 +195,26 @@ def _step(cell, from_x, states, weights, linear, layout, t):
     per_unit = () if weights.c is None else weights.c.split(H)
     if weights.P is not None:  # its equations do not use h, which is narrower, but may name it
         states = (rows[0].new_zeros(rows[0].shape), *states[1:])
-    run = step_with_gates if layout.return_gates else lambda cell, *arguments: (cell.step(*arguments), {})
-    (h, *others), gates = run(cell, rows, states, *cell.further(per_unit, masks))
+    (h, *others), gates = _call(cell, layout, t, rows, states, *cell.further(per_unit, masks))
     return (h if weights.P is None else linear(h, weights.P), *others), gates
+
+
+def _call(cell, layout, t, *arguments):
+    """The cell's step on its arguments: the new states, and the gates where they are asked for."""
+    run = step_with_gates if layout.return_gates else lambda cell, *arguments: (cell.step(*arguments), {})
+    if torch.compiler.is_compiling():
+        return run(cell, *arguments)
+    try:
+        new, gates = run(cell, *arguments)
+    except Exception as error:  # a person's function may raise anything: it passes through, and is told apart
+        add_note(error, f"raised by the cell {cell.name!r} at step {t} of the sequence")
+        raise
+    if len(new) != len(cell.states):
+        raise ValueError(
+            f"cell {cell.name!r}: at step {t} of the sequence it returns {len(new)} values, expected the "
+            f"{len(cell.states)} states ({', '.join(cell.states)})"
+        )
+    return new, gates
 
 
 def _draw(noise, t, h, H):

@@ -183,6 +183,11 @@ class State:
         check_alike("state[rows] = other", [self, other])
         if len(other) != len(index):
             raise ValueError(f"state[rows] = other: {len(index)} rows are to be replaced, and other has {len(other)}")
+        if len(index.unique()) < len(index):
+            raise ValueError(
+                f"state[rows] = other: rows {index.tolist()} name one of them twice, and only one of other's rows can "
+                "stand there: name each once"
+            )
         with torch.no_grad():
             for mine, theirs in zip(self._tensors, other._tensors):
                 mine.index_copy_(1, index, theirs)

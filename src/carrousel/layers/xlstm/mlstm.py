@@ -89,6 +89,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
     `carrousel.layers.xlstm.matrix_memory`.
     """
 
+    _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
     _form = staticmethod(chunkwise)  # how a plain call computes a sequence
 

@@ -1,4 +1,4 @@
-"""A person's function, tried on small tensors when its cell is made: what is wrong with it is said there and then."""
+"""A person's step, tried on small tensors when its cell or a layer is made: what is wrong is said there and then."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
+from carrousel.errors import add_note
 
 B, H = 2, 3
 
@@ -27,9 +28,14 @@ def probe(cell: Cell) -> None:
         TypeError: it does not return a tuple of tensors of the dtype that went in.
         ValueError: it changes an argument in place, or returns another number of states, or of another shape.
     """
+    masks = cell.further()[-1:] if cell.masks else ()  # each as where nothing is drawn
     for dtype in (torch.float32, torch.float64):
         arguments = draw(cell, dtype)
-        new = cell.step(*arguments)
+        try:
+            new = cell.step(*arguments, *masks)
+        except Exception as error:  # a person's function may raise anything: it passes through, with its name
+            add_note(error, f"raised by the cell {cell.name!r}, tried on rows and states [{B}, {H}]")
+            raise
         _check_unchanged(cell, arguments, draw(cell, dtype))
         _check_states(cell, new, dtype)
 
