@@ -76,7 +76,6 @@ def test_the_cell_is_the_layers_step():
         ({"learn_initial": 1}, TypeError, "learn_initial=1 must be True or False"),
         ({"proj_size": 2}, ValueError, "proj_size=2 does not go with MLSTM"),
         ({"memory": "none"}, ValueError, "memory='none' is not known"),
-        ({"memory": "low"}, ValueError, "memory='low' does not go with MLSTM"),
         ({"zoneout": 0.1}, TypeError, "zoneout"),
     ],
     ids=str,

@@ -94,7 +94,8 @@ LENGTHS = {
 def test_everything_at_once_is_step_by_step(form, data, shows, often):
     """Layers, directions, lengths, resets, states, chunks; values and gradients of all that comes out."""
     options = {"num_layers": st.integers(1, 2), "bidirectional": st.booleans(), "batch_first": st.booleans()}
-    layer = make(**data.draw(st.fixed_dictionaries(options | {"chunk_size": st.sampled_from([1, 3, 4, 64])})))
+    options |= {"chunk_size": st.sampled_from([1, 3, 4, 64]), "memory": st.sampled_from(["full", "low"])}
+    layer = make(**data.draw(st.fixed_dictionaries(options)))
     lengths = data.draw(LENGTHS[form])
     rows = [torch.randn(n, 3, dtype=DOUBLE, requires_grad=True) for n in lengths]
     hx, initial = ([s.requires_grad_() for s in states_for(layer, len(rows))] for _ in range(2))

@@ -10,5 +10,6 @@ matrix_parts.py   resets among the chunks
 matrix_ragged.py  rows of any lengths, cut into chunks
 matrix_inside.py  the memory after every step, and the gates
 matrix_ways.py    how a layer goes through a sequence: dense or ragged
+matrix_low.py     memory="low": chunks that are not kept
 matrix_stack.py   layers, directions and dropout
 """

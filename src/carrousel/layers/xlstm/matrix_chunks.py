@@ -72,11 +72,11 @@ def outputs(chunks: Chunks) -> Tensor:
     m = torch.maximum(weights.amax(-1), carried).detach()  # h does not depend on it
     scores = (q @ k.mT) * torch.exp(weights - m[..., None])
     of_memory = torch.exp(carried - m)[..., None]
-    read, total = q @ starts.C, q @ starts.n[..., None]
-    if parts is not None:
-        initial = parts.initial
-        read = parts.of_first(read, initial and q @ initial.C, 2)
-        total = parts.of_first(total, initial and q @ initial.n[..., None], 2)
+    if parts is None:
+        read, total = q @ starts.C, q @ starts.n[..., None]
+    else:
+        C, n = (None, None) if parts.initial is None else (parts.initial.C, parts.initial.n[..., None])
+        read, total = parts.read(q, starts.C, C), parts.read(q, starts.n[..., None], n)
     above = scores @ v + of_memory * read
     below = scores.sum(-1, keepdim=True) + of_memory * total
     return above / torch.maximum(below.abs(), least(m)[..., None])

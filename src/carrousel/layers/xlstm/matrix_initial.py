@@ -22,8 +22,6 @@ def check_matrix_options(given: Mapping[str, Any]) -> None:
     """Raise ValueError where an option that other layers have is given, and makes no sense here."""
     if "proj_size" in given:
         raise ValueError(f"proj_size={given['proj_size']} does not go with MLSTM, which feeds no h back: leave it out")
-    if given.get("memory") == "low":
-        raise ValueError("memory='low' does not go with MLSTM: leave it out, or take a smaller chunk_size")
     if given.get("initialise") == "orthogonal":
         raise ValueError(
             "initialise='orthogonal' draws recurrent weights as orthogonal matrices, and MLSTM has no recurrent "

@@ -24,7 +24,7 @@ class Parts(NamedTuple):
 
     resets: Tensor  # bool [.., S], with 1 in the place of N
     part: Tensor  # [.., S] which part of its chunk a step is in; 0 began before it
-    initial: Memory | None  # what is restored, of each chunk; None: the empty memory
+    initial: Memory | None  # what is restored: of chunks [B, N, 1], of chunks [K, N]; None: the empty memory
 
     def since(self, F: Tensor, log_f: Tensor) -> Tensor:
         """The sum of log f since each step's part began, or its chunk."""
@@ -48,13 +48,23 @@ class Parts(NamedTuple):
         first = (self.part == 0)[(..., *[None] * (dims - 1))]
         return before.masked_fill(~first, 0) if restored is None else torch.where(first, before, restored)
 
+    def read(self, q: Tensor, before: Tensor, restored: Tensor | None) -> Tensor:
+        """q [.., S, d] times matrices [.., d, _]: the one before its chunk, or, of later parts, the restored one."""
+        if restored is None:
+            return self.of_first(q @ before, None, 2)
+        if q.dim() == 5 and restored.shape[2] == 1:  # one for all chunks: else torch would make a copy for each
+            of_restored = (q.flatten(2, 3) @ restored[:, :, 0]).unflatten(2, q.shape[2:4])
+            return self.of_first(q @ before, of_restored, 2)
+        return self.of_first(q @ before, q @ restored, 2)
+
     def restoring(self, counts: list[int] | None) -> list[tuple[Tensor, Memory | None]]:
         """For all first chunks, all second ones, and so on: which of them have a reset [B, 1], and what it restores."""
         any_reset = one_by_one(self.part[..., -1] > 0, counts)
         if self.initial is None:
             return [(rows, None) for rows in any_reset]
-        memories = zip(*[one_by_one(x, counts) for x in self.initial])
-        return [(rows, Memory(*memory)) for rows, memory in zip(any_reset, memories)]
+        memories = [Memory(*of_all) for of_all in zip(*[one_by_one(x, counts) for x in self.initial])]
+        memories = memories * len(any_reset) if counts is None else memories
+        return list(zip(any_reset, memories))
 
 
 def one_by_one(x: Tensor, counts: list[int] | None) -> Sequence[Tensor]:
@@ -72,8 +82,7 @@ def dense_parts(resets: Tensor, initial: Memory | None, S: int) -> Parts:
     missing = -resets.shape[1] % S
     resets = pad(resets, (0, missing)).unflatten(1, (-1, S))[:, None]
     if initial is not None:
-        c = resets.shape[2]
-        initial = Memory(*(x.unsqueeze(2).expand(*x.shape[:2], c, *x.shape[2:]) for x in initial))
+        initial = Memory(*(x.unsqueeze(2) for x in initial))
     return parts_of(resets, initial)
 
 

@@ -5,6 +5,7 @@ Letters: T time, B batch, n steps of all rows, K chunks of all rows, S steps of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -102,3 +103,13 @@ def cut(pairs: Pairs, chunk_size: int, reverse: bool, device: torch.device) -> C
     there = torch.zeros(len(places), dtype=torch.bool).index_copy(0, back, pairs.there)
     found = rows, rank, of_rank, places, there.view(-1, S), back
     return Cut(counts, *(tensor.to(device) for tensor in found))
+
+
+def each_chunk(found: Cut) -> Iterator[Cut]:
+    """The first chunks of all rows, the second ones, and so on; `back` as in the whole."""
+    S, below = found.there.shape[1], 0
+    for count in found.counts:
+        above = below + count
+        of_rank, there = found.of_rank[below:above], found.there[below:above]
+        yield found._replace(counts=[count], of_rank=of_rank, there=there, places=found.places[below * S : above * S])
+        below = above

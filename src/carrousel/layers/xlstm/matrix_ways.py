@@ -18,9 +18,10 @@ from torch.nn.functional import linear, logsigmoid
 
 from carrousel.layers.xlstm.matrix_chunks import dense_in_order, in_order, outputs
 from carrousel.layers.xlstm.matrix_inside import inside_of
+from carrousel.layers.xlstm.matrix_low import recomputed
 from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, step
 from carrousel.layers.xlstm.matrix_parts import Parts, parts_of
-from carrousel.layers.xlstm.matrix_ragged import Cut, cut, pairs_of
+from carrousel.layers.xlstm.matrix_ragged import Cut, cut, each_chunk, pairs_of
 from carrousel.scan.layout import Layout
 from carrousel.scan.weights import Weights
 
@@ -70,29 +71,46 @@ class Dense:
 
     def run(self, x: Tensor, of: OfDirection) -> Result:
         """x [T, B, I] or [B, T, I]."""
-        x = x.flip(self.time) if of.reverse else x
-        inputs, o = inputs_of(linear(x, of.weights.W, of.weights.b_x), self.sizes.heads)
-        by_row = (row.movedim((self.batch, 2, self.time), (0, 1, 2)) for row in inputs)  # [B, N, T, d], [B, N, T]
-        h, memory, shown = self._form(Inputs(*by_row), of)
-        y = o * self._as_x(h).flatten(-2)
-        shown = {name: self._as_x(tensor) for name, tensor in shown.items()}
-        shown |= {"o": o} if self.layout.return_gates else {}
+        x, resets = (x.flip(self.time) if of.reverse else x), self._resets(of.reverse)
+        run = self._block if self.layout.memory == "full" else self._chunk_by_chunk
+        y, memory, shown = run(x, of.memory, of, resets)
         if of.reverse:
             y, shown = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in shown.items()}
         return y, memory, shown
+
+    def _chunk_by_chunk(self, x: Tensor, memory: Memory, of: OfDirection, resets: Tensor | None) -> Result:
+        """`_block` of one chunk after another, none of which is kept."""
+        S, results = self.sizes.chunk_size, []
+        resets = resets if resets is None else resets.clone()
+        for k, chunk in enumerate(x.split(S, self.time)):
+            of_chunk = None if resets is None else resets[:, k * S :][:, :S]
+            read = chunk, *memory, *of.weights, *(of.initial or ())
+            y, memory, shown = recomputed(self._block, read, chunk, memory, of, of_chunk)
+            results.append({"y": y} | shown)
+        shown = {name: torch.cat([of_chunk[name] for of_chunk in results], self.time) for name in results[0]}
+        return shown.pop("y"), memory, shown
+
+    def _block(self, x: Tensor, memory: Memory, of: OfDirection, resets: Tensor | None) -> Result:
+        """Some steps, in the order of the run: resets [B, T]."""
+        inputs, o = inputs_of(linear(x, of.weights.W, of.weights.b_x), self.sizes.heads)
+        by_row = (row.movedim((self.batch, 2, self.time), (0, 1, 2)) for row in inputs)  # [B, N, T, d], [B, N, T]
+        h, memory, shown = self._form(Inputs(*by_row), memory, resets, of.initial)
+        y = o * self._as_x(h).flatten(-2)
+        shown = {name: self._as_x(tensor) for name, tensor in shown.items()}
+        return y, memory, shown | ({"o": o} if self.layout.return_gates else {})
 
     def _as_x(self, tensor: Tensor) -> Tensor:
         """[B, N, T, ...] as [T, B, N, ...] or [B, T, N, ...]."""
         return tensor.movedim((0, 1, 2), (self.batch, 2, self.time))
 
-    def _form(self, inputs: Inputs, of: OfDirection) -> Result:
-        T, resets = inputs.q.shape[2], self._resets(of.reverse)
+    def _form(self, inputs: Inputs, memory: Memory, resets: Tensor | None, initial: Memory | None) -> Result:
+        T = inputs.q.shape[2]
         if resets is None and not self.layout.shows:
             if T > 1:
-                return *self.sizes.form(inputs, of.memory, self.sizes.chunk_size), {}
-            h, memory = step(Inputs(*(row[:, :, 0] for row in inputs)), of.memory)
+                return *self.sizes.form(inputs, memory, self.sizes.chunk_size), {}
+            h, memory = step(Inputs(*(row[:, :, 0] for row in inputs)), memory)
             return h.unsqueeze(2), memory, {}
-        chunks, memory = dense_in_order(inputs, of.memory, self.sizes.chunk_size, resets, of.initial)
+        chunks, memory = dense_in_order(inputs, memory, self.sizes.chunk_size, resets, initial)
         shown = inside_of(chunks, self.layout.return_states, self.layout.return_gates)
         h, *others = (tensor.flatten(2, 3)[:, :, :T] for tensor in (outputs(chunks), *shown.values()))
         return h, memory, dict(zip(shown, others))
@@ -120,7 +138,7 @@ class Ragged:
         """The steps that there are."""
         if self.places is None:
             return x
-        x = x.flatten(0, 1)[self.places]
+        x = x.flatten(0, 1).index_select(0, self.places)
         return x if self.there is None else x.masked_fill(~self.there[:, None], 0)
 
     def given(self, result: Tensor, padding_value: float) -> Tensor:
@@ -134,29 +152,46 @@ class Ragged:
 
     def run(self, x: Tensor, of: OfDirection) -> Result:
         """x [n, I]."""
-        found = self._cut(of.reverse, x)
-        rows = linear(x, of.weights.W, of.weights.b_x).index_select(0, found.places)
+        found, resets = self._cut(of.reverse, x), self._resets(of.reverse)
+        memory = Memory(*(state.index_select(0, found.rows) for state in of.memory))
+        run = self._block if self.layout.memory == "full" or not found.counts else self._chunk_by_chunk
+        y, memory, shown = run(x, memory, of, found, resets)
+        y, *others = (tensor.flatten(0, 1).index_select(0, found.back) for tensor in (y, *shown.values()))
+        return y, Memory(*(state.index_select(0, found.rank) for state in memory)), dict(zip(shown, others))
+
+    def _chunk_by_chunk(self, x: Tensor, memory: Memory, of: OfDirection, found: Cut, resets: Tensor | None) -> Result:
+        """`_block` of every row's first chunk, of the second ones, and so on, none of which is kept."""
+        results, read = [], (x, *of.weights, *(of.initial or ()))
+        resets = resets if resets is None else resets.clone()
+        for of_all in each_chunk(found):
+            y, memory, shown = recomputed(self._block, (*read, *memory), x, memory, of, of_all, resets)
+            results.append({"y": y} | shown)
+        shown = {name: torch.cat([of_chunk[name] for of_chunk in results]) for name in results[0]}
+        return shown.pop("y"), memory, shown
+
+    def _block(self, x: Tensor, memory: Memory, of: OfDirection, found: Cut, resets: Tensor | None) -> Result:
+        """Some chunks: h [K, S, H]; memory before and after them, the longest row first; resets [n]."""
+        W, bias = of.weights.W, of.weights.b_x
+        if len(found.places) < len(x):  # one chunk of many
+            rows = linear(x.index_select(0, found.places), W, bias)
+        else:
+            rows = linear(x, W, bias).index_select(0, found.places)
         inputs, o = inputs_of(rows.unflatten(0, found.there.shape), self.sizes.heads)
         q, k, v, i, log_f = (row.transpose(1, 2) for row in inputs)  # [K, N, S, d], [K, N, S]
         missing = ~found.there[:, None]
         inputs = Inputs(q, k, v, i.masked_fill(missing, -math.inf), log_f.masked_fill(missing, 0))
-        memory = Memory(*(state.index_select(0, found.rows) for state in of.memory))
-        chunks, memory = in_order(inputs, memory, found.counts, self._parts(found, of))
+        chunks, memory = in_order(inputs, memory, found.counts, self._parts(found, of.initial, resets))
         shown = inside_of(chunks, self.layout.return_states, self.layout.return_gates)
         shown = {name: tensor.transpose(1, 2) for name, tensor in shown.items()}
-        shown |= {"o": o} if self.layout.return_gates else {}
         y = o * outputs(chunks).transpose(1, 2).flatten(2)
-        y, *others = (tensor.flatten(0, 1).index_select(0, found.back) for tensor in (y, *shown.values()))
-        return y, Memory(*(state.index_select(0, found.rank) for state in memory)), dict(zip(shown, others))
+        return y, memory, shown | ({"o": o} if self.layout.return_gates else {})
 
-    def _parts(self, found: Cut, of: OfDirection) -> Parts | None:
+    def _parts(self, found: Cut, initial: Memory | None, resets: Tensor | None) -> Parts | None:
         """Where the chunks are parted."""
-        resets = self._resets(of.reverse)
         if resets is None:
             return None
-        ranked = found.rows[found.of_rank]
-        initial = of.initial and Memory(*(state.index_select(0, ranked) for state in of.initial))
-        there = found.there
+        ranked, there = found.rows[found.of_rank], found.there
+        initial = initial and Memory(*(state.index_select(0, ranked) for state in initial))
         return parts_of((resets[found.places].view(there.shape) & there)[:, None], initial)
 
     def _cut(self, reverse: bool, x: Tensor) -> Cut:

@@ -81,6 +81,9 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         forget_bias, longest_lag: as of all layers, a number for each head.
         learn_initial: as of all layers: initial_C [L*D, 1, N, d, d], initial_n [L*D, 1, N, d], initial_m [L*D, 1, N].
             From zeros C alone is learned at first: n and m do not count while what is read is below its least divisor.
+        memory: "low": of each chunk the memory before it is kept, and the backward pass computes it once more. Of
+            sequences no longer than a chunk that spares nothing but in a stack of layers; nor does it under
+            torch.compile or within torch.func's transforms. Default "full".
 
     Raises:
         TypeError, ValueError: an option is not of its type or out of its range.
