@@ -216,7 +216,7 @@ FORM = r"C \[1, B, 1, 8, 8\], n \[1, B, 1, 8\], m \[1, B, 1\]"
     ("hx", "error", "says"),
     [
         (C, TypeError, r"hx is \[1, 2, 1, 8, 8\], expected a tuple of three tensors: " + FORM),
-        ((C, n, 0), TypeError, "hx is a tuple, expected a tuple of three tensors"),
+        ((C, n, 0), TypeError, "hx is a tuple of 3, expected a tuple of three tensors"),
         ((C, n), RuntimeError, "hx has 2 states, expected three: " + FORM),
         ((torch.zeros(1),) * 3, RuntimeError, r"C of hx is \[1\], of 1 dimensions, expected " + FORM),
         ((C, n, torch.zeros(1, 3, 1)), RuntimeError, r"m of hx size \(1, 2, 1\), got \[1, 3, 1\]"),

@@ -89,9 +89,28 @@ def check_no_projection(proj_size: Any) -> None:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 
-def check_state_dims(cell: Cell, hx: Any, dims: int) -> None:
+def told(x: Any) -> str:
+    """What something is, for an error."""
+    if isinstance(x, (tuple, list)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return f"{list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+
+
+def dims_of_states(layer: str, cell: Cell, hx: Any) -> list[int]:
+    """The dimensions of each state of hx, as it came from the caller; of what is no tensor, torch.nn's exceptions."""
+    try:
+        return [hx[k].dim() for k in range(len(cell.states))] if len(cell.states) > 1 else [hx.dim()]
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        number, names = len(cell.states), ", ".join(cell.states)
+        form = f"a tuple of {number} tensors ({names})" if number > 1 else f"one tensor, {names}"
+        advice = "; state.hx() is one" if callable(getattr(hx, "hx", None)) else ""
+        kind = TypeError if isinstance(error, KeyError) else type(error)
+        raise kind(f"{layer}: hx is {told(hx)}, expected {form}{advice}") from None
+
+
+def check_state_dims(layer: str, cell: Cell, hx: Any, dims: int) -> None:
     """hx, as it came from the caller, has as many dimensions as the input: 3, or 2 without a batch."""
-    found = [hx[k].dim() for k in range(len(cell.states))] if len(cell.states) > 1 else [hx.dim()]
+    found = dims_of_states(layer, cell, hx)
     if found.count(dims) == len(found):
         return
     form = "batched 3-D" if dims == 3 else "unbatched 2-D"
@@ -105,6 +124,10 @@ def check_input(x: Tensor, W: Tensor, input_size: int, packed: bool, many_states
 
     The exception for a wrong dtype is another one for packed data in an LSTM: torch.nn.LSTM leaves that to its kernels.
     """
+    if x.layout != torch.strided:
+        raise RuntimeError(
+            f"input has the layout {x.layout}, and is read as a dense tensor: input.to_dense() makes one"
+        )
     if x.dtype != W.dtype and not torch.is_autocast_enabled(x.device.type):
         error = RuntimeError if packed and many_states else ValueError
         raise error(

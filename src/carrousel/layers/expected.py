@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from carrousel.layers.checks import check_input, check_state_dims, check_states_belong
+from carrousel.layers.checks import check_input, check_state_dims, check_states_belong, told
 from carrousel.layers.parameters import Parameters
 from carrousel.scan.layout import Layout
 
@@ -22,6 +23,8 @@ class Expected(Parameters):
         """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
         shape, dtype = x.shape, x.dtype
         if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
+            return False
+        if x.layout is not torch.strided:
             return False
         if states is None:
             return True
@@ -52,7 +55,10 @@ class Expected(Parameters):
 
     def _check_state_dims(self, hx: Any, dims: int) -> None:
         """Raise unless hx, as it came from the caller, has as many dimensions as the input, 3 with a batch."""
-        check_state_dims(self.cell, hx, dims)
+        check_state_dims(self._get_name(), self.cell, hx, dims)
+
+    def _no_tensor(self, input: Any) -> str:
+        return f"{self._get_name()}: input is {told(input)}, expected a tensor: torch.as_tensor(input) may make one"
 
     def _wrong_dims(self, dims: int) -> str:
         return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"

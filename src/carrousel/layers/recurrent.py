@@ -190,7 +190,10 @@ class Recurrent(Streaming, Expected, Generic[States]):
                 raise ValueError(f"{given} is given with a PackedSequence, which has its lengths already: leave it out")
             layout = layout_of_packed(input, self.batch_first, resets)
             return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial, seed)
-        dims = input.dim()
+        try:
+            dims = input.dim()
+        except AttributeError:
+            raise AttributeError(self._no_tensor(input)) from None
         if dims not in (2, 3):
             raise ValueError(self._wrong_dims(dims))
         if hx is not None:
@@ -229,7 +232,9 @@ class Recurrent(Streaming, Expected, Generic[States]):
         if initial is not None and order is not None:
             in_order = initial_states(self, initial, layout.batch(x), x)
             initial = tuple([state.index_select(1, order) for state in in_order])
-        hx = None if hx is None else self.permute_hidden(hx, order)
+        if hx is not None:
+            self._check_state_dims(hx, 3)
+            hx = self.permute_hidden(hx, order)
         y, hx, inside = self._run(x, hx, layout, initial, seed, order)
         y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
         if inside is None:

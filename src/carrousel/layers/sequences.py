@@ -118,7 +118,13 @@ def asking(layout: Layout, return_states: bool, return_gates: bool) -> Layout:
 
 
 def on_device(layout: Layout, x: Tensor) -> Layout:
-    """The layout with its resets where x is."""
+    """The layout with its resets where x is.
+
+    Raises:
+        ValueError: they are on the meta device, and x is not.
+    """
+    if layout.resets is not None and layout.resets.is_meta and not x.is_meta:
+        raise ValueError(f"resets is on the meta device, where tensors have no values, and the input on {x.device}")
     return layout if layout.resets is None else layout._replace(resets=layout.resets.to(x.device))
 
 

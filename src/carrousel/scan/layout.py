@@ -83,6 +83,8 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
         raise TypeError(f"{name} must be integers, got {numbers.dtype}: {_shown(numbers)}")
     if numbers.dim() != 1:
         raise ValueError(f"{name} must have one dimension, got {numbers.dim()}: shape {list(numbers.shape)}")
+    if numbers.is_meta:
+        raise ValueError(f"{name} is on the meta device, where tensors have no numbers: give it on the CPU")
     return numbers.to("cpu", torch.int64)
 
 

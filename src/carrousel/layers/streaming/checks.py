@@ -7,13 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from carrousel.layers.checks import told
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.state import State, kind_of
-
-
-def told(x: Any) -> str:
-    """What something is, for an error."""
-    return f"{list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
 def check_state(layer: Parameters, state: Any, action: str) -> None:
