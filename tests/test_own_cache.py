@@ -57,6 +57,12 @@ def test_where_it_is(monkeypatch, tmp_path):
     assert place() == tmp_path / "own" / "kernels"
 
 
+def test_a_home_that_is_none(monkeypatch):
+    monkeypatch.setenv("CARROUSEL_CACHE", "~of_nobody_at_all/kernels")
+    with pytest.raises(OSError, match="the cache ~of_nobody_at_all/kernels is not to be found .* names another folder"):
+        place()
+
+
 def test_what_is_there_is_not_made_again(folder):
     make, calls = counted()
     first, second = stored("a.so", make), stored("a.so", make)

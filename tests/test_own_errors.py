@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import stat
 import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -234,6 +238,35 @@ def test_a_compiler_that_does_not_do_is_named(case, tmp_path, monkeypatch):
     assert_falls_back(made_of(lambda a, h: (torch.tanh(a + 0.125),)), says)
     kept = [file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.suffix != ".lock"]
     assert [file for file in kept if file.suffix == ".so"] == [] or case == "makes_nonsense"
+
+
+def test_a_command_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "g++ 'half a quotation")
+    with pytest.raises(compiler.NoKernel, match=r"CXX=g.* 'half a quotation is no command: No closing quotation"):
+        compiler.find_compiler()
+
+
+@pytest.mark.skipif(kernels.instruction_set() is None, reason="built without kernels: nothing is compiled")
+def test_an_interrupt_while_compiling(tmp_path, monkeypatch):
+    """Ctrl-C ends it at once, and leaves nothing behind that the next one would stumble over."""
+    started = tmp_path / "started"
+    monkeypatch.setenv("CXX", script(tmp_path, f"touch {started}; exec sleep 60"))
+    monkeypatch.setenv("CARROUSEL_CACHE", str(tmp_path / "cache"))
+    own = made_of(lambda a, h: (torch.tanh(a + 0.0625),))
+
+    def interrupt():
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        own(3, 5, compile=True)
+    thread.join()
+    assert [file.suffix for file in (tmp_path / "cache" / "kernels").iterdir()] == [".lock"]
+    monkeypatch.setenv("CXX", script(tmp_path, "exit 1"))
+    assert_falls_back(own, "could not compile the kernel: exit status 1")
 
 
 def test_no_compiler_on_the_path(tmp_path, monkeypatch):

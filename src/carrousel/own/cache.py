@@ -23,11 +23,20 @@ except ImportError:  # Windows, where there are no kernels
 
 
 def place() -> Path:
-    """The folder of compiled libraries: in $CARROUSEL_CACHE, $XDG_CACHE_HOME/carrousel, or ~/.cache/carrousel."""
-    if named := os.environ.get("CARROUSEL_CACHE"):
-        return Path(named).expanduser() / "kernels"
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path("~/.cache").expanduser()) / "carrousel" / "kernels"
+    """The folder of compiled libraries: in $CARROUSEL_CACHE, $XDG_CACHE_HOME/carrousel, or ~/.cache/carrousel.
+
+    Raises:
+        OSError: there is no such home.
+    """
+    named, home = os.environ.get("CARROUSEL_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    given = Path(named or home or "~/.cache")
+    try:
+        found = given if home and not named else given.expanduser()
+    except RuntimeError as error:
+        raise OSError(
+            f"the cache {given} is not to be found ({error}) CARROUSEL_CACHE names another folder."
+        ) from error
+    return found / "kernels" if named else found / "carrousel" / "kernels"
 
 
 def stored(name: str, make: Callable[[Path], None]) -> Path:

@@ -38,7 +38,10 @@ def find_compiler() -> Compiler:
     Raises:
         NoKernel: there is none, or it does not run.
     """
-    named = shlex.split(os.environ.get("CXX", ""))
+    try:
+        named = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise NoKernel(f"CXX={os.environ['CXX']} is no command: {error}. Mend it, or leave it out") from error
     for command in [named] if named else [["c++"], ["g++"], ["clang++"]]:
         if found := shutil.which(command[0]):
             return Compiler((found, *command[1:]), _version((found, *command[1:])))
