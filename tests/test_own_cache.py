@@ -59,7 +59,9 @@ def test_where_it_is(monkeypatch, tmp_path):
 
 def test_a_home_that_is_none(monkeypatch):
     monkeypatch.setenv("CARROUSEL_CACHE", "~of_nobody_at_all/kernels")
-    with pytest.raises(OSError, match="the cache ~of_nobody_at_all/kernels is not to be found .* names another folder"):
+    with pytest.raises(
+        OSError, match=r"the cache ~of_nobody_at_all/kernels is not to be found .* names another folder"
+    ):
         place()
 
 

@@ -223,6 +223,7 @@ def script(folder, text):
 COMPILERS = {
     "not_there": ("", "CXX=.* is not to be found. Install one"),
     "refuses": ("echo 'x.hpp:1:2: error: no such luck' >&2; exit 1", "could not compile the kernel: .*no such luck"),
+    "no_room": ("echo 'ld: no room\ncollect2: error: ld returned 1' >&2; exit 1", "the kernel: ld: no room"),
     "dies": ("kill -9 $$", "could not compile the kernel: exit status -9"),
     "makes_nonsense": ('for last; do :; done; echo nonsense > "$last"', "can not be stored or loaded"),
     "makes_nothing": ("exit 0", "can not be stored or loaded"),

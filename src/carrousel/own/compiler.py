@@ -128,7 +128,8 @@ def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:
     except subprocess.TimeoutExpired as error:
         raise NoKernel(f"the compiler {command[0]} was not done after {PATIENCE} seconds") from error
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if "error" in line] or error.stderr.splitlines()
+        said = [line for line in error.stderr.splitlines() if not line.startswith("collect2")]  # "ld returned 1"
+        lines = [line for line in said if "error" in line] or said
         reason = lines[0] if lines else f"exit status {error.returncode}"
         raise NoKernel(f"the compiler {command[0]} {what}: {reason}") from error
     except OSError as error:
