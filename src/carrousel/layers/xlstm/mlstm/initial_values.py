@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from carrousel.layers.initial_values import uniform
 
 if TYPE_CHECKING:
-    from carrousel.layers.xlstm.mlstm import MLSTM
+    from carrousel.layers.xlstm.mlstm.layer import MLSTM
 
 
 def check_matrix_options(given: Mapping[str, Any]) -> None:

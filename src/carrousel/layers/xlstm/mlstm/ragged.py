@@ -68,7 +68,7 @@ def _of_packed(sizes: Tensor) -> Pairs:
 
 
 class Cut(NamedTuple):
-    """Pairs cut into chunks, which lie as `matrix_chunks.py` says: K of them, `counts` of a kind."""
+    """Pairs cut into chunks, which lie as `chunks.py` says: K of them, `counts` of a kind."""
 
     counts: list[int]  # how many rows have a first chunk, a second one, ...
     rows: Tensor  # [B] the rows, the longest first

@@ -14,11 +14,11 @@ from torch import Tensor
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
-from carrousel.layers.xlstm.matrix_chunks import chunkwise
-from carrousel.layers.xlstm.matrix_initial import check_matrix_options, draw_matrix_layers
-from carrousel.layers.xlstm.matrix_memory import CELL
-from carrousel.layers.xlstm.matrix_stack import run_matrix_stack, run_matrix_step
-from carrousel.layers.xlstm.matrix_ways import Sizes
+from carrousel.layers.xlstm.mlstm.chunks import chunkwise
+from carrousel.layers.xlstm.mlstm.initial_values import check_matrix_options, draw_matrix_layers
+from carrousel.layers.xlstm.mlstm.memory import CELL
+from carrousel.layers.xlstm.mlstm.stack import run_matrix_stack, run_matrix_step
+from carrousel.layers.xlstm.mlstm.ways import Sizes
 from carrousel.scan.layout import Layout
 from carrousel.scan.weights import Weights
 
@@ -89,7 +89,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         TypeError, ValueError: an option is not of its type or out of its range.
 
     Source: Beck et al. 2024, equations 19 to 27, and their code for initial values. Papers and forms:
-    `carrousel.layers.xlstm.matrix_memory`.
+    `carrousel.layers.xlstm.mlstm.memory`.
     """
 
     _pointwise = False

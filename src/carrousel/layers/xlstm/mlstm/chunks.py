@@ -1,4 +1,4 @@
-"""mLSTM chunk by chunk, the steps of a chunk in parallel: the numbers of `matrix_memory.py`, to rounding.
+"""mLSTM chunk by chunk, the steps of a chunk in parallel: the numbers of `memory.py`, to rounding.
 
 Within a chunk all steps come from products of matrices: step t has exp(F_t - F_j + i_j) of step j, where F sums log f,
 and exp(F_t + m) of the memory before the chunk. From chunk to chunk goes the memory alone.
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, least
-from carrousel.layers.xlstm.matrix_parts import Parts, dense_parts, one_by_one, restored
+from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, least
+from carrousel.layers.xlstm.mlstm.parts import Parts, dense_parts, one_by_one, restored
 
 
 class Chunks(NamedTuple):

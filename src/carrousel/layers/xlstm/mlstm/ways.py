@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, logsigmoid
 
-from carrousel.layers.xlstm.matrix_chunks import dense_in_order, in_order, outputs
-from carrousel.layers.xlstm.matrix_inside import inside_of
-from carrousel.layers.xlstm.matrix_low import recomputed
-from carrousel.layers.xlstm.matrix_memory import Inputs, Memory, step
-from carrousel.layers.xlstm.matrix_parts import Parts, parts_of
-from carrousel.layers.xlstm.matrix_ragged import Cut, cut, each_chunk, pairs_of
+from carrousel.layers.xlstm.mlstm.chunks import dense_in_order, in_order, outputs
+from carrousel.layers.xlstm.mlstm.inside import inside_of
+from carrousel.layers.xlstm.mlstm.low_memory import recomputed
+from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
+from carrousel.layers.xlstm.mlstm.parts import Parts, parts_of
+from carrousel.layers.xlstm.mlstm.ragged import Cut, cut, each_chunk, pairs_of
 from carrousel.scan.layout import Layout
 from carrousel.scan.weights import Weights
 
@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
     heads: int  # N
     chunk_size: int  # S at most
-    form: Callable[[Inputs, Memory, int], tuple[Tensor, Memory]]  # of a plain call: matrix_chunks.chunkwise
+    form: Callable[[Inputs, Memory, int], tuple[Tensor, Memory]]  # of a plain call: chunks.chunkwise
 
 
 class OfDirection(NamedTuple):
