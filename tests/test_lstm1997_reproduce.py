@@ -129,13 +129,7 @@ def test_curves_are_thinned_to_means():
 def short(number="6a", cap=300):
     """A row whose trials all fail after `cap` sequences: it takes milliseconds."""
     _, row = made(number)
-
-    class Short(type(row)):
-        @property
-        def cap(self):
-            return cap
-
-    return Short(**{name: getattr(row, name) for name in row.__dataclass_fields__})
+    return replace(row, until=cap)
 
 
 def finished(row, kept, counts=4, halted=lambda: False):

@@ -43,6 +43,7 @@ class Row:
         reading: "literal", or what is different from the paper's letter.
         error: the output units' error signal, as the trainer's.
         update: when the weights change, as the trainer's.
+        until: sequences after which a trial has failed; None: five times the paper's mean.
         long: takes minutes, so that it is run when asked for only.
     """
 
@@ -59,6 +60,7 @@ class Row:
     reading: str = "literal"
     error: str = "squared"
     update: str = "sequence"
+    until: int | None = None
     long: bool = False
 
     @property
@@ -68,8 +70,8 @@ class Row:
 
     @property
     def cap(self) -> int:
-        """Sequences after which a trial has failed: five times the paper's mean."""
-        return 5 * self.paper.sequences
+        """Sequences after which a trial has failed."""
+        return self.until or 5 * self.paper.sequences
 
     @property
     def group(self) -> str:

@@ -101,12 +101,13 @@ STEEP = tuple(
     for row in ROWS
     if row.number.startswith("3b")
 )
+PATIENT = replace(ROWS[5], until=10_000_000, reading="ten million sequences")
 
 EXPERIMENT = Experiment(
     "two-sequence",
     "Experiment 3: noise and signal on the same channel",
     rows=ROWS,
-    variants=(*ONE_SET, *STEEP),
+    variants=(PATIENT, *ONE_SET, *STEEP),
     silent=(
         "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are drawn anew each time",
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",

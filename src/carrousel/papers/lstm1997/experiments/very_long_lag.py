@@ -69,12 +69,13 @@ CELLS = tuple(
 )
 
 STEEP = replace(CELLS[-1], error="entropy", rate=0.01 / 4, reading=f"{CELLS[-1].reading}, f' taken as 1/4")
+PATIENT = replace(CELLS[-1], until=5_000_000, reading=f"{CELLS[-1].reading}, five million sequences")
 
 EXPERIMENT = Experiment(
     "very-long-lag",
     "Experiment 2c: very long time lags, no local regularities",
     rows=ROWS,
-    variants=(*CELLS, STEEP, replace(ROWS[0], error="entropy", reading="f' left out")),
+    variants=(*CELLS, PATIENT, STEEP, replace(ROWS[0], error="entropy", reading="f' left out")),
     silent=(
         "the final symbol is not read: the last input is the trigger",
         "the 10,000 sequences are tried, with frozen weights, once the 1000 most recent training sequences were all "

@@ -19,7 +19,7 @@ tables, ours / the paper's. Written by `carrousel reproduce --all --markdown doc
 In the literal readings no setting was tuned. Data, network, learning rate, criterion, test and number of trials are the
 paper's; where it is silent, what was done is said below each table. The other readings were searched for where those
 fail, and tell what they change. A trial that has not succeeded after five times the paper's mean number of sequences
-has failed. Every row stands here, and the literal reading stands first.
+has failed, where the reading names no other number. Every row stands here, and the literal reading stands first.
 """
 
 
