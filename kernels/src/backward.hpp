@@ -134,8 +134,9 @@ class Backward {
       const long first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
       for (long i = 0; i < count; ++i) {
         const long b = turn.share.row(i);
+        const typename Derivative<Cell, V>::Pair pair = derivative.pair(s, b, here);
         for (long block = first; block < last; ++block)
-          derivative.step(s, b, block, load<V>(turn.a + (i * max_vectors + block - first) * L), here);
+          derivative.step(pair, block, load<V>(turn.a + (i * max_vectors + block - first) * L));
         round_da(here, b, first * L, last * L);
       }
     }

@@ -58,10 +58,18 @@ class Forward {
   const Split split;
   const Masks<Cell, V> masks;
   FedBack<Cell, V> fed_back;
+  // Where lies what a step reads and writes of a row: looked up once for all of its units.
+  struct Pair {
+    long s, b, at;
+    const T* old[Cell::states];
+    T *h, *kept, *final[Cell::states], *history[Cell::states];  // all but h may be null: nothing is to be written there
+  };
+
   // Scratch. Panels are packed once by all threads; `accumulators`, `fed` and the pointers are cut into one piece a thread.
   int64_t* places;
   T *zeros, *accumulators, *unprojected, *rounded, *fed;
   const T** pointers;
+  Pair* pairs;
   long accumulators_each, projected_at, pointers_each, rounded_each;
 
   void lay_out(Layout& layout) {
@@ -74,6 +82,7 @@ class Forward {
     const long steps_at_once = split.steps_at_once;
     pointers_each = q.rows.B * (steps_at_once + 1);
     pointers = layout.take<const T*>(split.threads * pointers_each);
+    pairs = layout.take<Pair>(split.threads * q.rows.B);
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : Shape<Cell, V>::blocks_in_group * L);
     projected_at = accumulators_each;  // beside the steps whose W x waits there
     accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
@@ -95,6 +104,7 @@ class Forward {
     Share share;
     long group_first, group_last;
     T* a;               // accumulators
+    Pair* pairs;        // of a step
     const T** rows;     // pointers
     T *x, *h;           // x and h rounded, where the products want them so
     T* fed;             // [B, fed_back.width()]
@@ -116,6 +126,7 @@ class Forward {
               0,
               shape.groups,
               accumulators + me.rank * accumulators_each,
+              pairs + me.rank * q.rows.B,
               pointers + me.rank * pointers_each,
               rounded + me.rank * rounded_each,
               rounded + me.rank * rounded_each + operands.room(q.rows.B * split.steps_at_once, q.I),
@@ -171,8 +182,8 @@ class Forward {
       for (long i = 0; i < count; ++i) turn.rows[i] = x_row(s, turn.share.row(i));
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
-      const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
-      h_rows[i] = fed_back.made() ? fed_back.row(turn.fed + i * fed_back.width(), b, state) : state(0);
+      const Pair& p = turn.pairs[i] = pair(s, b);
+      h_rows[i] = fed_back.made() ? fed_back.row(turn.fed + i * fed_back.width(), b, [&p](int k) { return p.old[k]; }) : p.old[0];
     }
     // States are changed where they lie: not before all members have read what is fed back of them.
     if (Cell::fed > 1 && split.by_units) turn.me.meet();
@@ -182,19 +193,32 @@ class Forward {
       const long width = pre.width(g);
       T* a = split.steps_at_once > 1 ? chunk_accumulators(turn, g) + before * width : turn.a;
       pre.add_h(a, g, panels.of(g), count, turn.rows, h_rows, split.steps_at_once > 1);
-      for (long i = 0; i < count; ++i) cell(s, turn.share.row(i), g, a + i * width);
+      for (long i = 0; i < count; ++i) cell(turn.pairs[i], g, a + i * width);
     }
     if (q.projection) project(turn, s, count);
     if (split.by_units) turn.me.meet();
     return count;
   }
 
-  // The pointwise step of row b on all units of a group.
-  CARROUSEL_INLINE void cell(long s, long b, long g, const T* a) {
-    const int blocks = shape.blocks_of(g);
-    const long at = steps.at(s, b), kept_at = steps.kept_at(s, b), row = steps.row(b);
+  // Where lies what step s reads and writes of row b.
+  Pair pair(long s, long b) const {
+    Pair p;
+    const long kept_at = steps.kept_at(s, b), row = steps.row(b);
     const Origin origin = steps.origin(s, b);
-    const bool ends = steps.ends(s, b);
+    p.at = steps.at(s, b), p.s = s, p.b = b;
+    p.h = q.projection ? unprojected_row(kept_at, b) : q.y + p.at * q.ld_y;
+    p.kept = q.kept ? q.kept + kept_at * shape.kept_size() : nullptr;
+    for (int k = 0; k < Cell::states; ++k) {
+      p.old[k] = old_state(k, origin, s, b);
+      p.final[k] = k || (steps.ends(s, b) && !q.projection) ? q.final[k] + row * q.H : nullptr;
+      p.history[k] = k && q.history[k] ? q.history[k] + (q.histories_shown ? p.at : kept_at) * q.H : nullptr;
+    }
+    return p;
+  }
+
+  // The pointwise step of a row on all units of a group.
+  CARROUSEL_INLINE void cell(const Pair& p, long g, const T* a) {
+    const int blocks = shape.blocks_of(g);
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
@@ -203,22 +227,20 @@ class Forward {
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
-        old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
+        old[k] = load_some<V>(p.old[k] + unit, n);
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
+      if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(p.s), steps.number(q.noise, p.b), unit);
       Cell::forward(rows, old, weights, noise, now, keep, show);
-      T* h = q.projection ? unprojected_row(kept_at, b) : q.y + at * q.ld_y;
-      store_some<V>(h + unit, now[0], n);
-      if (ends && !q.projection) store_some<V>(q.final[0] + row * q.H + unit, now[0], n);
-      for (int k = 1; k < Cell::states; ++k) {
-        store_some<V>(q.final[k] + row * q.H + unit, now[k], n);
-        if (q.history[k]) store_some<V>(q.history[k] + (q.histories_shown ? at : kept_at) * q.H + unit, now[k], n);
+      store_some<V>(p.h + unit, now[0], n);
+      for (int k = 0; k < Cell::states; ++k) {
+        if (p.final[k]) store_some<V>(p.final[k] + unit, now[k], n);
+        if (p.history[k]) store_some<V>(p.history[k] + unit, now[k], n);
       }
       if (q.gates) {
-        for (int k = 0; k < Cell::shown; ++k) store_some<V>(q.gates[k] + at * q.H + unit, show[k], n);
-      } else if (q.kept) {
-        T* kept = q.kept + kept_at * shape.kept_size() + shape.kept_at(block);
+        for (int k = 0; k < Cell::shown; ++k) store_some<V>(q.gates[k] + p.at * q.H + unit, show[k], n);
+      } else if (p.kept) {
+        T* kept = p.kept + shape.kept_at(block);
         for (int k = 0; k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
       }
     }
