@@ -3,6 +3,7 @@
 #pragma once
 #include "derivative.hpp"
 #include "fed_back.hpp"
+#include "gather.hpp"
 #include "split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -162,17 +163,11 @@ class GradientOfH {
     const long continuing = turn.share.below(std::min(steps.active(s), steps.active(s + 1)));
     for (long i = 0; i < count; ++i) {
       const long b = turn.share.row(i);
+      const bool goes_on = i < continuing;
       const T* dy = d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
-      const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
-      for (int v = 0; v < vectors; ++v) {
-        const long column = p * N + v * L;
-        const int n = int(std::min<long>(L, q.P - column));
-        V sum = dy ? load_some<V>(dy + column, n) : V{};
-        if (d_final) sum += load_some<V>(d_final + column, n);
-        if (i < continuing && !projected()) sum += load<V>(derivative.reached(0, b) + column);
-        store<V>(turn.a + i * N + v * L, sum);
-      }
-      if (i < continuing) turn.rows[i] = reaching(s + 1, b, after);
+      const T* d_final = !goes_on && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
+      gather_row<V>(turn.a + i * N, dy, d_final, goes_on && !projected() ? derivative.reached(0, b) : nullptr, p * N, vectors, q.P);
+      if (goes_on) turn.rows[i] = reaching(s + 1, b, after);
     }
     if (continuing) add_through_R(turn, 0, p, continuing, [&](long i) { return turn.share.row(i); });
   }

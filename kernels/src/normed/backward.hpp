@@ -6,6 +6,7 @@
 //   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
 //                                  sets of rows have summed up
 #pragma once
+#include "gather.hpp"
 #include "lone_backward.hpp"
 #include "padding.hpp"
 #include "sums.hpp"
@@ -242,14 +243,8 @@ class NormedBackward {
         const long b = turn.row(i);
         const T* dy = i < count && d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
         const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
-        for (int v = 0; v < vectors; ++v) {
-          const long column = p * N + v * L;
-          const int n = int(std::min<long>(L, q.P - column));
-          V sum = dy ? load_some<V>(dy + column, n) : V{};
-          if (d_final) sum += load_some<V>(d_final + column, n);
-          if (i < continuing) sum += load<V>(stages.reached(0, b) + column);
-          store<V>(turn.dh + i * ld_dh + column, sum);
-        }
+        const T* reached = i < continuing ? stages.reached(0, b) : nullptr;
+        gather_row<V>(turn.dh + i * ld_dh + p * N, dy, d_final, reached, p * N, vectors, q.P);
       }
       T* to = turn.dh + p * N;
       if (continuing) product<V>(vectors, to, ld_dh, to, ld_dh, continuing, h_factor(turn.rows, p), {}, terms());
