@@ -29,17 +29,57 @@ F* at(Address address) {
   return reinterpret_cast<F*>(address);
 }
 
-template <class F>
-void fill(F* (&to)[carrousel::max_states], nb::tuple from) {
-  if (from.size() > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has fewer states");
-  for (size_t k = 0; k < from.size(); ++k) to[k] = at<F>(nb::cast<Address>(from[k]));
+// Where a tensor's data lies; None lies nowhere.
+Address address(nb::handle tensor) {
+  static const nb::object& data_ptr = *new nb::str("data_ptr");
+  return tensor.is_none() ? 0 : nb::cast<Address>(tensor.attr(data_ptr)());
 }
 
-template <class Pointer>
-std::vector<Pointer> addresses(nb::tuple from) {
-  std::vector<Pointer> to;
-  for (size_t k = 0; k < from.size(); ++k) to.push_back(reinterpret_cast<Pointer>(nb::cast<Address>(from[k])));
-  return to;
+// The addresses of tensors.
+class Addresses {
+ public:
+  explicit Addresses(nb::tuple tensors) : tensors_(tensors) {}
+  size_t size() const { return tensors_.size(); }
+  Address operator[](size_t k) const { return address(nb::object(tensors_[k])); }
+
+  // `count` of them, from `first` on, into the places from `to` on.
+  template <class F>
+  void fill(F* (&places)[carrousel::max_states], size_t first, size_t count, size_t to = 0) const {
+    if (to + count > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has fewer states");
+    for (size_t k = 0; k < count; ++k) places[to + k] = at<F>((*this)[first + k]);
+  }
+  template <class F>
+  void fill(F* (&places)[carrousel::max_states], size_t to = 0) const {
+    fill(places, 0, size(), to);
+  }
+  template <class F>
+  std::vector<F*> all() const {
+    std::vector<F*> found;
+    for (size_t k = 0; k < size(); ++k) found.push_back(at<F>((*this)[k]));
+    return found;
+  }
+
+ private:
+  nb::tuple tensors_;
+};
+
+enum { alike = 1, in_order = 2, needs_grad = 4 };
+
+// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous, and
+// `needs_grad` where one requires a gradient. From Python each look costs twice as much, and a small network has thirty.
+int look(nb::tuple tensors, nb::handle dtype) {
+  struct Names {
+    nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"};
+  };
+  static const Names& its = *new Names;
+  int all = alike | in_order;
+  for (nb::handle tensor : tensors) {
+    if (tensor.is_none()) continue;
+    if (!nb::object(tensor.attr(its.dtype)).is(dtype) || !nb::cast<bool>(tensor.attr(its.is_cpu))) return 0;
+    if (!nb::cast<bool>(tensor.attr(its.is_contiguous)())) all &= ~in_order;
+    if (nb::cast<bool>(tensor.attr(its.requires_grad))) all |= needs_grad;
+  }
+  return all;
 }
 
 template <class F>
@@ -62,77 +102,92 @@ carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
   const nb::tuple masks = nb::cast<nb::tuple>(from[3]);
   if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
   noise.seed = nb::cast<uint64_t>(from[0]), noise.first_stream = nb::cast<int64_t>(from[1]);
-  noise.rows = at<const int64_t>(nb::cast<Address>(from[2]));
+  noise.rows = at<const int64_t>(address(nb::object(from[2])));
   noise.masks_given = masks.size() > 0;
   for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
   if (!from[4].is_none()) noise.fed_back = mask(from[4]);
   return noise;
 }
 
-// sizes: T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16
+// sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, ld_y, threads
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
-// outputs: y, kept, unprojected
-// gates: nothing, or where each value that is shown lies; they live as long as the vector behind them
+// outputs: y; what is kept, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
+// histories: of the states but the first, where they are shown
 template <class F>
-Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-                     nb::tuple history) {
+Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories) {
   Sequence<F> q;
   const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
-  const auto input = [&](int k) { return nb::cast<Address>(inputs[k]); };
-  const auto output = [&](int k) { return at<F>(nb::cast<Address>(outputs[k])); };
+  const Addresses from(inputs);
+  const auto input = [&](size_t k) { return at<F>(from[k]); };
   q.rows = {size(0),
             size(1),
             size(2),
             size(3),
-            at<int64_t>(input(0)),
+            at<const int64_t>(from[0]),
             size(4) != 0,
-            at<int64_t>(input(8)),
-            at<int64_t>(input(9)),
-            at<uint8_t>(input(10))};
-  q.I = size(5), q.H = size(6), q.P = size(7), q.ld_y = size(8), q.threads = int(size(9)), q.bfloat16 = size(10) != 0;
-  q.x = at<F>(input(1)), q.W = at<F>(input(2)), q.R = at<F>(input(3)), q.b_x = at<F>(input(4)), q.b_h = at<F>(input(5));
-  q.per_unit = at<F>(input(6)), q.projection = at<F>(input(7));
-  q.y = output(0), q.kept = output(1), q.unprojected = output(2);
-  fill(q.initial, initial);
-  fill(q.restored, restored);
-  fill(q.final, final);
-  fill(q.history, history);
+            at<const int64_t>(from[8]),
+            at<const int64_t>(from[9]),
+            at<const uint8_t>(from[10])};
+  q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.ld_y = size(9), q.threads = int(size(10));
+  q.x = input(1), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5), q.per_unit = input(6), q.projection = input(7);
+  Addresses(initial).fill(q.initial);
+  Addresses(restored).fill(q.restored);
+  const Addresses to(outputs);
+  q.y = at<F>(to[0]);
+  if (F* const kept = at<F>(to[1])) {
+    const int64_t pairs = nb::cast<int64_t>(outputs[2]);
+    const nb::tuple starts = nb::cast<nb::tuple>(outputs[3]);
+    const auto part = [&](size_t k) {
+      const int64_t start = nb::cast<int64_t>(starts[k]);
+      return start < 0 ? nullptr : kept + start * pairs;
+    };
+    q.kept = part(0), q.unprojected = part(1);
+    for (size_t k = 2; k < starts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
+  }
+  const Addresses shown(histories);
+  q.histories_shown = shown.size() > 0;
+  shown.fill(q.history, 1);
   return q;
 }
 
 template <class F>
 void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-             nb::tuple history, double padding, bool histories_shown, nb::tuple gates, nb::tuple noise_of) {
+             nb::tuple histories, double padding, nb::tuple gates, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, final, history);
-  const std::vector<F*> gate_addresses = addresses<F*>(gates);
-  q.padding = F(padding), q.histories_shown = histories_shown, q.noise = noise(noise_of, k.masks);
-  if (gates.size()) q.gates = gate_addresses.data();
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories);
+  Addresses(final).fill(q.final);
+  const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
+  q.padding = F(padding), q.noise = noise(noise_of, k.masks);
+  if (gate_addresses.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
 }
 
-// d_outputs: dy, ld_dy; gradients: dx, dW, dR, db_x, db_h, d_per_unit, d_projection
+// gradients: of x, of the initial states, of W, R, b_x, b_h, per_unit, projection, and of the restored states
 template <class F>
 void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
-              nb::tuple history, nb::tuple d_outputs, nb::tuple d_final, nb::tuple gradients, nb::tuple d_initial, nb::tuple d_restored,
-              bool histories_shown, nb::tuple gates, nb::tuple d_history, nb::tuple d_gates, nb::tuple noise_of) {
+              nb::tuple histories, nb::tuple gates, nb::tuple d_y, nb::tuple d_final, nb::tuple d_histories, nb::tuple d_gates,
+              nb::tuple gradients, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, nb::tuple(), history);
-  const std::vector<F*> gate_addresses = addresses<F*>(gates);
-  const std::vector<const F*> d_gate_addresses = addresses<const F*>(d_gates);
-  q.histories_shown = histories_shown, q.noise = noise(noise_of, k.masks);
-  if (gates.size()) q.gates = gate_addresses.data();
-  const auto gradient = [&](int i) { return at<F>(nb::cast<Address>(gradients[i])); };
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories);
+  const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
+  const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
+  q.noise = noise(noise_of, k.masks);
+  if (gate_addresses.size()) q.gates = gate_addresses.data();
   Gradients<F> d;
-  d.dy = at<F>(nb::cast<Address>(d_outputs[0])), d.ld_dy = nb::cast<int64_t>(d_outputs[1]);
-  d.dx = gradient(0), d.dW = gradient(1), d.dR = gradient(2), d.db_x = gradient(3), d.db_h = gradient(4);
-  d.d_per_unit = gradient(5), d.d_projection = gradient(6);
-  fill(d.d_final, d_final);
-  fill(d.d_initial, d_initial);
-  fill(d.d_restored, d_restored);
-  fill(d.d_history, d_history);
-  if (d_gates.size()) d.d_gates = d_gate_addresses.data();
+  d.dy = at<F>(address(nb::object(d_y[0]))), d.ld_dy = nb::cast<int64_t>(d_y[1]);
+  Addresses(d_final).fill(d.d_final);
+  Addresses(d_histories).fill(d.d_history, 1);
+  if (d_gate_addresses.size()) d.d_gates = d_gate_addresses.data();
+  const Addresses to(gradients);
+  const size_t states = Addresses(initial).size(), weights = 6;
+  if (to.size() != 1 + states + weights + Addresses(restored).size()) throw std::invalid_argument("a gradient for each input");
+  const auto of_weight = [&](size_t i) { return at<F>(to[1 + states + i]); };
+  d.dx = at<F>(to[0]);
+  to.fill(d.d_initial, 1, states);
+  d.dW = of_weight(0), d.dR = of_weight(1), d.db_x = of_weight(2), d.db_h = of_weight(3);
+  d.d_per_unit = of_weight(4), d.d_projection = of_weight(5);
+  to.fill(d.d_restored, 1 + states + weights, to.size() - 1 - states - weights);
   nb::gil_scoped_release released;
   k.backward(q, d);
 }
@@ -171,6 +226,7 @@ NB_MODULE(_kernels, m) {
   m.def("forward_float64", forward<double>);
   m.def("backward_float32", backward<float>);
   m.def("backward_float64", backward<double>);
+  m.def("look", look, "tensors"_a, "dtype"_a);
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,

@@ -153,7 +153,7 @@ def test_wide_heads_are_a_matrix_of_blocks(options, monkeypatch):
     given = {"lengths": [5, 0, 3, 4, 1], "resets": torch.rand(5, 5) < 0.3, "return_states": True, "return_gates": True}
     found = []
     for alone in (ALONE, 10**6):
-        monkeypatch.setattr(carrousel.layers.xlstm.slstm, "ALONE", alone)
+        monkeypatch.setattr(carrousel.layers.stack, "ALONE", alone)
         y, hx, inside = layer(x, **given)
         total = scalar_of([y, *hx, *(tensor for of_field in inside for tensor in of_field)])
         gradients = torch.autograd.grad(total, list(layer.parameters()))

@@ -1,6 +1,7 @@
 """Any cell over a sequence by fused kernel: the same numbers as `carrousel.scan`, sooner.
 
 kernels.py    the compiled kernels: which there are; the only importer of the extension
+plan.py       what a call of one comes to by its sizes
 passes.py     their forward and backward pass over tensors
 autograd.py   the two in autograd
 operators.py  the two as custom operators of torch, for what traces

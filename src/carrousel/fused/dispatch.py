@@ -14,19 +14,25 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.fused.autograd import by_scan, differentiable
-from carrousel.fused.kernels import KERNELS, Kernel
+from carrousel.fused.autograd import Call, by_scan, differentiable, in_full, standing
+from carrousel.fused.kernels import IN_ORDER, KERNELS, NEEDS_GRAD, Kernel, look
 from carrousel.fused.operators import arguments_of
 from carrousel.fused.passes import drawn, forward
+from carrousel.fused.plan import checked_plan
 from carrousel.scan.layout import Layout, check_memory
 from carrousel.scan.noise import Mask, Noise, draw
-from carrousel.scan.weights import Weights, check_shapes
+from carrousel.scan.weights import Weights, check_shapes, with_all_heads
+
+
+def kernel_of(cell: Cell, x: Tensor) -> Kernel | None:
+    """The kernel by which `fused` runs this cell on x; None where it does so by `scan`."""
+    kernel = KERNELS.get((cell.name, x.dtype))
+    return kernel if kernel is not None and x.is_cpu and (kernel.cell is cell or kernel.cell == cell) else None
 
 
 def has_kernel(cell: Cell, x: Tensor) -> bool:
     """Whether `fused` runs this cell on x by kernel, and not by `scan`."""
-    kernel = KERNELS.get((cell.name, x.dtype))
-    return kernel is not None and x.is_cpu and (kernel.cell is cell or kernel.cell == cell)
+    return kernel_of(cell, x) is not None
 
 
 def fused(
@@ -70,6 +76,8 @@ def fused(
         noise,
         memory,
     )
+    if not torch.compiler.is_compiling():  # which may look at no number; `fused_in` takes more than is promised here
+        check_shapes(cell, x, states, weights, layout, restored)
     y, states, shown = fused_in(layout, cell, x, states, weights, restored or ())
     return (y, states) if shown is None else (y, states, shown)
 
@@ -82,33 +90,35 @@ def fused_in(
     weights: Weights,
     restored: tuple[Tensor, ...] = (),
     room: Tensor | None = None,
+    alone: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
-    """`fused` with its keyword arguments as a layout; what resets restore is () for zeros.
+    """`fused` with its keyword arguments as a layout.
+
+    The states, and what resets restore, may be () for zeros, or [1, .] for all rows alike; R that of heads [rows*H,
+    H/N]. If the layer stands `alone`, both may be [1, B, .] or [1, 1, .], and the final states are [1, B, .].
 
     A kernel writes y into `room`, if there is any: new memory, or a part of it in the last place, which y then is.
     The third result is None where nothing is asked for but y and the states.
     """
-    if not has_kernel(cell, x) or not x.numel() or not _alike(x, states + restored, weights):
-        return by_scan(cell, x, states, weights, layout, restored)  # which says what torch says of a mixture
-    kernel = KERNELS[cell.name, x.dtype]
-    if not kernel.shows(layout) or (layout.bfloat16 and not kernel.single):
-        return by_scan(cell, x, states, weights, layout, restored)
-    if cell.normed and (layout.bfloat16 or layout.noise is not None):
-        return by_scan(cell, x, states, weights, layout, restored)
+    kernel = kernel_of(cell, x)
+    if kernel is None or not x.numel() or not kernel.runs(layout):
+        return by_scan(cell, x, states, weights, layout, restored, alone)
     if torch.compiler.is_compiling():
-        return _by_operator(kernel, x, states, weights, layout, restored)
-    if _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        return by_scan(cell, x, states, weights, layout, restored)
-    if not _fits(cell, x, states, weights, layout):
-        check_shapes(cell, x, states, weights, layout, restored)
+        run = _by_operator if _alike(x, states + restored, weights) else by_scan
+        return run(cell, x, states, weights, layout, restored, alone)
+    tensors = (x, *weights, *states, *restored)
+    found = 0 if _is_transformed() or torch.jit.is_tracing() else look(tensors, x.dtype)  # type: ignore[attr-defined]
+    if not found:
+        return by_scan(cell, x, states, weights, layout, restored, alone)  # which says what torch says of a mixture
+    plan = checked_plan(kernel, x, states, weights, layout, restored, alone)
     if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
-        return _by_operator(kernel, x, states, weights, layout, restored)
-    if _needs_grad(x, states + restored, weights):
-        y, *rest = differentiable(
-            kernel, layout, len(states), None if room is None else (room,), x, *states, *weights, *restored
-        )
+        return _by_operator(cell, x, states, weights, layout, restored, alone)
+    in_order = bool(found & IN_ORDER) and layout.resets is None and not layout.is_ragged
+    if found & NEEDS_GRAD and torch.is_grad_enabled():
+        call = Call(plan, kernel, layout, len(states), in_order)
+        y, *rest = differentiable(call, None if room is None else (room,), x, *states, *weights, *restored)
         return _named(kernel, layout, y, rest)
-    y, final, shown, _ = forward(kernel, x, states, weights, layout, False, restored, room=room)
+    y, final, shown, _ = forward(plan, kernel, x, states, weights, layout, False, restored, False, room, in_order)
     return y, final, kernel.by_name(layout, shown) if layout.shows else None
 
 
@@ -144,47 +154,19 @@ def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
 
 
 def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
-    """Whether all tensors have x's dtype and device."""
-    dtype = x.dtype
-    for t in (*states, *weights):  # noqa: SIM110  a generator takes twice the time, which a small network would feel
-        if t is not None and not (t.dtype == dtype and t.is_cpu):
-            return False
-    return True
+    """Whether all tensors have x's dtype and device, for what is traced."""
+    return all(t is None or (t.dtype == x.dtype and t.is_cpu) for t in (*states, *weights))
 
 
-def _fits(cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, layout: Layout) -> bool:
-    """Whether the shapes are as they mostly are: the checks that say what is wrong take as long as a small network."""
-    W, R, b_x, b_h, c, P = weights
-    if b_x is None or b_h is None or c is not None or P is not None or cell.weights or len(cell.fed) > 1:
-        return False
-    if layout.is_flat or layout.is_ragged or layout.resets is not None:
-        return False
-    if layout.noise is not None and len(layout.noise.masks) not in (0, len(cell.masks)):
-        return False
-    (T_or_B, B_or_T, width), (rows, I), (h_rows, H) = x.shape, W.shape, R.shape
-    state = (T_or_B if layout.batch_first else B_or_T, H)
-    return (
-        width == I
-        and rows == len(cell.from_x) * H
-        and h_rows == len(cell.from_h) * H
-        and b_x.shape == (rows,)
-        and b_h.shape == (h_rows,)
-        and len(states) == len(cell.states)
-        and all(s.shape == state for s in states)
-    )
+def _needs_grad(tensors: Sequence[Tensor | None]) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def _needs_grad(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
-    if not torch.is_grad_enabled():
-        return False
-    for t in (*weights, x, *states):  # noqa: SIM110
-        if t is not None and t.requires_grad:
-            return True
-    return False
-
-
-def _by_operator(kernel, x, states, weights, layout, restored):
-    keep = _needs_grad(x, states + restored, weights)
-    name, states, restored = kernel.cell.name, list(states), list(restored)
-    y, *rest = torch.ops.carrousel.sequence(name, x, states, *weights, restored, *arguments_of(layout), keep)
-    return _named(kernel, layout, y, rest)
+def _by_operator(cell, x, states, weights, layout, restored, alone=False):
+    kernel, weights = KERNELS[cell.name, x.dtype], with_all_heads(cell, weights)
+    states, restored = in_full(cell, x, states, weights, layout, restored)
+    keep = _needs_grad((x, *states, *weights, *restored))
+    given = (cell.name, x, list(states), *weights, list(restored), *arguments_of(layout), keep)
+    y, *rest = torch.ops.carrousel.sequence(*given)
+    y, final, shown = _named(kernel, layout, y, rest)
+    return y, standing(final, alone), shown

@@ -30,6 +30,8 @@ except ImportError as error:
         stacklevel=2,
     )
 
+PLANS: dict[Any, Any] = {}  # carrousel.fused.plan's: they hold for the instruction set in force
+
 LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.papers.lstm1997; None without kernels
 
 
@@ -93,9 +95,13 @@ class Kernel(NamedTuple):
         states = len(self.cell.states) - 1 if layout.return_states else 0
         return states + (len(self.kept) if layout.return_gates else 0)
 
-    def shows(self, layout: Layout) -> bool:
-        """Whether all that is to be returned is at hand."""
-        return not layout.return_gates or self.gates is not None
+    def runs(self, layout: Layout) -> bool:
+        """Whether it can do what a layout asks for, and what is to be returned is at hand."""
+        if layout.return_gates and self.gates is None:
+            return False
+        if self.cell.normed and (layout.bfloat16 or layout.noise is not None):
+            return False
+        return self.single or not layout.bfloat16
 
     def by_name(self, layout: Layout, shown: Sequence[Any]) -> dict[str, Any]:
         """What forward returned of every step as `scan` returns it."""
@@ -132,6 +138,16 @@ def add_library(library: Path, cells: Iterable[Cell]) -> None:
     KERNELS.update(_load(cells))
 
 
+def look(tensors: tuple[Any, ...], dtype: torch.dtype) -> int:
+    """0 unless all tensors, but for None, have the dtype and are on the CPU; else 1, and with it IN_ORDER where all are
+    contiguous, NEEDS_GRAD where one requires a gradient.
+    """
+    return _kernels.look(tensors, dtype)
+
+
+IN_ORDER, NEEDS_GRAD = 2, 4
+
+
 def draw(dtype: torch.dtype) -> Callable[..., None]:
     """What writes a mask into memory: bindings/module.cpp's draw."""
     return _kernels.draw_float32 if dtype == torch.float32 else _kernels.draw_float64
@@ -165,6 +181,7 @@ def use_instruction_set(name: str) -> None:
     Raises:
         ValueError: this machine or this build does not have it.
     """
+    PLANS.clear()
     if not _kernels or not _kernels.use_instruction_set(name):
         raise ValueError(f"instruction set {name!r} is not to be had here; choose from {instruction_sets()}")
 

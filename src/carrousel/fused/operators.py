@@ -13,6 +13,7 @@ from torch import Tensor
 
 from carrousel.fused.kernels import KERNELS, Kernel
 from carrousel.fused.passes import backward, forward
+from carrousel.fused.plan import plan_of
 from carrousel.scan.layout import Layout, check_layout
 from carrousel.scan.noise import Mask, Noise
 from carrousel.scan.weights import Weights
@@ -24,7 +25,7 @@ LAYOUT = (
     "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
     "float padding_value, bool return_states, bool return_gates, "
     "bool bfloat16, str memory, "
-    "Tensor? seed, int place, float[] masks, float[] fed_back, Tensor? rows"
+    "Tensor? seed, int place, float[] masks, float[] fed_back, float[] of_weights, Tensor? rows"
 )
 INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
 PLAIN = [name for name in Layout._fields if name != "noise"]  # what an operator takes as it is
@@ -43,26 +44,31 @@ def _parts(rest):
 
 def arguments_of(layout: Layout) -> list[Any]:
     """A layout as the operators take it: the masks' numbers in a row."""
-    seed, place, masks, fed_back, rows = layout.noise or Noise()
+    seed, place, masks, fed_back, of_weights, rows = layout.noise or Noise()
     plain = [getattr(layout, name) for name in PLAIN]
-    return [*plain, seed, place, [n for mask in masks for n in mask], list(fed_back or ()), rows]
+    others = list(fed_back or ()), list(of_weights or ())
+    return [*plain, seed, place, [n for mask in masks for n in mask], *others, rows]
 
 
 def layout_of(arguments: Sequence[Any]) -> Layout:
     """What `arguments_of` was given; a noise that does nothing becomes none."""
-    *plain, seed, place, masks, fed_back, rows = arguments
+    *plain, seed, place, masks, fed_back, of_weights, rows = arguments
     layout = Layout(**dict(zip(PLAIN, plain)))
-    if not masks and not fed_back:
+    if not masks and not fed_back and not of_weights:
         return layout
     of_cell = tuple(Mask(*masks[k : k + 3]) for k in range(0, len(masks), 3))
-    noise = Noise(seed, place, of_cell, Mask(*fed_back) if fed_back else None, rows)
+    of_h, of_R = [Mask(*mask) if mask else None for mask in (fed_back, of_weights)]
+    noise = Noise(seed, place, of_cell, of_h, of_R, rows)
     return layout._replace(noise=noise)
 
 
 def _sequence(cell, x, states, *rest):
     weights, restored, layout, (keep,) = _parts(rest)
+    states, restored = tuple(states), tuple(restored)
     check_layout(x, layout)  # what was traced could look at no number
-    y, final, shown, kept = forward(_kernel(cell, x), x, states, weights, layout, keep, restored, blank=True)
+    kernel = _kernel(cell, x)
+    plan = plan_of(kernel, x, weights, layout)
+    y, final, shown, kept = forward(plan, kernel, x, states, weights, layout, keep, restored, blank=True)
     return [y, *final, *shown] if kept is None else [y, *final, *shown, kept]
 
 
@@ -83,8 +89,11 @@ def _sequence_fake(cell, x, states, *rest):
 
 def _sequence_backward(cell, x, states, *rest):
     weights, restored, layout, (y, kept, shown, (dy, *d_rest), wanted) = _parts(rest)
+    states, restored = tuple(states), tuple(restored)
     saved, d_outputs = (y, kept, shown), (dy, d_rest[: len(states)], d_rest[len(states) :])
-    gradients = backward(_kernel(cell, x), x, states, weights, layout, *saved, *d_outputs, wanted, restored)
+    kernel = _kernel(cell, x)
+    plan = plan_of(kernel, x, weights, layout)
+    gradients = backward(plan, kernel, x, states, weights, layout, *saved, *d_outputs, wanted, restored)
     return [g for g in gradients if g is not None]
 
 

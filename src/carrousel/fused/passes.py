@@ -12,70 +12,76 @@ import torch
 from torch import Tensor
 
 from carrousel.fused.kernels import Kernel, draw
+from carrousel.fused.plan import Plan
 from carrousel.scan.layout import Layout
-from carrousel.scan.noise import MASKS, Mask, Noise
+from carrousel.scan.noise import MASKS, RECURRENT_WEIGHTS, Mask, Noise
 from carrousel.scan.weights import Weights
+
+N_WEIGHTS = len(Weights._fields)
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
 SPACING = 80
 
 
 def forward(
+    plan: Plan,
     kernel: Kernel,
     x: Tensor,
-    states: Sequence[Tensor],
+    states: tuple[Tensor, ...],
     weights: Weights,
     layout: Layout,
     keep: bool,
-    restored: Sequence[Tensor] = (),
+    restored: tuple[Tensor, ...] = (),
     blank: bool = False,
     room: Tensor | None = None,
+    in_order: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None]:
     """Run a cell over a sequence.
 
     Args:
+        plan: of this call.
         kernel: the cell's, in x's dtype.
-        x, states, weights: as `carrousel.scan.scan` takes them, checked.
+        x, weights: as `carrousel.scan.scan` takes them, checked; R may be that of heads [rows*H, H/N].
+        states: as `carrousel.fused.plan.of_each_row` takes them.
         layout: where x's rows lie.
         keep: whether a backward pass will follow.
-        restored: what resets restore; none is zeros.
+        restored: what resets restore, as `states`.
         blank: what is kept has room for all of x, zeros where there is no step, and nothing shares memory: a size that
             is known before lengths are, and the very same from a second call.
         room: what y is written into: new memory, or a part of it in the last place. Default: a tensor of its own.
+        in_order: x, states, weights and restored are known to be contiguous.
 
     Returns:
         y; the final states; what the layout asks for of every step, as `Kernel.by_name` takes it; and with `keep` what
         else `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
-    x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    y = x.new_empty(*x.shape[:-1], states[0].shape[-1]) if room is None else room
-    sizes = _sizes(kernel, x, states, weights, y, layout)
-    B, H, P = sizes[1], sizes[6], sizes[7]
-    final = [x.new_empty(B, H if k else P) for k in range(len(states))]
-    kept = _space(kernel, x, H, weights, layout, blank) if keep else None
-    shown = _room_to_show(kernel, x, H, layout, blank)
-    gates, unprojected, history = _addresses_of_parts(kernel, x, H, weights, layout, kept, shown)
+    x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
+    weights, _ = _dropped(weights, layout)
+    y = x.new_empty(plan.y) if room is None else room
+    final = tuple([x.new_empty(shape) for shape in plan.finals])
+    kept, pairs = _space(plan, kernel, x, layout, blank) if keep else (None, 0)
+    shown = _room_to_show(kernel, x, plan.sizes[6], layout, blank) if layout.shows else []
     kernel.forward(
         kernel.cell.name,
-        sizes,
-        _addresses((layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets)),
-        (y.data_ptr(), gates, unprojected),
-        _addresses(states),
-        _addresses(restored),
-        _addresses(final),
-        history,
+        (*plan.sizes, plan.y[-1] if room is None or y.is_contiguous() else y.stride(-2), torch.get_num_threads()),
+        (layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets),
+        (y, kept, pairs, plan.parts),
+        states,
+        restored,
+        final,
+        tuple(shown[: len(final) - 1]) if layout.return_states else (),
         layout.padding_value,
-        layout.return_states,
-        _addresses(_gates(kernel, layout, shown)),
+        _gates(kernel, layout, shown),
         _noise(layout),
     )
-    return y, tuple(final), shown, kept
+    return y, final, shown, kept
 
 
 def backward(
+    plan: Plan,
     kernel: Kernel,
     x: Tensor,
-    states: Sequence[Tensor],
+    states: tuple[Tensor, ...],
     weights: Weights,
     layout: Layout,
     y: Tensor,
@@ -85,57 +91,123 @@ def backward(
     d_final: Sequence[Tensor | None],
     d_shown: Sequence[Tensor | None],
     wanted: Sequence[bool],
-    restored: Sequence[Tensor] = (),
+    restored: tuple[Tensor, ...] = (),
+    in_order: bool = False,
 ) -> list[Tensor | None]:
     """The gradients of (x, *states, *weights, *restored), each where `wanted` says so.
 
     Args:
-        kernel, x, states, weights, layout, restored: as `forward` took them.
+        plan, kernel, x, states, weights, layout, restored, in_order: as `forward` took them.
         y, kept, shown: what it returned.
         dy, d_final, d_shown: the gradients of y, of the final states and of `shown`; None is zero.
         wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
     """
-    x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    sizes = _sizes(kernel, x, states, weights, y, layout)
-    gates, unprojected, history = _addresses_of_parts(kernel, x, sizes[6], weights, layout, kept, shown)
-    dy, ld_dy = _rows_in_order(dy)
-    d_final, d_shown = ([d if d is None else d.contiguous() for d in given] for given in (d_final, d_shown))
-    d_gates = _gates(kernel, layout, d_shown)
+    given = (x, *states, *weights, *restored)
+    x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
+    weights, mask = _dropped(weights, layout)
     inputs = (x, *states, *weights, *restored)
     gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
-    addresses = _addresses(gradients)
-    after_states = 1 + len(states)
-    after_weights = after_states + len(weights)
+    dy, ld_dy = _rows_in_order(dy)
+    d_final, d_shown = _all_contiguous(d_final), _all_contiguous(d_shown)
+    d_gates = _gates(kernel, layout, d_shown)
     kernel.backward(
         kernel.cell.name,
-        sizes,
-        _addresses((layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets)),
-        (y.data_ptr(), gates, unprojected),
-        _addresses(states),
-        _addresses(restored),
-        history,
-        (0 if dy is None else dy.data_ptr(), ld_dy),
-        _addresses(d_final),
-        (addresses[0], *addresses[after_states:after_weights]),
-        addresses[1:after_states],
-        addresses[after_weights:],
-        layout.return_states,
-        _addresses(_gates(kernel, layout, shown)),
-        (0, *_addresses(d_shown[: len(states) - 1])) if layout.return_states else (),
-        () if all(d is None for d in d_gates) else _addresses(d_gates),
+        (*plan.sizes, plan.y[-1] if y.is_contiguous() else y.stride(-2), torch.get_num_threads()),
+        (layout.batch_sizes, x, *weights, layout.lengths, layout.offsets, layout.resets),
+        (y, kept, plan.pairs if layout.lengths is None else kept.numel() // max(plan.kept, 1), plan.parts),
+        states,
+        restored,
+        tuple(shown[: len(d_final) - 1]) if layout.return_states else (),
+        _gates(kernel, layout, shown),
+        (dy, ld_dy),
+        d_final,
+        d_shown[: len(d_final) - 1] if layout.return_states else (),
+        d_gates if any(d is not None for d in d_gates) else (),
+        tuple(gradients),
         _noise(layout),
     )
+    return _as_given(plan, gradients, given, len(states), mask)
+
+
+# ---- what kernels read in place of what was given -------------------------------------------------------------------
+
+
+def _as_kernels_read(
+    plan: Plan,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    restored: tuple[Tensor, ...],
+    layout: Layout,
+    in_order: bool,
+) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...], Layout]:
+    """All contiguous, states for each row, and R of all units."""
+    B = plan.sizes[1]
+    if B != 1:
+        states, restored = _for_each_row(states, B), _for_each_row(restored, B)
+    if not in_order:
+        x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
+    if plan.heads > 1:
+        R = weights.R.new_zeros(weights.R.shape[0], plan.heads * weights.R.shape[1])
+        _own_head(R, plan.heads).copy_(weights.R.view(-1, plan.heads, *[weights.R.shape[1]] * 2))
+        weights = weights._replace(R=R)
+    return x, states, weights, restored, layout
+
+
+def _dropped(weights: Weights, layout: Layout) -> tuple[Weights, Tensor | None]:
+    """The weights, of R without those that this call drops, and the mask of R; None where it drops none."""
+    noise, R = layout.noise, weights.R
+    if noise is None or noise.weights is None:
+        return weights, None
+    mask = drawn(noise, noise.weights, RECURRENT_WEIGHTS, None, R.shape, R)
+    return weights._replace(R=R * mask), mask
+
+
+def _as_given(
+    plan: Plan, gradients: list[Tensor | None], given: Sequence[Any], n_states: int, mask: Tensor | None
+) -> list[Tensor | None]:
+    """The gradients of what was given, from those of what kernels read; R was multiplied by the mask."""
+    if plan.sizes[1] != 1:
+        for k, (d, t) in enumerate(zip(gradients, given)):
+            if d is not None and d.shape != t.shape and not 1 + n_states <= k < 1 + n_states + N_WEIGHTS:
+                gradients[k] = d.sum(-2, keepdim=True)
+    k = 2 + n_states
+    dR = gradients[k]
+    if dR is not None and mask is not None:
+        gradients[k] = dR.mul_(mask)
+    if dR is not None and plan.heads > 1:
+        gradients[k] = _own_head(dR, plan.heads).reshape(given[k].shape)
     return gradients
 
 
+def _for_each_row(states: tuple[Tensor, ...], B: int) -> tuple[Tensor, ...]:
+    for state in states:
+        if state.shape[-2] != B:
+            return tuple([s.expand(*s.shape[:-2], B, -1).contiguous() for s in states])
+    return states
+
+
+def _own_head(R: Tensor, heads: int) -> Tensor:
+    """The part [blocks, N, H/N, H/N] of R [blocks*H, H] where a unit is fed back to the units of its own head."""
+    rows, H = R.shape
+    width = H // heads
+    return R.as_strided((rows // H, heads, width, width), (H * H, width * H + width, H, 1))
+
+
+# ---- how bindings/module.cpp wants it --------------------------------------------------------------------------------
+
+
 def _noise(layout: Layout) -> tuple[Any, ...]:
-    """The masks as bindings/module.cpp expects them."""
+    """The masks."""
     noise = layout.noise
     if noise is None:
         return ()
-    rows = 0 if noise.rows is None else noise.rows.data_ptr()
-    fed_back = None if noise.fed_back is None else _mask(noise.fed_back)
-    return _seed(noise.seed), noise.place * MASKS, rows, tuple(map(_mask, noise.masks)), fed_back
+    return _seed(noise.seed), noise.place * MASKS, noise.rows, *_masks(noise.masks, noise.fed_back)
+
+
+@cache
+def _masks(masks: tuple[Mask, ...], fed_back: Mask | None) -> tuple[Any, ...]:
+    return tuple(map(_mask, masks)), None if fed_back is None else _mask(fed_back)
 
 
 def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:
@@ -156,8 +228,8 @@ def _seed(seed: Tensor | None) -> int:
     return 0 if seed is None else int(seed) % 2**64
 
 
-def _gates(kernel: Kernel, layout: Layout, shown: Sequence[Any]) -> Sequence[Any]:
-    return shown[len(shown) - len(kernel.kept) :] if layout.return_gates else ()
+def _gates(kernel: Kernel, layout: Layout, shown: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(shown[len(shown) - len(kernel.kept) :]) if layout.return_gates else ()
 
 
 def _room_to_show(kernel: Kernel, x: Tensor, H: int, layout: Layout, separate: bool) -> list[Tensor]:
@@ -174,77 +246,33 @@ def _room_to_show(kernel: Kernel, x: Tensor, H: int, layout: Layout, separate: b
     return [part[:size].view(shape) for part in block.unbind(0)]
 
 
-def _space(kernel: Kernel, x: Tensor, H: int, weights: Weights, layout: Layout, blank: bool) -> Tensor:
-    """Room for every row's steps; if it is to be blank, for all of x."""
-    rows, parts = x.numel() // x.shape[-1], sum(kernel.kept_parts(H, x.shape[-1], weights.P is not None, layout))
-    if layout.lengths is not None and blank:
-        # numpy's zeros cost nothing until they are looked at; torch's are written
-        return torch.from_numpy(np.zeros(rows * parts, np.float32 if kernel.single else np.float64))
-    return x.new_empty((rows if layout.lengths is None else int(layout.lengths.sum())) * parts)
-
-
-def _addresses_of_parts(
-    kernel: Kernel,
-    x: Tensor,
-    H: int,
-    weights: Weights,
-    layout: Layout,
-    kept: Tensor | None,
-    shown: Sequence[Tensor],
-) -> tuple[int, int, tuple[int, ...]]:
-    """Where lie the gates, h before the projection, and each state's history; 0 for what is absent."""
-    shown_states = (0, *_addresses(shown[: len(kernel.cell.states) - 1])) if layout.return_states else ()
-    if kept is None:
-        return 0, 0, shown_states
-    projected = weights.P is not None
-    parts = kernel.kept_parts(H, x.shape[-1], projected, layout)
-    rows = kept.numel() // max(sum(parts), 1)
-    at = kept.data_ptr()
-    starts = []
-    for part in parts:
-        starts.append(at if part else 0)
-        at += part * rows * x.element_size()
-    gates, unprojected, *of_states = starts
-    history = [0] * len(kernel.cell.states)
-    for k, start in zip(kernel.kept_states(projected, layout), of_states):
-        history[k] = start
-    return gates, unprojected, shown_states or tuple(history)
-
-
-def _sizes(
-    kernel: Kernel, x: Tensor, states: Sequence[Tensor], weights: Weights, y: Tensor, layout: Layout
-) -> tuple[int, ...]:
-    """T, B, step_stride, row_stride, reverse, I, H, P, ld_y, threads, bfloat16: what bindings/module.cpp expects."""
-    H, (B, P) = weights.W.shape[0] // len(kernel.cell.from_x), states[0].shape
-    if layout.batch_sizes is not None:
-        T, step, row = layout.batch_sizes.shape[0], 0, 0
-    elif layout.offsets is not None:
-        T, step, row = x.shape[0], 0, 0
-    elif layout.batch_first:
-        T = x.shape[1]
-        step, row = 1, T
-    else:
-        T, step, row = x.shape[0], B, 1
-    rounded, ld_y = int(layout.bfloat16), P if y.is_contiguous() else y.stride(-2)
-    return T, B, step, row, int(layout.reverse), x.shape[-1], H, P, ld_y, torch.get_num_threads(), rounded
-
-
-def _addresses(tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
-    return tuple([0 if t is None else t.data_ptr() for t in tensors])
+def _space(plan: Plan, kernel: Kernel, x: Tensor, layout: Layout, blank: bool) -> tuple[Tensor, int]:
+    """Room for what is kept of every row's steps, and for how many; if it is to be blank, for all of x."""
+    if layout.lengths is None:
+        return x.new_empty(plan.pairs * plan.kept), plan.pairs
+    if blank:  # numpy's zeros cost nothing until they are looked at; torch's are written
+        dtype = np.float32 if kernel.single else np.float64
+        return torch.from_numpy(np.zeros(plan.pairs * plan.kept, dtype)), plan.pairs
+    pairs = int(layout.lengths.sum())
+    return x.new_empty(pairs * plan.kept), pairs
 
 
 def _contiguous(
-    x: Tensor, states: Sequence[Tensor], weights: Weights, restored: Sequence[Tensor], layout: Layout
-) -> tuple[Tensor, Sequence[Tensor], Weights, Sequence[Tensor], Layout]:
+    x: Tensor, states: tuple[Tensor, ...], weights: Weights, restored: tuple[Tensor, ...], layout: Layout
+) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...], Layout]:
     ragged = (layout.lengths, layout.offsets, layout.resets)
     for t in (x, *states, *weights, *restored, *ragged):
         if t is not None and not t.is_contiguous():
-            rows = [t if t is None else t.contiguous() for t in weights]
             names = ("lengths", "offsets", "resets")
             layout = layout._replace(**{n: t.contiguous() for n, t in zip(names, ragged) if t is not None})
-            states, restored = ([s.contiguous() for s in given] for given in (states, restored))
-            return x.contiguous(), states, Weights(*rows), restored, layout  # type: ignore[arg-type]
+            states, restored = (tuple([s.contiguous() for s in given]) for given in (states, restored))
+            rows: Any = _all_contiguous(weights)
+            return x.contiguous(), states, Weights(*rows), restored, layout
     return x, states, weights, restored, layout
+
+
+def _all_contiguous(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    return tuple([d if d is None or d.is_contiguous() else d.contiguous() for d in gradients])
 
 
 def _rows_in_order(dy: Tensor | None) -> tuple[Tensor | None, int]:

@@ -231,7 +231,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
         x, batch_sizes, order, back = packed
         if initial is not None and order is not None:
             in_order = initial_states(self, initial, layout.batch(x), x)
-            initial = tuple([state.index_select(1, order) for state in in_order])
+            initial = tuple([state if state.shape[1] == 1 else state.index_select(1, order) for state in in_order])
         if hx is not None:
             self._check_state_dims(hx, 3)
             hx = self.permute_hidden(hx, order)
@@ -262,7 +262,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
         rounded = rounds(weights[0][0].W)
         if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W, rounded):
             inside = None
-            y, states = run_torch(self, x, states or self._zeros(x, layout), weights, layout.batch_sizes)
+            y, states = run_torch(self, x, self._in_full(x, states, layout), weights, layout.batch_sizes)
         else:
             dropout = self.dropout if self.training else 0.0
             restored = None if layout.resets is None else initial
@@ -272,8 +272,12 @@ class Recurrent(Streaming, Expected, Generic[States]):
             y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
         return y, states if self._many_states else states[0], inside
 
-    def _zeros(self, x: Tensor, layout: Layout) -> tuple[Tensor, ...]:
-        return tuple([x.new_zeros(places, layout.batch(x), *width) for places, *width in self._state_sizes])
+    def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, layout: Layout) -> tuple[Tensor, ...]:
+        """States [L*D, B, .]: zeros for None, and for each row what was given for all."""
+        B = layout.batch(x)
+        if states is None:
+            return tuple([x.new_zeros(places, B, *width) for places, *width in self._state_sizes])
+        return tuple([state.expand(-1, B, *state.shape[2:]) for state in states])
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""

@@ -33,8 +33,7 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.fused import draw_matrix
 from carrousel.scan.layout import Layout
-from carrousel.scan.noise import INPUT, RECURRENT_WEIGHTS, Mask, Noise, always, dropping, keeping, signed
-from carrousel.scan.weights import Weights
+from carrousel.scan.noise import INPUT, Mask, Noise, always, dropping, keeping, signed
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters
@@ -56,26 +55,33 @@ class Regularization(NamedTuple):
         has_masks = any(self.zoneout) or (training and self.recurrent_dropout)
         return REGULARIZED[plain.name] if has_masks else plain
 
-    def masks(self, cell: Cell, training: bool) -> tuple[Mask, ...]:
-        """Those of the cell: in evaluation each mask is its mean."""
-        return masks_of(self, cell.name, training) if cell.masks else ()
-
     def told(self) -> list[str]:
         """What repr shows: all that is not zero; a pair of equals as one."""
         shown = [(name, value) for name, value in self._asdict().items() if value not in (0.0, (0.0, 0.0))]
         return [f"{name}={v[0] if isinstance(v, tuple) and v[0] == v[1] else v}" for name, v in shown]
 
 
-@cache
-def masks_of(rates: Regularization, cell: str, training: bool) -> tuple[Mask, ...]:
-    """`Regularization.masks` of the cell of that name."""
+class Masks(NamedTuple):
+    """How the masks of a layer are drawn; None: not at all."""
+
+    of_cell: tuple[Mask, ...]
+    of_x: Mask | None
+    fed_back: Mask | None
+    of_weights: Mask | None
+
+
+@cache  # a small network would feel the time that they take to make
+def masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
+    """The masks of a layer whose sequences that cell computes: in evaluation each of the cell's is its mean."""
     zoneout = keeping if training else always
     by_name = {
         "candidate": dropping(rates.recurrent_dropout if training else 0.0),
         "zoneout_c": zoneout(rates.zoneout[0]),
         "zoneout_h": zoneout(rates.zoneout[1]),
     }
-    return tuple(by_name[name] for name, _ in ALL[cell].masks)
+    dropouts = (*rates.variational_dropout, rates.drop_connect)
+    others = [dropping(rate) if training and rate else None for rate in dropouts]
+    return Masks(tuple(by_name[name] for name, _ in ALL[cell].masks), *others)
 
 
 class Draw(NamedTuple):
@@ -88,17 +94,12 @@ class Draw(NamedTuple):
     seed: Tensor | None
     rows: Tensor | None  # [B] the caller's rows of a packed batch, int64
 
-    def at(self, place: int, x: Tensor, layout: Layout, weights: Weights) -> tuple[Tensor, Layout, Weights]:
-        """What goes into a layer and direction, by its place among the L*D: x and weight_hh masked, and the noise."""
-        rate_x, rate_h = self.of.variational_dropout if self.training else (0.0, 0.0)
-        fed_back = dropping(rate_h) if rate_h else None
-        noise = Noise(self.seed, place, self.of.masks(self.cell, self.training), fed_back, self.rows)
-        if self.training:
-            x = _mask_x(noise, dropping(rate_x), x, layout) if rate_x else x
-            if self.of.drop_connect:
-                how, R = dropping(self.of.drop_connect), weights.R
-                weights = weights._replace(R=R * draw_matrix(noise, how, RECURRENT_WEIGHTS, None, R.shape, R))
-        return x, layout._replace(noise=noise), weights
+    def at(self, place: int, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+        """What goes into a layer and direction, by its place among the L*D: x masked, and the other masks."""
+        masks, of_x, fed_back, of_weights = masks_of(self.of, self.cell.name, self.training)
+        noise = Noise(self.seed, place, masks, fed_back, of_weights, self.rows)
+        x = x if of_x is None else _mask_x(noise, of_x, x, layout)
+        return x, layout._replace(noise=noise)
 
 
 def draw_of_call(layer: Parameters, seed: Any, rows: Tensor | None) -> Draw | None:

@@ -134,7 +134,7 @@ def as_tuple(states: Any) -> tuple[Any, ...]:
 
 
 def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
-    """States [L*D, 1 or B, .] as [L*D, B, .].
+    """States [L*D, 1 or B, .] as a tuple.
 
     Raises:
         ValueError: their number, sizes or dtype do not fit the layer.
@@ -152,4 +152,4 @@ def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[
         check_same_device("initial", x, state)
         if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"initial {name} has dtype {state.dtype}, the input {x.dtype}: convert one with .to()")
-    return tuple([state.expand(-1, B, *state.shape[2:]) for state in states])
+    return states

@@ -15,9 +15,9 @@ from carrousel.fused import fused_in
 from carrousel.layers.beside import beside, room_beside
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
-from carrousel.layers.xlstm.heads import fused_by_heads, heads_of
+from carrousel.layers.xlstm.heads import ALONE, fused_by_heads
 from carrousel.scan.layout import Layout
-from carrousel.scan.weights import Weights
+from carrousel.scan.weights import Weights, heads_of
 
 
 def run_stack(
@@ -35,7 +35,7 @@ def run_stack(
     Args:
         cell: the equations.
         x: [T, B, I], or [B, T, I] or [N, I], as the layout says.
-        hx: the first [L*D, B, P], the others [L*D, B, H]. None: zeros.
+        hx: the first [L*D, B, P], the others [L*D, B, H]; or 1 in the place of B, for all rows alike. None: zeros.
         weights: [L][D], the direction that starts from the end second. R may be that of heads [rows*H, H/N].
         layout: of x, and of y.
         restored: what resets restore, as hx. None: zeros.
@@ -54,28 +54,30 @@ def run_stack(
         layout = layout._replace(batch_first=False, resets=resets)
         y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout, draw)
         return y.transpose(0, 1), hx, each(inside, lambda tensor: tensor.transpose(0, 1))
-    starts = zeros(cell, x, weights, layout) if hx is None else split(hx)
-    after_resets = [()] * len(starts) if restored is None else split(restored)
+    places = len(weights) * len(weights[0])
+    alone = places == 1
+    starts = [()] * places if hx is None else split(hx)
+    after_resets = [()] * places if restored is None else split(restored)
     heads = heads_of(cell, weights[0][0])
+    by_heads = heads > 1 and weights[0][0].R.shape[1] >= ALONE
     finals, shown = [], []
     for depth, directions in enumerate(weights):
         if dropout and depth:
             x = torch.dropout(x, dropout, True)
         ys = []
-        width = starts[len(finals)][0].shape[-1]
-        room = None if len(directions) == 1 or heads > 1 else room_beside(x, width, len(directions), layout)
+        width = width_of_y(cell, directions[0])
+        room = None if len(directions) == 1 or by_heads else room_beside(x, width, len(directions), layout)
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
             way, into = layout._replace(reverse=True) if reverse else layout, x
             if draw is not None:
-                into, way, of_direction = draw.at(place, x, way, of_direction)
+                into, way = draw.at(place, x, way)
             arguments = (way, cell, into, starts[place], of_direction, after_resets[place])
-            if heads == 1:
-                y, final, inside = fused_in(
-                    *arguments, None if room is None else room.narrow(-1, len(ys) * width, width)
-                )
+            if by_heads:
+                y, final, inside = fused_by_heads(heads, *arguments, alone)
             else:
-                y, final, inside = fused_by_heads(heads, *arguments)
+                part = None if room is None else room.narrow(-1, len(ys) * width, width)
+                y, final, inside = fused_in(*arguments, part, alone)
             if inside is not None:
                 shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
             ys.append(y)
@@ -88,25 +90,21 @@ def _to(states: tuple[Tensor, ...] | None, dtype: torch.dtype) -> tuple[Tensor, 
     return states and tuple([state.to(dtype) for state in states])
 
 
-def zeros(cell: Cell, x: Tensor, weights: list[list[Weights]], layout: Layout) -> list[tuple[Tensor, ...]]:
-    """Zero states [B, P], [B, H], ... for each layer and direction: nothing writes to states, so they share memory."""
-    first = weights[0][0]
-    B = layout.batch(x)
-    c = x.new_zeros(B, first.W.shape[0] // len(cell.from_x))
-    h = c if first.P is None else x.new_zeros(B, first.P.shape[0])
-    return [(h, *[c] * (len(cell.states) - 1))] * (len(weights) * len(weights[0]))
+def width_of_y(cell: Cell, weights: Weights) -> int:
+    """P."""
+    return weights.W.shape[0] // len(cell.from_x) if weights.P is None else weights.P.shape[0]
 
 
-# One place is indexed, not split or stacked: [0] and [None] are torch's cheapest ways there and back.
+# Of one place the states stay as they are: to index and to stack would be a step each in the backward pass.
 def split(states: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-    """States [L*D, B, .] as L*D tuples of [B, .]."""
+    """States [L*D, B, .] as L*D tuples of [B, .]; of one place as they are."""
     if states[0].shape[0] == 1:
-        return [tuple([state[0] for state in states])]
+        return [states]
     return list(zip(*[state.unbind(0) for state in states]))
 
 
 def join(finals: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """L*D tuples of states [B, .] as states [L*D, B, .]."""
+    """L*D tuples of states [B, .] as states [L*D, B, .]; of one place they are."""
     if len(finals) == 1:
-        return tuple([state[None] for state in finals[0]])
+        return finals[0]
     return tuple([torch.stack(states) for states in zip(*finals)])

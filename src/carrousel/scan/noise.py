@@ -71,6 +71,7 @@ class Noise(NamedTuple):
     place: int = 0  # the layer and direction among those that share the seed
     masks: tuple[Mask, ...] = ()  # the cell's, a fresh one each step; (): those where nothing is drawn
     fed_back: Mask | None = None  # multiplies the h that R multiplies, one a sequence
+    weights: Mask | None = None  # multiplies R, one a call
     rows: Tensor | None = None  # [B] what the caller calls each row, int64 on the CPU; None: as they stand
 
     def stream(self, mask: int) -> int:

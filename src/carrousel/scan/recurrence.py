@@ -17,7 +17,7 @@ from carrousel.errors import add_note
 from carrousel.scan import rounded
 from carrousel.scan.gates import gates_of, step_with_gates
 from carrousel.scan.layout import Layout, packed_order
-from carrousel.scan.noise import FED_BACK, Noise, draw
+from carrousel.scan.noise import FED_BACK, RECURRENT_WEIGHTS, Noise, draw
 from carrousel.scan.weights import Weights, check_shapes, width_of_h
 
 
@@ -62,7 +62,7 @@ def scan(
         return_gates: return every step's gates too: what the rows are after their functions, where they have one that
             does not give a new state itself.
         bfloat16: the matrix products, forward and backward, are of operands rounded to bfloat16.
-        noise: the cell's masks, and one of h where R multiplies it. Default: nothing is drawn.
+        noise: the cell's masks, one of h where R multiplies it, and one of R. Default: nothing is drawn.
 
     Returns:
         y, every step's h, shaped as x with P in the last place and in x's order of time; and each row's states after
@@ -88,6 +88,7 @@ def scan(
     )
     check_shapes(cell, x, states, weights, layout, restored)
     restored = restored or tuple(torch.zeros_like(s) for s in states)
+    weights = _drop_weights(weights, noise)
     run = _scan_ragged if layout.is_ragged else _scan_packed if layout.is_flat else _scan_dense
     shown, states = run(cell, x, states, weights, layout, restored)
     y = shown.pop(cell.states[0])
@@ -215,6 +216,15 @@ def _call(cell, layout, t, *arguments):
             f"{len(cell.states)} states ({', '.join(cell.states)})"
         )
     return new, gates
+
+
+def _drop_weights(weights, noise):
+    """The weights, of R without those that are dropped in this call."""
+    if noise is None or noise.weights is None:
+        return weights
+    R = weights.R
+    rows = torch.arange(R.shape[0], device=R.device)
+    return weights._replace(R=R * draw(noise, noise.weights, RECURRENT_WEIGHTS, 0, rows, R.shape[1], R))
 
 
 def _draw(noise, t, h, H):

@@ -34,6 +34,26 @@ def width_of_h(cell: Cell, weights: Weights) -> int:
     return weights.R.shape[1] - (len(cell.fed) - 1) * (weights.W.shape[0] // len(cell.from_x))
 
 
+def heads_of(cell: Cell, weights: Weights) -> int:
+    """N, where units are in groups, each fed back to its own units only, and R is [rows*H, H/N]; else 1."""
+    H, width = weights.W.shape[0] // len(cell.from_x), weights.R.shape[1]
+    return H // width if width < H and weights.P is None and width else 1
+
+
+def block_diagonal(R: Tensor, heads: int) -> Tensor:
+    """R of heads [rows*H, H/N] as R of all units [rows*H, H]: zeros where one unit is of another head."""
+    rows, width = R.shape
+    of_rows = torch.arange(rows, device=R.device) // width % heads
+    own = (of_rows[:, None] == torch.arange(heads, device=R.device)).to(R.dtype)
+    return (R.unsqueeze(1) * own[..., None]).view(rows, heads * width)
+
+
+def with_all_heads(cell: Cell, weights: Weights) -> Weights:
+    """The weights with R of all units."""
+    heads = heads_of(cell, weights)
+    return weights if heads == 1 else weights._replace(R=block_diagonal(weights.R, heads))
+
+
 def check_shapes(
     cell: Cell,
     x: Tensor,

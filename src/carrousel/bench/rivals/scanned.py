@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from carrousel.layers import Recurrent
-from carrousel.layers.xlstm.heads import block_diagonal, heads_of
 from carrousel.scan import scan
+from carrousel.scan.weights import with_all_heads
 
 
 class Scanned(nn.Module):
@@ -22,8 +22,6 @@ class Scanned(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""
         cell, B = self.ours.cell, x.shape[1]
-        weights = self.ours._weights(self.ours._fields[0][0])
-        if (heads := heads_of(cell, weights)) > 1:
-            weights = weights._replace(R=block_diagonal(weights.R, heads))
+        weights = with_all_heads(cell, self.ours._weights(self.ours._fields[0][0]))
         initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
         return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)

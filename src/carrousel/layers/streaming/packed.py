@@ -10,6 +10,7 @@ from torch.nn import Parameter
 from carrousel.cells import Cell
 from carrousel.fused.kernels import STREAMS
 from carrousel.layers.parameters import Parameters
+from carrousel.layers.regularization import masks_of
 from carrousel.layers.streaming.state import State
 
 
@@ -36,7 +37,7 @@ class Packed:
         self.parameters = self.classes.Parameters(list(sources), places, versions(sources.values()))
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
         cell, regularized = cell_of(layer), layer.regularization
-        masks = tuple(mask.left for mask in regularized.masks(cell, False)) if regularized else ()
+        masks = tuple(mask.left for mask in masks_of(regularized, cell.name, False).of_cell) if regularized else ()
         described = [(w.W.shape[1], *sizes, *[0 if t is None else t.data_ptr() for t in w], masks) for w in weights]
         read = {w.data_ptr() for w in made}
         beside = [(w.data_ptr(), w.numel()) for w in sources.values() if w.data_ptr() not in read]

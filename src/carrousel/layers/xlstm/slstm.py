@@ -13,8 +13,6 @@ from torch import Tensor
 from carrousel.cells import ALL
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.state import Kind
-from carrousel.layers.xlstm.heads import ALONE, block_diagonal
-from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,12 +73,6 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
         return super()._shapes(width) | {"weight_hh": (4 * self.hidden_size, self.hidden_size // self.num_heads)}
-
-    def _weights(self, names: tuple[str, ...]) -> Weights:
-        weights = super()._weights(names)
-        if self.num_heads == 1 or weights.R.shape[1] >= ALONE:
-            return weights
-        return weights._replace(R=block_diagonal(weights.R, self.num_heads))
 
     def extra_repr(self) -> str:
         """As `Recurrent`, and the heads where they are several."""

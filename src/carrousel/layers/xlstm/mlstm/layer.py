@@ -189,7 +189,8 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         dropout: float,
         draw: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
-        hx = self._zeros(x, layout) if hx is None else hx
+        hx = self._in_full(x, hx, layout)
+        restored = restored and self._in_full(x, restored, layout)
         sizes = Sizes(self.num_heads, self.chunk_size, self._form)
         return run_matrix_stack(sizes, x, hx, weights, layout, restored, dropout)
 
