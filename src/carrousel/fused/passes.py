@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ def forward(
     blank: bool = False,
     room: Tensor | None = None,
     in_order: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None]:
+) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None, Made]:
     """Run a cell over a sequence.
 
     Args:
@@ -53,10 +53,11 @@ def forward(
 
     Returns:
         y; the final states; what the layout asks for of every step, as `Kernel.by_name` takes it; and with `keep` what
-        else `backward` needs: all of `Kernel.kept_parts`, one after another.
+        else `backward` needs: all of `Kernel.kept_parts`, one after another; and what R was made into.
     """
     x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
-    weights, _ = _dropped(weights, layout)
+    made = _made(plan, weights.R, layout)
+    weights = weights if made.R is None else weights._replace(R=made.R)
     y = x.new_empty(plan.y) if room is None else room
     final = tuple([x.new_empty(shape) for shape in plan.finals])
     kept, pairs = _space(plan, kernel, x, layout, blank) if keep else (None, 0)
@@ -74,7 +75,7 @@ def forward(
         _gates(kernel, layout, shown),
         _noise(layout),
     )
-    return y, final, shown, kept
+    return y, final, shown, kept, made
 
 
 def backward(
@@ -93,6 +94,7 @@ def backward(
     wanted: Sequence[bool],
     restored: tuple[Tensor, ...] = (),
     in_order: bool = False,
+    made: Made | None = None,
 ) -> list[Tensor | None]:
     """The gradients of (x, *states, *weights, *restored), each where `wanted` says so.
 
@@ -101,10 +103,12 @@ def backward(
         y, kept, shown: what it returned.
         dy, d_final, d_shown: the gradients of y, of the final states and of `shown`; None is zero.
         wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
+        made: what R was made into. Default: it is made once more.
     """
     given = (x, *states, *weights, *restored)
     x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
-    weights, mask = _dropped(weights, layout)
+    made = _made(plan, weights.R, layout) if made is None else made
+    weights = weights if made.R is None else weights._replace(R=made.R)
     inputs = (x, *states, *weights, *restored)
     gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
     dy, ld_dy = _rows_in_order(dy)
@@ -126,7 +130,7 @@ def backward(
         tuple(gradients),
         _noise(layout),
     )
-    return _as_given(plan, gradients, given, len(states), mask)
+    return _as_given(plan, gradients, given, len(states), made.mask)
 
 
 # ---- what kernels read in place of what was given -------------------------------------------------------------------
@@ -141,26 +145,36 @@ def _as_kernels_read(
     layout: Layout,
     in_order: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...], Layout]:
-    """All contiguous, states for each row, and R of all units."""
+    """All contiguous, and states for each row."""
     B = plan.sizes[1]
     if B != 1:
         states, restored = _for_each_row(states, B), _for_each_row(restored, B)
     if not in_order:
         x, states, weights, restored, layout = _contiguous(x, states, weights, restored, layout)
-    if plan.heads > 1:
-        R = weights.R.new_zeros(weights.R.shape[0], plan.heads * weights.R.shape[1])
-        _own_head(R, plan.heads).copy_(weights.R.view(-1, plan.heads, *[weights.R.shape[1]] * 2))
-        weights = weights._replace(R=R)
     return x, states, weights, restored, layout
 
 
-def _dropped(weights: Weights, layout: Layout) -> tuple[Weights, Tensor | None]:
-    """The weights, of R without those that this call drops, and the mask of R; None where it drops none."""
-    noise, R = layout.noise, weights.R
-    if noise is None or noise.weights is None:
-        return weights, None
-    mask = drawn(noise, noise.weights, RECURRENT_WEIGHTS, None, R.shape, R)
-    return weights._replace(R=R * mask), mask
+class Made(NamedTuple):
+    """What R is made into, before it is multiplied."""
+
+    R: Tensor | None  # of all units, without the weights that this call drops; None where R is taken as it is given
+    mask: Tensor | None  # by which R was multiplied
+
+
+NOTHING_MADE = Made(None, None)
+
+
+def _made(plan: Plan, R: Tensor, layout: Layout) -> Made:
+    dropping = None if layout.noise is None else layout.noise.weights
+    if dropping is None and plan.heads == 1:
+        return NOTHING_MADE
+    if plan.heads > 1:
+        of_heads, R = R, R.new_zeros(R.shape[0], plan.heads * R.shape[1])
+        _own_head(R, plan.heads).copy_(of_heads.view(-1, plan.heads, *[of_heads.shape[1]] * 2))
+    if layout.noise is None or dropping is None:
+        return Made(R, None)
+    mask = drawn(layout.noise, dropping, RECURRENT_WEIGHTS, None, R.shape, R)
+    return Made(R * mask, mask)
 
 
 def _as_given(
