@@ -94,6 +94,22 @@ def test_another_number_of_states_in_the_middle(new):
         layer(torch.randn(6, 2, 3))
 
 
+@pytest.mark.parametrize(
+    ("new", "error", "says"),
+    [
+        (lambda rows: rows[0], TypeError, r"returns a Tensor, expected a tuple of the states \(h\)"),
+        (lambda rows: None, TypeError, "returns a NoneType"),
+        (lambda rows: (rows[0][:1],), ValueError, r"returns the state h \[1, 5\], expected \[2, 5\]"),
+    ],
+)
+def test_what_is_no_state_in_the_middle(new, error, says):
+    step = Late(lambda rows, states: new(rows))
+    layer = carrousel.Recurrent(cell_of(step), 3, 5)
+    step.left = 2
+    with pytest.raises(error, match=rf"cell 'Mine': at step 1 of the sequence it {says}"):
+        layer(torch.randn(6, 2, 3))
+
+
 # ---- where a layer is made of a cell --------------------------------------------------------------------------------
 
 
@@ -122,6 +138,36 @@ def test_an_exception_where_the_cell_is_made_names_it():
 def test_what_is_no_cell(cell):
     with pytest.raises(TypeError, match=r"^cell=.* must be a Cell, such as carrousel.cells.ALL\['lstm'\]"):
         carrousel.Recurrent(cell, 3, 5)
+
+
+def test_an_object_that_can_be_called_is_a_step():
+    own = carrousel.cell(Late(raising), rows="a", states="h")
+    assert own.__name__ == "Late"
+    assert own(3, 5)(torch.randn(4, 2, 3))[0].shape == (4, 2, 5)
+
+
+@pytest.mark.parametrize("field", ["rows", "states", "from_x", "from_h", "weights", "fed"])
+@pytest.mark.parametrize("given", [3, [1, 2], [None]])
+def test_what_are_no_names(field, given):
+    with pytest.raises(TypeError, match=f"cell 'Mine': {field}=.* must be names, such as 'ifgo'"):
+        carrousel.cell(raising, **{"rows": "a", "states": "h", "name": "Mine", field: given})
+
+
+@pytest.mark.parametrize("name", ["class", "_a"])
+@pytest.mark.parametrize("field", ["rows", "states"])
+def test_names_that_no_field_can_bear(field, name):
+    with pytest.raises(ValueError, match=f"{field}=.* are the names of fields, and '{name}' can be none"):
+        carrousel.cell(raising, **{"rows": "a", "states": "h", "name": "Mine", field: [name]})
+
+
+def test_compile_is_true_or_false():
+    own = carrousel.cell(lambda rows, states: (rows[0],), rows="a", states="h", name="Mine")
+    with pytest.raises(TypeError, match="compile='yes' must be True or False"):
+        own(3, 5, compile="yes")
+    with pytest.raises(TypeError, match="compile=1 must be True or False"):
+        carrousel.cell(raising, rows="a", states="h", compile=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"a cell's name becomes a name in C.., and 3 can not"):
+        carrousel.cell(raising, rows="a", states="h", name=3)  # type: ignore[arg-type]
 
 
 def test_cells_with_masks_and_weights_are_tried_too():

@@ -44,6 +44,19 @@ def test_what_is_not_dense(name):
         LAYERS[name](3, 4)(X.to_sparse())
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_is_not_dense_in_a_stream(name):
+    layer = LAYERS[name](3, 4).requires_grad_(False)
+    state = layer.start(2)
+    layer.block(X, state)
+    before = [tensor.clone() for tensor in state._tensors]
+    with pytest.raises(ValueError, match=rf"^{name}: input has the layout torch.sparse_coo, expected a dense tensor"):
+        layer.block(X.to_sparse(), state)
+    with pytest.raises((ValueError, RuntimeError)):  # a step asks torch first, and in torch's words
+        layer.step(X[0].to_sparse(), state)
+    assert all(map(torch.equal, state._tensors, before))
+
+
 @pytest.mark.parametrize("name", UNIT_BY_UNIT)
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("hx", ["abc", 3, [None] * 7, {"h": X}, X.numpy(), ()], ids=str)

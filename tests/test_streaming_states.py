@@ -22,13 +22,24 @@ def layer(request):
     return layer_of(request.param, 3, 7, num_layers=2)
 
 
-ROWS = [0, -1, slice(1, 3), slice(None, None, 2), [2, 0], [], [True, False, False, True], np.array([1, 3])]
+ROWS = [
+    0,
+    -1,
+    slice(1, 3),
+    slice(None, None, 2),
+    slice(None, None, -1),
+    slice(9, 3),
+    [2, 0],
+    [],
+    [True, False, False, True],
+    np.array([1, 3]),
+]
 
 
 @pytest.mark.parametrize("rows", [*ROWS, torch.tensor([False] * 4), torch.tensor([3, 1])], ids=str)
 def test_rows(layer, rows):
     state = started(layer)
-    index = torch.arange(4)[[rows] if isinstance(rows, int) else rows]
+    index = torch.tensor([*range(4)[rows]]).long() if isinstance(rows, slice) else torch.arange(4)[rows].reshape(-1)
     before = tuple_of(state.hx())
     some = state[rows]
     assert_same(some.hx(), tuple(t[:, index] for t in before))
@@ -103,6 +114,8 @@ def test_wrong_parts(layer):
         State.cat([state, state.to(torch.float64)])
     with pytest.raises(ValueError, match="takes one state or more"):
         State.cat([])
+    with pytest.raises(TypeError, match=r"State.cat takes a sequence of states, not NoneType"):
+        State.cat(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"takes states that layer.start gave, not Tensor"):
         state[:1] = torch.zeros(1)
     with pytest.raises(ValueError, match="2 rows are to be replaced, and other has 1"):

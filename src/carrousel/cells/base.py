@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 
@@ -57,6 +58,21 @@ def layer_norm(x: Any) -> Any:
         return x._layer_norm()
     centred = x - x.mean(-1, keepdim=True)
     return centred * (centred.square().mean(-1, keepdim=True) + EPS).rsqrt()
+
+
+def names_of(cell: Any, field: str, given: Any) -> tuple[str, ...]:
+    """Names as a tuple, of any iterable of them.
+
+    Raises:
+        TypeError: they are no names.
+    """
+    try:
+        names = tuple(given)
+    except TypeError:
+        names = (given,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"cell {cell!r}: {field}={given!r} must be names, such as 'ifgo' or ('forget', 'new')")
+    return names
 
 
 @dataclass(frozen=True)
@@ -125,18 +141,19 @@ class Cell:
         starts: Iterable[float] = (),
     ) -> None:
         # written out because the names come as any iterable, "ifgo" too, and are kept as tuples
-        states, from_x, from_h, starts = tuple(states), tuple(from_x), tuple(from_h), tuple(starts)
-        fed = tuple(fed) or states[:1]
+        from_x, from_h = names_of(name, "from_x", from_x), names_of(name, "from_h", from_h)
+        rows, states = names_of(name, "rows", rows), names_of(name, "states", states)
+        weights, fed = names_of(name, "weights", weights), names_of(name, "fed", fed)
+        starts, fed = tuple(starts), fed or states[:1]
         if normed:
             gains = (*(f"x_{row}" for row in from_x), *(f"h_{row}" for row in from_h))
-            weights = tuple(weights)
             if weights[: len(gains)] != gains:  # they are there already in what dataclasses.replace gives
                 weights, starts = (*gains, *weights), (*[1.0] * len(gains), *starts)
         names = {"rows": rows, "from_x": from_x, "from_h": from_h, "states": states, "weights": weights, "fed": fed}
         single = {"name": name, "step": step, "forget_gate": forget_gate, "input_gate": input_gate}
         single["masks"] = tuple(dict(masks).items())
         single |= {"normed": bool(normed), "starts": starts}
-        for field, value in (single | {k: tuple(v) for k, v in names.items()}).items():
+        for field, value in (single | names).items():
             object.__setattr__(self, field, value)
         if self.starts and len(self.starts) != len(self.weights):
             raise ValueError(f"cell {name!r}: starts={self.starts} must have one number for each of {self.weights}")
@@ -149,7 +166,7 @@ class Cell:
         return tuple(tuple(given) for given, names in ((weights, self.weights), (masks, self.masks)) if names)
 
     def _check_names(self) -> None:
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(
                 f"a cell's name becomes a name in C++, and {self.name!r} can not: use letters, digits and _"
             )
@@ -157,6 +174,11 @@ class Cell:
             names = getattr(self, field) if field != "masks" else tuple(name for name, _ in self.masks)
             if not all(name.isidentifier() for name in names):
                 raise ValueError(f"cell {self.name!r}: {field}={names} must be letters, digits and _")
+            if bad := [name for name in names if iskeyword(name) or name.startswith("_")]:
+                raise ValueError(
+                    f"cell {self.name!r}: {field}={names} are the names of fields, and {bad[0]!r} can be none: take "
+                    "one that is no keyword of Python's and does not begin with _"
+                )
             if len(set(names)) < len(names):
                 raise ValueError(f"cell {self.name!r}: {field}={names} names one of them twice")
         for gate in ("forget_gate", "input_gate"):

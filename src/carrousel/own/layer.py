@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from carrousel.cells import Cell
+from carrousel.cells.base import names_of
 from carrousel.layers import Recurrent
+from carrousel.layers.checks import check_flag
 from carrousel.own.fuse import fuse, is_fused
 from carrousel.scan.probe import probe
 
@@ -51,6 +53,8 @@ class OwnLayer(Recurrent[Any]):
         compile: bool | None = None,
         **ours: Unpack[Options],
     ) -> None:
+        if compile is not None:
+            check_flag("compile", compile)
         own = fuse(self.CELL, stacklevel=3) if (self.COMPILE if compile is None else compile) else self.CELL
         options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
         super().__init__(own, input_size, hidden_size, *options, **ours)
@@ -127,14 +131,20 @@ def cell(
     """
 
     def make(step: Step) -> type[OwnLayer]:
-        called, all_rows = name or step.__name__, tuple(rows)
-        by_x, by_h = (all_rows if given is None else tuple(given) for given in (from_x, from_h))
+        called = name or getattr(step, "__name__", type(step).__name__)  # an object that can be called has none
+        all_rows = names_of(called, "rows", rows)
+        by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
         own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
         probe(own)
         # where pickle looks for it: under the function's name, unless it was given another
-        found = {"__module__": step.__module__, "__qualname__": name or step.__qualname__, "__doc__": step.__doc__}
+        found = {
+            "__module__": step.__module__,
+            "__qualname__": name or getattr(step, "__qualname__", called),
+            "__doc__": step.__doc__,
+        }
         return type(called, (OwnLayer,), {**found, "CELL": own, "COMPILE": compile})
 
+    check_flag("compile", compile)
     if step is not None and not callable(step):
         raise TypeError(f"step={step!r} must be a function of rows and states")
     return make if step is None else make(step)

@@ -200,21 +200,24 @@ def _step(cell, from_x, states, weights, linear, layout, t):
     return (h if weights.P is None else linear(h, weights.P), *others), gates
 
 
-def _call(cell, layout, t, *arguments):
+def _call(cell, layout, t, rows, *rest):
     """The cell's step on its arguments: the new states, and the gates where they are asked for."""
     run = step_with_gates if layout.return_gates else lambda cell, *arguments: (cell.step(*arguments), {})
     if torch.compiler.is_compiling():
-        return run(cell, *arguments)
+        return run(cell, rows, *rest)
     try:
-        new, gates = run(cell, *arguments)
+        new, gates = run(cell, rows, *rest)
     except Exception as error:  # a person's function may raise anything: it passes through, and is told apart
         add_note(error, f"raised by the cell {cell.name!r} at step {t} of the sequence")
         raise
+    at = f"cell {cell.name!r}: at step {t} of the sequence it returns"
+    if not isinstance(new, tuple):
+        raise TypeError(f"{at} a {type(new).__name__}, expected a tuple of the states ({', '.join(cell.states)})")
     if len(new) != len(cell.states):
-        raise ValueError(
-            f"cell {cell.name!r}: at step {t} of the sequence it returns {len(new)} values, expected the "
-            f"{len(cell.states)} states ({', '.join(cell.states)})"
-        )
+        raise ValueError(f"{at} {len(new)} values, expected the {len(cell.states)} states ({', '.join(cell.states)})")
+    for name, state in zip(cell.states, new):
+        if state.shape != rows[0].shape:
+            raise ValueError(f"{at} the state {name} {list(state.shape)}, expected {list(rows[0].shape)}")
     return new, gates
 
 

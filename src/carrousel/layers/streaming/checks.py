@@ -43,6 +43,10 @@ def check_block(layer: Parameters, x: Any, state: State) -> None:
     order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
     if not isinstance(x, Tensor) or x.dim() != 3:
         raise ValueError(f"{name}: input is {told(x)}, expected {order}, or [{B}, {I}] for one step")
+    if x.layout != torch.strided:
+        raise ValueError(
+            f"{name}: input has the layout {x.layout}, expected a dense tensor: input.to_dense() makes one"
+        )
     if x.shape[2] != I or x.shape[0 if layer.batch_first else 1] != B:
         raise ValueError(
             f"{name}: input is {told(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"

@@ -199,7 +199,10 @@ class State:
         Raises:
             TypeError, ValueError: there is none, or they are not of one layer, dtype and device.
         """
-        states = list(states)
+        try:
+            states = list(states)
+        except TypeError:
+            raise TypeError(f"State.cat takes a sequence of states, not {type(states).__name__}") from None
         check_alike("State.cat", states)
         joined = [torch.cat(tensors, 1) for tensors in zip(*[s._tensors for s in states])]
         return states[0]._like(joined)
@@ -263,7 +266,7 @@ def check_alike(action: str, states: Sequence[Any]) -> None:
 def indices(rows: Any, batch: int, device: torch.device) -> Tensor:
     """Rows, as State takes them, as indices [n] from 0 to B - 1."""
     if isinstance(rows, slice):
-        return torch.arange(batch, device=device)[rows]
+        return torch.tensor([*range(batch)[rows]], dtype=torch.int64, device=device)
     try:
         given = torch.as_tensor(rows, device=device)
     except (TypeError, ValueError, RuntimeError):
