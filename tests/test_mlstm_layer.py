@@ -216,9 +216,13 @@ FORM = r"C \[1, B, 1, 8, 8\], n \[1, B, 1, 8\], m \[1, B, 1\]"
     ("hx", "error", "says"),
     [
         (C, TypeError, r"hx is \[1, 2, 1, 8, 8\], expected a tuple of three tensors: " + FORM),
-        ((C, n, 0), TypeError, "hx is a tuple of 3, expected a tuple of three tensors"),
+        (
+            (C, n, 0),
+            TypeError,
+            r"hx is \(\[1, 2, 1, 8, 8\], \[1, 2, 1, 8\], an? int\), expected a tuple of three tensors",
+        ),
         ((C, n), RuntimeError, "hx has 2 states, expected three: " + FORM),
-        ((torch.zeros(1),) * 3, RuntimeError, r"C of hx is \[1\], of 1 dimensions, expected " + FORM),
+        ((torch.zeros(1),) * 3, RuntimeError, r"C of hx is \[1\], expected 5 dimensions: " + FORM),
         ((C, n, torch.zeros(1, 3, 1)), RuntimeError, r"m of hx size \(1, 2, 1\), got \[1, 3, 1\]"),
         ((C, n.double(), m), RuntimeError, "hidden tensor with torch.float64"),
     ],
@@ -230,5 +234,5 @@ def test_bad_states(hx, error, says):
 
 
 def test_bad_states_without_a_batch():
-    with pytest.raises(RuntimeError, match=r"C of hx is \[1, 2, 1, 8, 8\].*expected C \[1, 1, 8, 8\]"):
+    with pytest.raises(RuntimeError, match=r"C of hx is \[1, 2, 1, 8, 8\], expected 4 dimensions: C \[1, 1, 8, 8\]"):
         carrousel.MLSTM(3, 8)(torch.zeros(5, 3), (C, n, m))

@@ -240,3 +240,28 @@ def test_bad_arguments_are_named(options, error, words):
     with pytest.raises(error, match=words):
         layer(x, **options)
     assert torch.equal(layer(x)[0], expected)
+
+
+SIZES = st.lists(st.sampled_from([0, 1, 2, 4, 7]), max_size=6)
+
+
+@given(
+    shape=st.lists(st.integers(0, 6), max_size=3),
+    dtype=st.sampled_from([torch.bool, torch.bool, torch.int64]),
+    sizes=st.one_of(st.lists(SIZES, max_size=4), st.just([[1, 4, 2, 2, 2], [1, 4, 2, 2], [1, 4, 2]])),
+    name=st.sampled_from(["hx", "initial"]),
+)
+def test_any_resets_and_states_run_or_are_refused(shape, dtype, sizes, name):
+    """And the layer is as it was."""
+    layer, x = carrousel.MLSTM(3, 4, num_heads=2), torch.randn(5, 4, 3)
+    expected = layer(x)[0]
+    states, resets = tuple(torch.zeros(size) for size in sizes), torch.zeros(shape).to(dtype)
+    full = [[1, 4, 2, 2, 2], [1, 4, 2, 2], [1, 4, 2]]
+    one = [[1, 1, *size[2:]] for size in full]
+    fits = sizes == full or (name == "initial" and all(a in (b, c) for a, b, c in zip(sizes, full, one, strict=False)))
+    if shape == [5, 4] and dtype == torch.bool and fits and len(sizes) == 3:
+        torch.testing.assert_close(layer(x, resets=resets, **{name: states})[0], expected)
+    else:
+        with pytest.raises((TypeError, ValueError, RuntimeError), match=r"resets|initial|hx"):
+            layer(x, resets=resets, **{name: states})
+    assert torch.equal(layer(x)[0], expected)

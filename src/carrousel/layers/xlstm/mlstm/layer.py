@@ -64,9 +64,9 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     With `return_states` the fields are h, which is no state but what is read from one, C, n and m, with `return_gates`
     o, i and f, all shaped as the output but for the last place: H of h and o, N, d, d of C, N, d of n, N of m, i and f.
-    i and f are those that act: C' = f C + i k v^T. The C of all steps are d times as many numbers as the outputs, some
-    1.5 GB at T 365, B 64, H 256 of one head, and with gradients three times that, where a plain call never makes them:
-    `return_gates` alone costs little.
+    i and f are those that act: C' = f C + i k v^T. The C of all steps are d times as many numbers as the outputs, which
+    a plain call never makes: 1.5 GB at T 365, B 64, H 256 of four heads, and where gradients are recorded four times
+    that, six times in the backward pass. `return_gates` alone costs little.
 
     There are weight_ih_l{k} [4*H + 2*N, I] (D*H in place of I when k > 0) and bias_ih_l{k} [4*H + 2*N], in blocks
     q k v o of H and i f of N: queries, keys, values, output gates, and each head's input and forget gate; no weight_hh
@@ -153,14 +153,13 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         shapes = [(size[0], *batch, *size[1:]) for size in self._state_sizes]
         form = ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in zip(CELL.states, shapes))
         if not isinstance(hx, (tuple, list)) or not all(isinstance(state, Tensor) for state in hx):
-            raise TypeError(f"MLSTM: hx is {told(hx)}, expected a tuple of three tensors: {form}")
+            got = told(hx) if not isinstance(hx, (tuple, list)) else f"({', '.join(map(told, hx))})"
+            raise TypeError(f"MLSTM: hx is {got}, expected a tuple of three tensors: {form}")
         if len(hx) != len(shapes):
             raise RuntimeError(f"MLSTM: hx has {len(hx)} states, expected three: {form}")
         for name, state, shape in zip(CELL.states, hx, shapes):
             if state.dim() != len(shape):
-                raise RuntimeError(
-                    f"MLSTM: {name} of hx is {told(state)}, of {state.dim()} dimensions, expected {form}"
-                )
+                raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
         shape, dtype = x.shape, x.dtype
