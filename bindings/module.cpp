@@ -95,7 +95,7 @@ Mask mask(nb::handle from) {
   return {nb::cast<uint32_t>(mask[0]), nb::cast<double>(mask[1]), nb::cast<double>(mask[2])};
 }
 
-// Nothing, or: seed, first_stream, rows, masks, fed_back
+// Nothing, or: seed, first_stream, rows, masks, fed_back, of_weights
 carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
   carrousel::Noise noise;
   if (!from.size()) return noise;
@@ -106,10 +106,11 @@ carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
   noise.masks_given = masks.size() > 0;
   for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
   if (!from[4].is_none()) noise.fed_back = mask(from[4]);
+  if (!from[5].is_none()) noise.of_weights = mask(from[5]);
   return noise;
 }
 
-// sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, ld_y, threads
+// sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads, ld_y, threads
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y; what is kept, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
 // histories: of the states but the first, where they are shown
@@ -128,7 +129,8 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
             at<const int64_t>(from[8]),
             at<const int64_t>(from[9]),
             at<const uint8_t>(from[10])};
-  q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.ld_y = size(9), q.threads = int(size(10));
+  q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.heads = int(size(9)), q.ld_y = size(10),
+  q.threads = int(size(11));
   q.x = input(1), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5), q.per_unit = input(6), q.projection = input(7);
   Addresses(initial).fill(q.initial);
   Addresses(restored).fill(q.restored);

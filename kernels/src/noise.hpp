@@ -60,15 +60,29 @@ class Masks {
   uint64_t keys_[Cell::masks + 1];
 };
 
-// A mask at step 0 into memory: values [rows, columns], of the rows of those numbers, or 0, 1, ...
-template <class V>
-void draw_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, element<V>* values) {
+// put(where, values, n) of every vector of a mask at step 0 [rows, columns], of the rows of those numbers, or 0, 1, ...
+template <class V, class Put>
+CARROUSEL_INLINE void each_of_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers,
+                                   Put put) {
   const uint64_t key = key_of_stream(seed, stream);
   for (int64_t r = 0; r < rows; ++r) {
     const uint64_t row_key = key_of_row(key, 0, numbers ? numbers[r] : r);
     for (int64_t c = 0; c < columns; c += lanes<V>)
-      store_some<V>(values + r * columns + c, drawn<V>(mask, row_key, c), int(columns - c < lanes<V> ? columns - c : lanes<V>));
+      put(r * columns + c, drawn<V>(mask, row_key, c), int(columns - c < lanes<V> ? columns - c : lanes<V>));
   }
+}
+
+// A mask at step 0 into memory.
+template <class V>
+void draw_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, element<V>* values) {
+  each_of_rows<V>(mask, seed, stream, rows, columns, numbers, [=](int64_t at, V drawn, int n) { store_some<V>(values + at, drawn, n); });
+}
+
+// to = from times such a mask; the two may be one.
+template <class V>
+void times_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const element<V>* from, element<V>* to) {
+  each_of_rows<V>(mask, seed, stream, rows, columns, nullptr,
+                  [=](int64_t at, V drawn, int n) { store_some<V>(to + at, load_some<V>(from + at, n) * drawn, n); });
 }
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -8,6 +8,7 @@
 #include "forward.hpp"
 #include "normed/backward.hpp"
 #include "normed/forward.hpp"
+#include "recurrent_weights.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -65,20 +66,24 @@ void pack(const Sequence<F>& q, F* to) {
 template <class Cell, class F>
 void forward(const Sequence<F>& q) {
   by_width<F>(q.H, [&]<class V>(V) {
+    const RecurrentWeights<Cell, V> with(q);
     if constexpr (is_normed<Cell>)
-      NormedForward<Cell, V>(q).run();
+      NormedForward<Cell, V>(with.q).run();
     else
-      Forward<Cell, V>(q).run();
+      Forward<Cell, V>(with.q).run();
   });
 }
 
 template <class Cell, class F>
 void backward(const Sequence<F>& q, const Gradients<F>& d) {
   by_width<F>(q.H, [&]<class V>(V) {
+    RecurrentWeights<Cell, V> with(q);
+    const Gradients<F> found = with.gradients(d);
     if constexpr (is_normed<Cell>)
-      NormedBackward<Cell, V>(q, d).run();
+      NormedBackward<Cell, V>(with.q, found).run();
     else
-      Backward<Cell, V>(q, d).run();
+      Backward<Cell, V>(with.q, found).run();
+    with.finish(d, found);
   });
 }
 

@@ -42,14 +42,16 @@ struct Noise {
   bool masks_given = false;                 // else the cell's masks are those where nothing is drawn
   Mask masks[max_masks];                    // the cell's, a fresh one each step
   Mask fed_back;                            // multiplies the h that R multiplies, the same at each step
+  Mask of_weights;                          // multiplies R, as it is given: drawn for its rows and columns
 };
-inline constexpr int64_t fed_back_stream = 15;  // its number after first_stream
+inline constexpr int64_t fed_back_stream = 15, of_weights_stream = 13;  // the numbers of the last two after first_stream
 
 template <class F>
 struct Sequence {
   Rows rows;
   int64_t I = 0, H = 0, P = 0;
   int threads = 1;
+  int heads = 1;  // units in so many groups, each fed back to its own units alone; 1 where h is projected
   // The first step takes the units from the last to the first. They turn from step to step: what was read last is still in the cache. A
   // stream goes on so over its calls. No bit depends on it.
   bool from_last = false;
@@ -59,7 +61,7 @@ struct Sequence {
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]
-  const F* R = nullptr;                    // [h_rows * H, P], and H columns for each further state that is fed back
+  const F* R = nullptr;                    // [h_rows * H, P], and H columns for each further state that is fed back; by heads P / heads
   const F* b_x = nullptr;                  // [x_rows * H]     optional
   const F* b_h = nullptr;                  // [h_rows * H]     optional
   const F* per_unit = nullptr;             // [weights * H]    peepholes; null only for cells without

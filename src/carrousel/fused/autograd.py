@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor  # type: ignore[attr-defined]
 
 from carrousel.fused.kernels import Kernel
-from carrousel.fused.passes import Made, backward, forward
+from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import Plan, of_each_row
 from carrousel.scan import Weights, scan
 from carrousel.scan.layout import Layout
@@ -38,20 +38,20 @@ class _Sequence(torch.autograd.Function):
     def forward(ctx, call, room, *inputs):
         plan, kernel, layout, n_states, in_order = call
         x, states, weights, restored = _parts(inputs, n_states)
-        y, final, shown, kept, made = forward(
+        y, final, shown, kept = forward(
             plan, kernel, x, states, weights, layout, True, restored, False, room and room[0], in_order
         )
         ctx.call = call
         ctx.set_materialize_grads(False)
         # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
-        ctx.save_for_backward(y, kept, *made, layout.lengths, layout.offsets, layout.resets, *shown, *inputs)
+        ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *shown, *inputs)
         return y, *final, *shown
 
     @staticmethod
     def backward(ctx, dy, *d_rest):
         plan, kernel, layout, n_states, in_order = ctx.call
         n_final = len(kernel.cell.states)
-        y, kept, R, mask, _, _, _, *rest = ctx.saved_tensors
+        y, kept, _, _, _, *rest = ctx.saved_tensors
         d_final, d_shown = d_rest[:n_final], d_rest[n_final:]
         shown, inputs = rest[: len(d_shown)], rest[len(d_shown) :]
         x, states, weights, restored = _parts(inputs, n_states)
@@ -63,7 +63,7 @@ class _Sequence(torch.autograd.Function):
         else:
             saved, d_outputs = (y, kept, shown), (dy, d_final, d_shown)
             gradients = backward(
-                plan, kernel, x, states, weights, layout, *saved, *d_outputs, wanted, restored, in_order, Made(R, mask)
+                plan, kernel, x, states, weights, layout, *saved, *d_outputs, wanted, restored, in_order
             )
         return None, None, *gradients
 

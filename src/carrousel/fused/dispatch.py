@@ -118,7 +118,7 @@ def fused_in(
         call = Call(plan, kernel, layout, len(states), in_order)
         y, *rest = differentiable(call, None if room is None else (room,), x, *states, *weights, *restored)
         return _named(kernel, layout, y, rest)
-    y, final, shown, _, _ = forward(plan, kernel, x, states, weights, layout, False, restored, False, room, in_order)
+    y, final, shown, _ = forward(plan, kernel, x, states, weights, layout, False, restored, False, room, in_order)
     return y, final, kernel.by_name(layout, shown) if layout.shows else None
 
 

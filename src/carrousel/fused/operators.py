@@ -68,7 +68,7 @@ def _sequence(cell, x, states, *rest):
     check_layout(x, layout)  # what was traced could look at no number
     kernel = _kernel(cell, x)
     plan = plan_of(kernel, x, weights, layout)
-    y, final, shown, kept, _ = forward(plan, kernel, x, states, weights, layout, keep, restored, blank=True)
+    y, final, shown, kept = forward(plan, kernel, x, states, weights, layout, keep, restored, blank=True)
     return [y, *final, *shown] if kept is None else [y, *final, *shown, kept]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from torch import Tensor
 from carrousel.fused.kernels import Kernel, draw
 from carrousel.fused.plan import Plan
 from carrousel.scan.layout import Layout
-from carrousel.scan.noise import MASKS, RECURRENT_WEIGHTS, Mask, Noise
+from carrousel.scan.noise import MASKS, Mask, Noise
 from carrousel.scan.weights import Weights
-
-N_WEIGHTS = len(Weights._fields)
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
 SPACING = 80
@@ -35,7 +33,7 @@ def forward(
     blank: bool = False,
     room: Tensor | None = None,
     in_order: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None, Made]:
+) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor], Tensor | None]:
     """Run a cell over a sequence.
 
     Args:
@@ -53,11 +51,9 @@ def forward(
 
     Returns:
         y; the final states; what the layout asks for of every step, as `Kernel.by_name` takes it; and with `keep` what
-        else `backward` needs: all of `Kernel.kept_parts`, one after another; and what R was made into.
+        else `backward` needs: all of `Kernel.kept_parts`, one after another.
     """
     x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
-    made = _made(plan, weights.R, layout)
-    weights = weights if made.R is None else weights._replace(R=made.R)
     y = x.new_empty(plan.y) if room is None else room
     final = tuple([x.new_empty(shape) for shape in plan.finals])
     kept, pairs = _space(plan, kernel, x, layout, blank) if keep else (None, 0)
@@ -75,7 +71,7 @@ def forward(
         _gates(kernel, layout, shown),
         _noise(layout),
     )
-    return y, final, shown, kept, made
+    return y, final, shown, kept
 
 
 def backward(
@@ -94,7 +90,6 @@ def backward(
     wanted: Sequence[bool],
     restored: tuple[Tensor, ...] = (),
     in_order: bool = False,
-    made: Made | None = None,
 ) -> list[Tensor | None]:
     """The gradients of (x, *states, *weights, *restored), each where `wanted` says so.
 
@@ -103,12 +98,9 @@ def backward(
         y, kept, shown: what it returned.
         dy, d_final, d_shown: the gradients of y, of the final states and of `shown`; None is zero.
         wanted: whether each of (x, *states, *weights, *restored) needs its gradient.
-        made: what R was made into. Default: it is made once more.
     """
     given = (x, *states, *weights, *restored)
     x, states, weights, restored, layout = _as_kernels_read(plan, x, states, weights, restored, layout, in_order)
-    made = _made(plan, weights.R, layout) if made is None else made
-    weights = weights if made.R is None else weights._replace(R=made.R)
     inputs = (x, *states, *weights, *restored)
     gradients = [torch.empty_like(t) if want and t is not None else None for t, want in zip(inputs, wanted)]
     dy, ld_dy = _rows_in_order(dy)
@@ -130,7 +122,7 @@ def backward(
         tuple(gradients),
         _noise(layout),
     )
-    return _as_given(plan, gradients, given, len(states), made.mask)
+    return gradients if plan.sizes[1] == 1 else _as_given(gradients, given)
 
 
 # ---- what kernels read in place of what was given -------------------------------------------------------------------
@@ -154,44 +146,11 @@ def _as_kernels_read(
     return x, states, weights, restored, layout
 
 
-class Made(NamedTuple):
-    """What R is made into, before it is multiplied."""
-
-    R: Tensor | None  # of all units, without the weights that this call drops; None where R is taken as it is given
-    mask: Tensor | None  # by which R was multiplied
-
-
-NOTHING_MADE = Made(None, None)
-
-
-def _made(plan: Plan, R: Tensor, layout: Layout) -> Made:
-    dropping = None if layout.noise is None else layout.noise.weights
-    if dropping is None and plan.heads == 1:
-        return NOTHING_MADE
-    if plan.heads > 1:
-        of_heads, R = R, R.new_zeros(R.shape[0], plan.heads * R.shape[1])
-        _own_head(R, plan.heads).copy_(of_heads.view(-1, plan.heads, *[of_heads.shape[1]] * 2))
-    if layout.noise is None or dropping is None:
-        return Made(R, None)
-    mask = drawn(layout.noise, dropping, RECURRENT_WEIGHTS, None, R.shape, R)
-    return Made(R * mask, mask)
-
-
-def _as_given(
-    plan: Plan, gradients: list[Tensor | None], given: Sequence[Any], n_states: int, mask: Tensor | None
-) -> list[Tensor | None]:
-    """The gradients of what was given, from those of what kernels read; R was multiplied by the mask."""
-    if plan.sizes[1] != 1:
-        for k, (d, t) in enumerate(zip(gradients, given)):
-            if d is not None and d.shape != t.shape and not 1 + n_states <= k < 1 + n_states + N_WEIGHTS:
-                gradients[k] = d.sum(-2, keepdim=True)
-    k = 2 + n_states
-    dR = gradients[k]
-    if dR is not None and mask is not None:
-        gradients[k] = dR.mul_(mask)
-    if dR is not None and plan.heads > 1:
-        gradients[k] = _own_head(dR, plan.heads).reshape(given[k].shape)
-    return gradients
+def _as_given(gradients: list[Tensor | None], given: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The gradients of states that were given for all rows alike, from those for each row."""
+    return [
+        d if d is None or t is None or d.shape == t.shape else d.sum(-2, keepdim=True) for d, t in zip(gradients, given)
+    ]
 
 
 def _for_each_row(states: tuple[Tensor, ...], B: int) -> tuple[Tensor, ...]:
@@ -199,13 +158,6 @@ def _for_each_row(states: tuple[Tensor, ...], B: int) -> tuple[Tensor, ...]:
         if state.shape[-2] != B:
             return tuple([s.expand(*s.shape[:-2], B, -1).contiguous() for s in states])
     return states
-
-
-def _own_head(R: Tensor, heads: int) -> Tensor:
-    """The part [blocks, N, H/N, H/N] of R [blocks*H, H] where a unit is fed back to the units of its own head."""
-    rows, H = R.shape
-    width = H // heads
-    return R.as_strided((rows // H, heads, width, width), (H * H, width * H + width, H, 1))
 
 
 # ---- how bindings/module.cpp wants it --------------------------------------------------------------------------------
@@ -216,12 +168,12 @@ def _noise(layout: Layout) -> tuple[Any, ...]:
     noise = layout.noise
     if noise is None:
         return ()
-    return _seed(noise.seed), noise.place * MASKS, noise.rows, *_masks(noise.masks, noise.fed_back)
+    return _seed(noise.seed), noise.place * MASKS, noise.rows, *_masks(noise.masks, noise.fed_back, noise.weights)
 
 
 @cache
-def _masks(masks: tuple[Mask, ...], fed_back: Mask | None) -> tuple[Any, ...]:
-    return tuple(map(_mask, masks)), None if fed_back is None else _mask(fed_back)
+def _masks(masks: tuple[Mask, ...], *others: Mask | None) -> tuple[Any, ...]:
+    return tuple(map(_mask, masks)), *[None if mask is None else _mask(mask) for mask in others]
 
 
 def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:

@@ -22,13 +22,12 @@ MOST_PLANS = 1024  # more are not kept: where each batch has another length, mos
 class Plan(NamedTuple):
     """Sizes of a call, and how many numbers are where."""
 
-    sizes: tuple[int, ...]  # T, B, step_stride, row_stride, reverse, I, H, P, bfloat16: as bindings/module.cpp has them
+    sizes: tuple[int, ...]  # T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads: bindings/module.cpp
     y: tuple[int, ...]  # its shape
     finals: tuple[tuple[int, ...], ...]  # the shapes of the final states
     pairs: int  # N: those that x has room for
     kept: int  # numbers that are kept of a pair
     parts: tuple[int, ...]  # where among them begin the gates, h before a projection, and each state; -1: not there
-    heads: int  # R is of so many heads
 
 
 def plan_of(kernel: Kernel, x: Tensor, weights: Weights, layout: Layout, alone: bool = False) -> Plan:
@@ -47,13 +46,12 @@ def plan_of(kernel: Kernel, x: Tensor, weights: Weights, layout: Layout, alone: 
     finals = [(1, B, width) if alone else (B, width) for width in (P, *[H] * (len(kernel.cell.states) - 1))]
     numbers = kernel.kept_parts(H, I, weights.P is not None, layout)
     return Plan(
-        sizes=(T, B, step, row, int(layout.reverse), I, H, P, int(layout.bfloat16)),
+        sizes=(T, B, step, row, int(layout.reverse), I, H, P, int(layout.bfloat16), heads_of(kernel.cell, weights)),
         y=(*x.shape[:-1], P),
         finals=tuple(finals),
         pairs=math.prod(x.shape[:-1]),
         kept=sum(numbers),
         parts=_parts(kernel, numbers, weights.P is not None, layout),
-        heads=heads_of(kernel.cell, weights),
     )
 
 
