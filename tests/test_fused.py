@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sequences import CELLS, SIZES, WAYS, Shape, differentiable, draws_of, make_sequence, reads_h, run
 from torch.autograd import gradcheck, gradgradcheck
-from twins import Size, assert_as_exact, assert_equal_to_1e10
+from twins import Size, assert_alike, assert_as_exact, assert_equal_to_1e10, distance, largest
 
 from carrousel.cells import ALL
 from carrousel.fused import fused
@@ -103,7 +103,13 @@ def test_shut_and_open_gates_stay_finite(cell, magnitude):
 
     sequence = make()
     assert_equal_to_1e10(run(fused, sequence, torch.float64), run(scan, sequence, torch.float64))
-    assert_as_exact(draws_of(make))
+    # A unit in a hundred is not at an end, and all there is of a gradient: it has the rounding of a pre-activation that
+    # is a sum of numbers of this magnitude, and whether torch's is smaller is the luck of one number.
+    rounding = 4 * torch.finfo(torch.float32).eps * magnitude
+    for ours, _, exact in draws_of(make):
+        for name, expected in exact.items():
+            assert_alike(name, ours[name], expected.float())
+            assert distance(ours[name], expected) <= rounding * max(1.0, largest(expected)), name
 
 
 @pytest.mark.parametrize("cell", CELLS)
