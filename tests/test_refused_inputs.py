@@ -28,7 +28,7 @@ def unchanged(layer):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize(
-    ("x", "what"), [(None, "NoneType"), ([[1.0]], "list of 1"), ("abc", "str"), (X.numpy(), "ndarray")], ids=str
+    ("x", "what"), [(None, "NoneType"), ([[1.0]], "list of 1"), ("abc", "str"), (X.numpy(), "ndarray")]
 )
 def test_what_is_no_tensor(name, x, what):
     layer = LAYERS[name](3, 4)
@@ -59,7 +59,7 @@ def test_what_is_not_dense_in_a_stream(name):
 
 @pytest.mark.parametrize("name", UNIT_BY_UNIT)
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("hx", ["abc", 3, [None] * 7, {"h": X}, X.numpy(), ()], ids=str)
+@pytest.mark.parametrize("hx", ["abc", 3, [None] * 7, {"h": X}, X.numpy(), ()], ids=lambda hx: type(hx).__name__)
 def test_what_are_no_states(name, hx, packed):
     layer = LAYERS[name](3, 4)
     check = unchanged(layer)
