@@ -19,7 +19,7 @@ std::vector<double> random_values(std::mt19937& random, int64_t size, double sca
 // So that the pre-activations are of the order of one, where nothing saturates, and that rounding dies out over time.
 double scale_of(int input, const Case& c) {
   if (input == W) return 1 / std::sqrt(double(c.size.I));
-  if (input == R) return 1 / std::sqrt(double(c.P));
+  if (input == R) return 1 / std::sqrt(double(c.width_of_R()));
   if (input == PROJECTION) return 1 / std::sqrt(double(c.size.H));
   return 1;
 }
@@ -77,6 +77,8 @@ Case::Case(const Cell& cell, Size size, Way way, Options options)
 
 int64_t Case::N() const { return way.offsets ? offsets.back() : std::accumulate(batch_sizes.begin(), batch_sizes.end(), int64_t(0)); }
 
+int64_t Case::width_of_R() const { return P / options.heads; }
+
 int64_t Case::length(int64_t b) const {
   if (!lengths.empty()) return lengths[b];
   return std::count_if(batch_sizes.begin(), batch_sizes.end(), [b](int64_t rows) { return rows > b; });
@@ -112,7 +114,7 @@ int64_t Case::size_of_input(int input) const {
   switch (input) {
     case X: return N() * size.I;
     case W: return cell.x_rows * size.H * size.I;
-    case R: return cell.h_rows * size.H * P;
+    case R: return cell.h_rows * size.H * width_of_R();
     case B_X: return cell.x_rows * size.H;
     case B_H: return cell.h_rows * size.H;
     case PER_UNIT: return cell.weights * size.H;
@@ -132,7 +134,8 @@ int64_t Case::size_of_output(int output) const {
 std::string Case::name() const {
   const auto number = [](const char* letter, int64_t n) { return letter + std::to_string(n); };
   return std::string(cell.name) + " " + number("T", size.T) + number(" B", size.B) + number(" I", size.I) + number(" H", size.H) + " " +
-         way.name + (options.projected ? " projected" : "") + (options.bias ? "" : " no_bias") + (options.initial ? "" : " no_initial");
+         way.name + (options.projected ? " projected" : "") + (options.bias ? "" : " no_bias") + (options.initial ? "" : " no_initial") +
+         (options.heads > 1 ? number(" heads", options.heads) : "");
 }
 
 std::string name_of_input(int input) {

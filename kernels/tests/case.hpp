@@ -60,6 +60,7 @@ struct Options {
   bool projected = false;
   bool bias = true;     // else b_x and b_h are null
   bool initial = true;  // else the initial states are null
+  int heads = 1;        // of h, in which R goes from each to itself alone; 1 where projected
 };
 
 struct Case {
@@ -78,6 +79,7 @@ struct Case {
 
   Case(const Cell& cell, Size size, Way way = ways[0], Options options = {});
   int64_t N() const;
+  int64_t width_of_R() const;
   int64_t at(int64_t t, int64_t b) const;  // the row of x and y that holds step t of row b
   int64_t length(int64_t b) const;
   bool restarts(int64_t t, int64_t b) const;  // the states before the step, in the order of the way, are restored

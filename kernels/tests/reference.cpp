@@ -133,7 +133,7 @@ class Loops {
     }
     for (int k = 0; k < C::h_rows; ++k) {
       const int64_t line = C::h_order[k] * H + unit;
-      a[C::h_first + k] = a[C::h_first + k] + in[B_H][line] + dot(&in[R][line * c.P], h_old.data(), c.P);
+      a[C::h_first + k] = a[C::h_first + k] + in[B_H][line] + fed_back(line, h_old);
     }
     if (!c.options.projected) old[0] = h_old[unit];
     for (int k = 1; k < C::states; ++k) old[k] = states[k][b * H + unit];
@@ -154,7 +154,7 @@ class Loops {
     const int64_t H = c.size.H;
     Duals x(C::x_rows * H), h(C::h_rows * H), raw(H), kept(H * (C::kept + 1));
     for (size_t line = 0; line < x.size(); ++line) x[line] = dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
-    for (size_t line = 0; line < h.size(); ++line) h[line] = dot(&in[R][line * c.P], h_old.data(), c.P);
+    for (size_t line = 0; line < h.size(); ++line) h[line] = fed_back(line, h_old);
     normalise(x);
     normalise(h);
     std::vector<Unit> units;
@@ -205,6 +205,12 @@ class Loops {
     for (const Dual& x : v) variance = variance + (x - mean) * (x - mean);
     const Dual deviation = sqrt(variance / count + Dual{C::epsilon});
     for (Dual& x : v) x = (x - mean) / deviation;
+  }
+
+  // A row of R times h or, by heads, times the part of it that is fed back to that row's unit.
+  Dual fed_back(int64_t line, const Duals& h) const {
+    const int64_t width = c.width_of_R(), head = line % c.size.H * c.options.heads / c.size.H;
+    return dot(&in[R][line * width], &h[head * width], width);
   }
 
   static Dual dot(const Dual* x, const Dual* y, int64_t n) {

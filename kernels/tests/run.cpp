@@ -18,6 +18,7 @@ class Call {
     REQUIRE(kernel);
     q.rows = rows_of(c);
     q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld, q.noise = ask.noise;
+    q.heads = c.options.heads;
     give_inputs();
     take_outputs();
     if (ask.backward) keep();
