@@ -80,13 +80,13 @@ def reproduce(
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
     if "-" not in (str(json_file), str(markdown)):
         tell(chosen, rows, time.monotonic() - began)
-    solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
-    for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
-        path = out / f"{each.key.replace(' ', '-')}.png"
-        plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
-        print(path, file=sys.stderr)
     write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
     write(markdown, document.markdown(rows, seed), "--markdown")
+    solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
+    for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
+        path = out / plots.file_name(each)
+        plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
+        print(path, file=sys.stderr)
     kept.forget(counts)
     return 0
 

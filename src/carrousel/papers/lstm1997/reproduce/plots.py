@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from carrousel.papers.lstm1997.trials import Outcome
 BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}  # a legend that hides no line
 
 
+def file_name(row: Row) -> str:
+    """Of a row's picture: letters, digits and dots of its key, which may hold a slash, as in "f' taken as 1/4"."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", row.key) + ".png"
+
+
 def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: int, path: Path) -> None:
     """Write a row's picture: learning curves above, the first trial's states in a fresh sequence below.
 
@@ -30,7 +36,8 @@ def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: in
     figure = Figure(figsize=(10, 8 if first else 4), layout="constrained")
     axes = figure.subplots(3 if first else 1, 1, squeeze=False)[:, 0]
     curves(axes[0], row, outcomes)
-    axes[0].set_title(f"{experiment.title}, row {row.key} ({row.setting})")
+    reading = "" if row.reading == "literal" else f"\n{row.reading}"
+    axes[0].set_title(f"{experiment.title}, row {row.number} ({row.setting}){reading}")
     if first:
         stream = streams(seed, row.group)
         sequence = row.source(stream, first.trial).training(stream("picture", first.trial), 1)
@@ -49,7 +56,8 @@ def curves(axes, row: Row, outcomes: Sequence[Outcome]) -> None:
         if outcome.solved:
             axes.plot(outcome.sequences, errors[-1], "o", color="C0", ms=4)
     axes.axvline(row.paper.sequences, color="gray", ls="--", lw=1, label=f"paper's mean {row.paper.sequences:,}")
-    axes.plot([], [], "o-", color="C0", ms=4, lw=0.8, label="trial, until success")
+    if any(outcome.solved for outcome in outcomes):
+        axes.plot([], [], "o-", color="C0", ms=4, lw=0.8, label="trial, until success")
     if not all(outcome.solved for outcome in outcomes):
         axes.plot([], [], color="C3", lw=0.8, label=f"trial, failed at {row.cap:,}")
     axes.set(xlabel="sequences presented", ylabel="mean absolute error", yscale="log")
