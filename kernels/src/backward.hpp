@@ -12,6 +12,7 @@
 #include "gradient_of_h.hpp"
 #include "padding.hpp"
 #include "recompute.hpp"
+#include "states.hpp"
 #include "sums.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -33,11 +34,12 @@ class Backward {
         steps(q.rows),
         split(choose_split<Cell>(q)),
         fed_back(q, steps),
+        states(q, steps),
         chunks(q, shape, steps, computes_again<Cell>(q)),
-        derivative(q, d, shape, steps, chunks),
+        derivative(q, d, shape, steps, states, chunks),
         of_h(q, d, shape, operands, steps, split, fed_back, chunks, derivative),
-        sums(q, d, steps, fed_back, chunks.ld_da, chunks.rows(), chunks.sparing),
-        recompute(q, steps, fed_back, chunks) {}
+        sums(q, d, steps, states, fed_back, chunks.ld_da, chunks.rows(), chunks.sparing),
+        recompute(q, steps, states, fed_back, chunks) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -54,6 +56,7 @@ class Backward {
   Steps steps;
   const Split split;
   FedBack<Cell, V> fed_back;
+  States<T> states;
   Chunks<Cell, V> chunks;
   Derivative<Cell, V> derivative;
   GradientOfH<Cell, V> of_h;
@@ -64,6 +67,7 @@ class Backward {
 
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
+    states.lay_out(layout);
     derivative.lay_out(layout);
     fed_back.lay_out(layout);
     of_steps = layout.take<char>(0);
@@ -75,6 +79,7 @@ class Backward {
   }
 
   void work(Member me) {
+    states.prepare(me);
     fed_back.prepare(me);
     derivative.prepare(me);
     of_h.prepare(me);

@@ -3,6 +3,7 @@
 #include "chunks.hpp"
 #include "noise.hpp"
 #include "pack.hpp"
+#include "states.hpp"
 #include "steps.hpp"
 #include "team.hpp"
 #include "workspace.hpp"
@@ -19,6 +20,7 @@ class Derivative {
   const Gradients<T>& d;
   const Shape<Cell, V>& shape;
   const Steps& steps;
+  const States<T>& states;
   const Chunks<Cell, V>& chunks;
   const Masks<Cell, V> masks;
 
@@ -26,22 +28,21 @@ class Derivative {
   using Place = typename Chunks<Cell, V>::Place;
 
   // All of them must outlive this.
-  Derivative(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const Chunks<Cell, V>& chunks)
-      : q(q), d(d), shape(shape), steps(steps), chunks(chunks), masks(q.noise) {}
+  Derivative(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const States<T>& states,
+             const Chunks<Cell, V>& chunks)
+      : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.noise) {}
 
   void lay_out(Layout& layout) {
-    zeros = layout.take<T>(std::max(q.P, q.H));
     per_unit = layout.take<T>(Cell::weights * shape.padded);
     for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
     row_weights = layout.take<T>(q.rows.B * Cell::weights * shape.padded);
   }
 
   void prepare(Member me) {
-    me.clear(zeros, std::max(q.P, q.H));
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
     me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
     for (int k = 0; k < Cell::states; ++k)
-      if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * (k ? q.H : q.P));
+      if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * states.width(k));
   }
 
   // [padded]  what reached state k of row b before the step
@@ -62,9 +63,11 @@ class Derivative {
     const bool ends = steps.ends(s, b);
     for (int k = 0; k < Cell::states; ++k) {
       p.ds[k] = ds[k] + b * shape.padded;
-      p.old[k] = !Cell::reads_old[k] ? nullptr : k == 0 && q.projection ? zeros : old_state(k, p.origin, s, b);  // as forward had it
-      p.now[k] = !Cell::reads_new[k] ? nullptr : k || !q.projection ? history(k, s, b) : unprojected_row(s, b, here);
-      p.d_now[k] = !ends ? p.ds[k] : d.d_final[k] ? d.d_final[k] + p.row * q.H : zeros;
+      p.old[k] = !Cell::reads_old[k]  ? nullptr
+                 : k || !q.projection ? states.before(k, p.origin, s, b)
+                                      : states.zeros();  // as forward had it
+      p.now[k] = !Cell::reads_new[k] ? nullptr : k || !q.projection ? states.after(k, s, b) : unprojected_row(s, b, here);
+      p.d_now[k] = !ends ? p.ds[k] : d.d_final[k] ? d.d_final[k] + p.row * q.H : states.zeros();
       p.d_history[k] = d.d_history[k] ? d.d_history[k] + p.at * q.H : nullptr;
     }
     p.da = here.da + b * chunks.ld_da;
@@ -89,14 +92,7 @@ class Derivative {
 
   // The gradients of the states with which the sequences started, but for what reaches h through R; and those of weights of units.
   void write(Member me) const {
-    const long stepped = steps.rows_with_steps();
-    for (int k = 0; k < Cell::states; ++k)
-      for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b) {
-        const long width = k ? q.H : q.P;
-        T* to = d.d_initial[k] + steps.row(b) * width;
-        if (b < stepped && k) std::memcpy(to, ds[k] + b * shape.padded, q.H * sizeof(T));
-        if (b >= stepped) std::memcpy(to, d.d_final[k] ? d.d_final[k] + steps.row(b) * width : zeros, width * sizeof(T));
-      }
+    states.template write_gradients<Cell::states>(me, d, [this](int k, long b) { return reached(k, b); });
     if (me.rank) return;
     for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
       for (long u = 0; u < q.H; ++u) {
@@ -113,7 +109,7 @@ class Derivative {
 
  private:
   // Scratch.
-  T *zeros, *per_unit;
+  T* per_unit;
   T* ds[max_states];  // [B, padded]  what reached each state before the step
   T* row_weights;     // [B, weights, padded]  per-unit weight gradients, a row of the batch each
 
@@ -185,16 +181,6 @@ class Derivative {
 
   const T* unprojected_row(long s, long b, Place here) const {
     return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
-  }
-  // The state k after step s; of a projected cell not h, which such a cell does not read.
-  const T* history(int k, long s, long b) const {
-    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
-    return q.y + steps.at(s, b) * q.ld_y;
-  }
-  const T* old_state(int k, Origin origin, long s, long b) const {
-    if (origin == Origin::before) return history(k, s - 1, b);
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
-    return states ? states + steps.row(b) * q.H : zeros;
   }
 };
 

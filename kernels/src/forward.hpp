@@ -12,7 +12,7 @@
 #include "fed_back.hpp"
 #include "lone.hpp"
 #include "noise.hpp"
-#include "padding.hpp"
+#include "outputs.hpp"
 #include "panels.hpp"
 #include "preactivations.hpp"
 #include "split.hpp"
@@ -36,6 +36,7 @@ class Forward {
         panels(q, shape),
         pre(q, shape, operands),
         steps(q.rows),
+        states(q, steps),
         split(choose_split<Cell>(q)),
         masks(q.noise),
         fed_back(q, steps) {}
@@ -43,8 +44,8 @@ class Forward {
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
     steps.locate(places);
-    prefer_large_pages_of_outputs();
-    std::fill(zeros, zeros + std::max(q.P, q.H), T(0));
+    prefer_large_pages_of_outputs<Cell>(q, shape.kept_size());
+    states.prepare({});
     team(split.threads, [this](Member me) { work(me); });
   }
 
@@ -55,6 +56,7 @@ class Forward {
   Panels<Cell, V> panels;
   const Preactivations<Cell, V> pre;
   Steps steps;
+  States<T> states;
   const Split split;
   const Masks<Cell, V> masks;
   FedBack<Cell, V> fed_back;
@@ -67,14 +69,14 @@ class Forward {
 
   // Scratch. Panels are packed once by all threads; `accumulators`, `fed` and the pointers are cut into one piece a thread.
   int64_t* places;
-  T *zeros, *accumulators, *unprojected, *rounded, *fed;
+  T *accumulators, *unprojected, *rounded, *fed;
   const T** pointers;
   Pair* pairs;
   long accumulators_each, projected_at, pointers_each, rounded_each;
 
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
-    zeros = layout.take<T>(std::max(q.P, q.H));
+    states.lay_out(layout);
     panels.lay_out(layout);
     fed_back.lay_out(layout);
     fed = layout.take<T>(split.threads * fed_back.rows() * fed_back.width());
@@ -91,14 +93,6 @@ class Forward {
     rounded = layout.take<T>(split.threads * rounded_each);
   }
 
-  void prefer_large_pages_of_outputs() const {
-    const size_t pairs = pairs_of(q.rows), places = q.rows.lengths ? q.rows.T * q.rows.B : pairs, unit = sizeof(T);
-    prefer_large_pages(q.kept, pairs * shape.kept_size() * unit);
-    prefer_large_pages(q.y, places * q.ld_y * unit);
-    for (T* history : q.history) prefer_large_pages(history, (q.histories_shown ? places : pairs) * q.H * unit);
-    for (int k = 0; k < Cell::shown && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
-  }
-
   struct Turn {  // what one thread does
     Member me;
     Share share;
@@ -113,14 +107,10 @@ class Forward {
   void work(Member me) {
     panels.pack(me);
     fed_back.prepare(me);
-    put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
-    for (T* history : q.history)
-      if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
-    for (int k = 0; k < Cell::shown && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
-    pass_on(me);
+    write_without_steps<Cell>(me, q, steps, states);
     me.meet();
     if constexpr (Lone<Cell, V>::fits)
-      if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, masks, fed_back, zeros, fed).run();
+      if (split.threads == 1 && Lone<Cell, V>::takes(q)) return Lone<Cell, V>(q, panels, shape, masks, fed_back, states.zeros(), fed).run();
     Turn turn{me,
               split.share(me, q.rows),
               0,
@@ -144,22 +134,6 @@ class Forward {
   }
 
   const T* x_row(long s, long b) const { return q.x + steps.at(s, b) * q.I; }
-
-  long width_of(int k) const { return k ? q.H : q.P; }
-
-  // The state k before step s: where it started, or where the step before left it.
-  const T* old_state(int k, Origin origin, long s, long b) const {
-    if (origin == Origin::before) return k ? q.final[k] + steps.row(b) * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
-    return states ? states + steps.row(b) * width_of(k) : zeros;
-  }
-
-  // Rows without a step end as they started.
-  void pass_on(Member me) const {
-    for (long b = steps.rows_with_steps() + me.rank; b < q.rows.B; b += me.members)
-      for (int k = 0; k < Cell::states; ++k)
-        std::memcpy(q.final[k] + steps.row(b) * width_of(k), old_state(k, Origin::initial, 0, b), width_of(k) * sizeof(T));
-  }
 
   // Wide inputs: b + W x for all rows of the steps [s, last), laid out group by group.
   void multiply_x(const Turn& turn, long s, long last) {
@@ -209,7 +183,7 @@ class Forward {
     p.h = q.projection ? unprojected_row(kept_at, b) : q.y + p.at * q.ld_y;
     p.kept = q.kept ? q.kept + kept_at * shape.kept_size() : nullptr;
     for (int k = 0; k < Cell::states; ++k) {
-      p.old[k] = old_state(k, origin, s, b);
+      p.old[k] = states.on_the_way(k, origin, s, b);
       p.final[k] = k || (steps.ends(s, b) && !q.projection) ? q.final[k] + row * q.H : nullptr;
       p.history[k] = k && q.history[k] ? q.history[k] + (q.histories_shown ? p.at : kept_at) * q.H : nullptr;
     }

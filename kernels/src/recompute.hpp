@@ -7,6 +7,7 @@
 #include "noise.hpp"
 #include "operands.hpp"
 #include "preactivations.hpp"
+#include "states.hpp"
 #include "steps.hpp"
 #include "team.hpp"
 #include "workspace.hpp"
@@ -23,13 +24,15 @@ class Recompute {
   using Place = typename Chunks<Cell, V>::Place;
 
   // All of them must outlive this.
-  Recompute(const Sequence<T>& q, const Steps& steps, const FedBack<Cell, V>& fed_back, const Chunks<Cell, V>& chunks)
+  Recompute(const Sequence<T>& q, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
+            const Chunks<Cell, V>& chunks)
       : q(q),
         shape(q.H),
         operands(q),
         panels(q, shape),
         pre(q, shape, operands),
         steps(steps),
+        states(states),
         masks(q.noise),
         fed_back(fed_back),
         chunks(chunks) {}
@@ -39,7 +42,6 @@ class Recompute {
   void lay_out(Layout& layout, int threads) {
     if (!needed()) return;
     if (!one_panel) panels.lay_out(layout);
-    zeros = layout.take<T>(std::max(q.P, q.H));
     per_unit = layout.take<T>(Cell::weights * shape.padded);
     pointers = layout.take<const T*>(threads * 2 * chunks.rows());
     rounded = layout.take<T>(threads * (room_x() + room_h()));
@@ -50,7 +52,6 @@ class Recompute {
   void prepare(Member me) const {
     if (!needed()) return;
     if (!one_panel) panels.pack(me);
-    me.clear(zeros, std::max(q.P, q.H));
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
   }
 
@@ -71,7 +72,7 @@ class Recompute {
       for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
         const long b = share.row(i);
         x[count] = q.x + steps.at(s, b) * q.I;
-        const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
+        const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
         h[count] = fed_back.made() ? fed_back.row(fed + (me.rank * room + count) * fed_back.width(), b, state) : state(0);
       }
     operands.round(x, count, rounded_x, q.I);
@@ -92,24 +93,18 @@ class Recompute {
   Panels<Cell, V> panels;
   const Preactivations<Cell, V> pre;
   const Steps& steps;
+  const States<T>& states;
   const Masks<Cell, V> masks;
   const FedBack<Cell, V>& fed_back;
   const Chunks<Cell, V>& chunks;
   const bool one_panel = double(Cell::x_rows * q.I + Cell::h_rows * columns_of_R<Cell>(q)) * shape.padded * sizeof(T) > worth_sparing;
   // Scratch.
-  T *zeros, *per_unit, *rounded, *fed, *unprojected;
+  T *per_unit, *rounded, *fed, *unprojected;
   const T** pointers;
 
   long room_x() const { return operands.room(chunks.rows(), q.I); }
   long room_h() const { return operands.room(chunks.rows(), fed_back.columns()); }
   long accumulators_each() const { return chunks.rows() * R * Shape<Cell, V>::blocks_in_group * L; }
-
-  const T* old_state(int k, Origin origin, long s, long b) const {
-    if (origin == Origin::before) return k ? history(k, s - 1, b) : q.y + steps.at(s - 1, b) * q.ld_y;
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
-    return states ? states + steps.row(b) * (k ? q.H : q.P) : zeros;
-  }
-  const T* history(int k, long s, long b) const { return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H; }
 
   // The pointwise step on a group. Whether h is wanted is known to the compiler, and not asked pair by pair: or the states would be
   // computed in another order where they are, and products be fused with other sums.
@@ -130,7 +125,7 @@ class Recompute {
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
       V noise[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
-      for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_some<V>(old_state(k, origin, s, b) + unit, n);
+      for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_some<V>(states.before(k, origin, s, b) + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
       if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
       Cell::forward(rows, old, weights, noise, now, keep, show);

@@ -8,6 +8,7 @@
 #include <utility>
 #include "fed_back.hpp"
 #include "pack.hpp"
+#include "states.hpp"
 #include "steps.hpp"
 #include "team.hpp"
 #include "workspace.hpp"
@@ -23,15 +24,16 @@ class Sums {
 
  public:
   // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `sparing` the inputs are transposed some columns at a
-  // time, a panel of a large W is packed when it is its turn, and each member has room that it may lend. steps and fed_back must outlive
-  // this.
-  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows,
-       bool sparing = false)
+  // time, a panel of a large W is packed when it is its turn, and each member has room that it may lend. steps, states and fed_back must
+  // outlive this.
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
+       long ld_da, long chunk_rows, bool sparing = false)
       : q(q),
         d(d),
         shape(q.H),
         operands(q),
         steps(steps),
+        states(states),
         fed_back(fed_back),
         ld_da(ld_da),
         chunk_rows(chunk_rows),
@@ -41,7 +43,6 @@ class Sums {
   // Each member lends so much room at least.
   void lay_out(Layout& layout, int threads, long lent = 0) {
     const long widest = sparing ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
-    zeros = layout.take<T>(std::max(q.P, q.H));
     x_panels = layout.take<T>(d.dx && !one_panel ? in_quads * x_panel_size() : 0);
     paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
     dW = layout.take<T>(d.dW ? q.I * x_width : 0);
@@ -60,7 +61,6 @@ class Sums {
 
   void prepare(Member me) {
     for (long p = me.first(in_quads); d.dx && !one_panel && p < me.last(in_quads); ++p) pack_x(x_panels + p * x_panel_size(), p);
-    me.clear(zeros, std::max(q.P, q.H));
     me.clear(db, R * shape.padded);
     if (d.dW) me.clear(dW, q.I * x_width);
     if (d.dR) me.clear(dR, R_columns * h_width);
@@ -92,7 +92,7 @@ class Sums {
       if (fed_back.made())
         list_fed_back(turn, first, last, i0, i1);
       else
-        list_inputs(turn, first, last, [this](long s, long b) { return old_state(0, steps.origin(s, b), s, b); });
+        list_inputs(turn, first, last, [this](long s, long b) { return states.before(0, steps.origin(s, b), s, b); });
       sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, i0, i1, count);
     }
     if (d.d_projection) {
@@ -122,6 +122,7 @@ class Sums {
   const Shape<Cell, V> shape;
   const Operands<V> operands;
   const Steps& steps;
+  const States<T>& states;
   const FedBack<Cell, V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
   const bool sparing;
@@ -131,7 +132,7 @@ class Sums {
   const bool one_panel = sparing && double(in_quads) * x_panel_size() * sizeof(T) > worth_sparing;  // of W at a time
 
   // Scratch.
-  T *zeros, *x_panels;           // W by columns
+  T* x_panels;                   // W by columns
   T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
   T *dW, *dR, *dP, *db;          // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
   T *accumulators, *columns;     // one piece a thread; columns: a panel of W, then the transposed inputs of a chunk
@@ -156,13 +157,6 @@ class Sums {
     return paired;
   }
 
-  CARROUSEL_INLINE const T* old_state(int k, Origin origin, long s, long b) const {
-    if (origin == Origin::before) return k ? history(k, s - 1, b) : q.y + steps.at(s - 1, b) * q.ld_y;
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
-    return states ? states + steps.row(b) * (k ? q.H : q.P) : zeros;
-  }
-  const T* history(int k, long s, long b) const { return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H; }
-
   template <class Input>
   void list_inputs(const Turn& turn, long first, long last, Input input) {
     long k = 0;
@@ -174,7 +168,7 @@ class Sums {
   void list_fed_back(const Turn& turn, long first, long last, long i0, long i1) {
     T* to = fed;
     list_inputs(turn, first, last, [&](long s, long b) {
-      const auto state = [&, origin = steps.origin(s, b)](int k) { return old_state(k, origin, s, b); };
+      const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
       return fed_back.row(std::exchange(to, to + R_columns), b, state, i0, i1);
     });
   }

@@ -35,13 +35,14 @@ class NormedBackward {
         of_matrices(without_biases(d)),
         shape(q.H),
         steps(q.rows),
+        states(q, steps),
         split(choose_split<Cell>(q)),
         sets(q.rows),
         kept(q.H, q.I),
-        stages(q, d, shape, steps, kept),
+        stages(q, d, shape, steps, states, kept),
         unit_sums(q, d, shape, steps, kept, sets, stages),
         fed_back(q, steps),
-        sums(q, of_matrices, steps, fed_back, ld_da, chunk_rows()) {}
+        sums(q, of_matrices, steps, states, fed_back, ld_da, chunk_rows()) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
@@ -57,6 +58,7 @@ class NormedBackward {
   const Gradients<T> of_matrices;
   const Shape<Cell, V> shape;
   Steps steps;
+  States<T> states;
   const Split split;
   const Sets sets;
   const Kept<Cell, V> kept;
@@ -102,7 +104,7 @@ class NormedBackward {
     }
     chunks[chunk_count] = steps.count();
   }
-  long zero_count() const { return std::max<long>({q.H, H * shape.padded, N}); }
+  long zero_count() const { return std::max<long>(H * shape.padded, N); }
   Terms terms() const { return q.rows.B == 1 ? Terms::lone : Terms::numbers; }
 
   void lay_out(Layout& layout) {
@@ -116,6 +118,7 @@ class NormedBackward {
     da_ring[1] = rows >= pairs_of(q.rows) ? da_ring[0] : layout.take<T>(rows * ld_da);  // one chunk needs one
     dh = layout.take<T>(sets.rows() * ld_dh);
     wx = layout.take<T>(kept.has_x() ? 0 : (alone() ? rows : sets.rows()) * ld_x);
+    states.lay_out(layout);
     stages.lay_out(layout, sets, split.threads);
     unit_sums.lay_out(layout);
     pointers = layout.take<const T*>(alone() ? rows : split.threads * B);
@@ -180,7 +183,7 @@ class NormedBackward {
     me.meet();
     sums.write(me);
     if (me.rank == 0) unit_sums.write();
-    write_states(me);
+    states.template write_gradients<S>(me, d, [this](int k, long b) { return stages.reached(k, b); });
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
@@ -204,6 +207,7 @@ class NormedBackward {
       pack_group<Cell, V>(x_panels + g * L * X * q.I, q.W, q.I, Cell::x_order, X, shape, g);
     for (long p = me.first(quads); p < me.last(quads); ++p)
       pack_columns(h_panels + p * N * H * shape.padded, N, q.R, q.P, q.P, Cell::h_order, H, q.H, shape.padded, p * N);
+    states.prepare(me);
     stages.prepare(me);
     unit_sums.prepare(me);
     sums.prepare(me);
@@ -279,16 +283,6 @@ class NormedBackward {
       for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i) turn.rows[count++] = q.x + steps.at(s, turn.row(i)) * q.I;
     for (long block = turn.block_first; block < turn.block_last; ++block)
       product<V>(X, turn.wx + block * X * L, ld_x, zeros, 0, count, {turn.rows, x_panels + block * L * X * q.I, X * L, q.I});
-  }
-
-  void write_states(Member me) const {
-    const long stepped = steps.rows_with_steps();
-    for (int k = 0; k < S; ++k)
-      for (long b = me.first(q.rows.B); d.d_initial[k] && b < me.last(q.rows.B); ++b) {
-        T* to = d.d_initial[k] + steps.row(b) * q.H;
-        if (b < stepped && k) std::memcpy(to, stages.reached(k, b), q.H * sizeof(T));
-        if (b >= stepped) std::memcpy(to, d.d_final[k] ? d.d_final[k] + steps.row(b) * q.H : zeros, q.H * sizeof(T));
-      }
   }
 };
 

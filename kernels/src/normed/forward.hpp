@@ -12,9 +12,10 @@
 #pragma once
 #include "kept.hpp"
 #include "lone.hpp"
-#include "padding.hpp"
+#include "outputs.hpp"
 #include "panels.hpp"
 #include "sets.hpp"
+#include "states.hpp"
 #include "steps.hpp"
 #include "workspace.hpp"
 
@@ -27,13 +28,14 @@ class NormedForward {
 
  public:
   explicit NormedForward(const Sequence<T>& q)
-      : q(q), shape(q.H), panels(q, shape), steps(q.rows), split(choose_split<Cell>(q)), sets(q.rows), kept(q.H, q.I) {}
+      : q(q), shape(q.H), panels(q, shape), steps(q.rows), states(q, steps), split(choose_split<Cell>(q)), sets(q.rows), kept(q.H, q.I) {}
 
   void run() {
     Workspace scratch([this](Layout& layout) { lay_out(layout); });
     steps.locate(places);
-    prefer_large_pages_of_outputs();
-    std::fill(zeros, zeros + zero_count(), T(0));
+    prefer_large_pages_of_outputs<Cell>(q, kept.size());
+    states.prepare({});
+    std::fill(zeros, zeros + max_vectors * L, T(0));
     team(split.threads, [this](Member me) { work(me); });
   }
 
@@ -42,6 +44,7 @@ class NormedForward {
   const Shape<Cell, V> shape;
   Panels<Cell, V> panels;
   Steps steps;
+  States<T> states;
   const Split split;
   const Sets sets;
   const Kept<Cell, V> kept;
@@ -59,25 +62,16 @@ class NormedForward {
   const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
   const long steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(steps.count(), 1));
 
-  long zero_count() const { return std::max<long>(q.H, max_vectors * L); }
-
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
-    zeros = layout.take<T>(zero_count());
+    states.lay_out(layout);
+    zeros = layout.take<T>(max_vectors * L);
     panels.lay_out(layout);
     wx = layout.take<T>(sets.rows() * steps_at_once * ld_x);
     rh = layout.take<T>(sets.rows() * ld_h);
     stages = layout.take<T>(split.threads * sets.each() * row_stages);
     pointers_each = q.rows.B * steps_at_once;
     pointers = layout.take<const T*>(split.threads * pointers_each);
-  }
-
-  void prefer_large_pages_of_outputs() const {
-    const size_t pairs = pairs_of(q.rows), places = q.rows.lengths ? q.rows.T * q.rows.B : pairs, unit = sizeof(T);
-    prefer_large_pages(q.kept, pairs * kept.size() * unit);
-    prefer_large_pages(q.y, places * q.ld_y * unit);
-    for (T* history : q.history) prefer_large_pages(history, (q.histories_shown ? places : pairs) * q.H * unit);
-    for (int k = 0; k < Cell::kept && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
   }
 
   struct Turn {  // what one thread does
@@ -95,11 +89,7 @@ class NormedForward {
 
   void work(Member me) {
     panels.pack(me);
-    put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);
-    for (T* history : q.history)
-      if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
-    for (int k = 0; k < Cell::kept && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
-    pass_on(me);
+    write_without_steps<Cell>(me, q, steps, states);
     me.meet();
     const Own own(sets, me);
     const long base = split.by_units ? 0 : own.base();
@@ -135,19 +125,6 @@ class NormedForward {
     lone.finish();
   }
 
-  // Rows without a step end as they started.
-  void pass_on(Member me) const {
-    for (long b = steps.rows_with_steps() + me.rank; b < q.rows.B; b += me.members)
-      for (int k = 0; k < S; ++k) std::memcpy(q.final[k] + steps.row(b) * q.H, old_state(k, Origin::initial, 0, b), q.H * sizeof(T));
-  }
-
-  // The state k before step s: where it started, or where the step before left it.
-  const T* old_state(int k, Origin origin, long s, long b) const {
-    if (origin == Origin::before) return k ? q.final[k] + steps.row(b) * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
-    const T* states = (origin == Origin::initial ? q.initial : q.restored)[k];
-    return states ? states + steps.row(b) * q.H : zeros;
-  }
-
   // W x of the steps [s, last).
   void multiply_x(const Turn& turn, long s, long last) {
     long count = 0;
@@ -160,7 +137,7 @@ class NormedForward {
   // One step; returns how many rows of products it had. The rows of W x begin at `before`.
   long step(const Turn& turn, long s, long before) {
     const long active = steps.active(s), count = turn.count(active);
-    for (long i = 0; i < count; ++i) turn.rows[i] = old_state(0, steps.origin(s, turn.row(i)), s, turn.row(i));
+    for (long i = 0; i < count; ++i) turn.rows[i] = states.on_the_way(0, steps.origin(s, turn.row(i)), s, turn.row(i));
     for (long g = turn.group_first; g < turn.group_last; ++g)
       product<V>(H, turn.rh + g * H * L, ld_h, zeros, 0, count, {turn.rows, panels.h(g), H * L, q.P}, {},
                  q.rows.B == 1 ? Terms::lone : Terms::numbers);
@@ -220,7 +197,7 @@ class NormedForward {
               {},
               {},
               {}};
-    for (int k = 0; k < S; ++k) pair.old[k] = old_state(k, origin, s, b);
+    for (int k = 0; k < S; ++k) pair.old[k] = states.on_the_way(k, origin, s, b);
     return pair;
   }
 

@@ -3,6 +3,7 @@
 #include "kept.hpp"
 #include "pack.hpp"
 #include "sets.hpp"
+#include "states.hpp"
 #include "steps.hpp"
 #include "workspace.hpp"
 
@@ -17,16 +18,17 @@ class BackwardStages {
   const Gradients<T>& d;
   const Shape<Cell, V>& shape;
   const Steps& steps;
+  const States<T>& states;
   const Kept<Cell, V>& kept;
 
  public:
   static constexpr int own_weights = Cell::weights - Gains<Cell, V>::count;  // those that are no gains of rows
 
-  BackwardStages(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const Kept<Cell, V>& kept)
-      : q(q), d(d), shape(shape), steps(steps), kept(kept) {}
+  BackwardStages(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const States<T>& states,
+                 const Kept<Cell, V>& kept)
+      : q(q), d(d), shape(shape), steps(steps), states(states), kept(kept) {}
 
   void lay_out(Layout& layout, const Sets& sets, int threads) {
-    zeros = layout.take<T>(q.H);
     biases = layout.take<T>(R * shape.padded);
     units = layout.take<T>(Cell::weights * shape.padded);
     for (int k = 0; k < S; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
@@ -37,7 +39,6 @@ class BackwardStages {
   void prepare(Member me) {
     for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) pack_bias<Cell, V>(biases + g * L * R, q.b_x, q.b_h, shape, g);
     if (me.rank == 0) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
-    me.clear(zeros, q.H);
     for (int k = 0; k < S; ++k)
       if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * q.H);
   }
@@ -86,7 +87,7 @@ class BackwardStages {
   T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
 
  private:
-  T *zeros, *biases, *units;  // units: [weights, padded]
+  T *biases, *units;  // units: [weights, padded]
   T* ds[max_states];  // [B, padded]
   T* scratch;
   long each;
@@ -106,11 +107,6 @@ class BackwardStages {
     Means of_normal, mean_x, mean_h;
   };
 
-  const T* history(int k, long s, long b) const {
-    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
-    return q.y + steps.at(s, b) * q.ld_y;
-  }
-
   Pair pair_of(Member me, long s, long b0, long j, const Place& place) const {
     const long b = b0 + j;
     Pair pair{};
@@ -122,9 +118,8 @@ class BackwardStages {
     pair.da = da(me) + j * da_size, pair.dp = dp(me) + j * dp_size, pair.stages = dp(me) + each * dp_size + j * row_size;
     pair.of_x = kept.of_x(pair.kept), pair.between = kept.between(pair.kept);
     for (int k = 0; k < S; ++k) {
-      const T* states = (pair.origin == Origin::initial ? q.initial : q.restored)[k];
-      pair.old[k] = pair.origin == Origin::before ? history(k, s - 1, b) : states ? states + pair.row * q.H : zeros;
-      pair.now[k] = Cell::reads_new[k] ? history(k, s, b) : nullptr;
+      pair.old[k] = states.before(k, pair.origin, s, b);
+      pair.now[k] = Cell::reads_new[k] ? states.after(k, s, b) : nullptr;
     }
     return pair;
   }
