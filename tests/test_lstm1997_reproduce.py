@@ -54,7 +54,7 @@ def test_all_is_every_row_of_the_tables():
     [
         ((["addding"], [], None, False), "there is no experiment 'addding'; there are reber"),
         ((["adding"], ["6a"], None, False), "--row 6a is not among 4-1"),
-        ((["adding"], [], "loose", False), "--reading 'loose' is none of these rows'; there are all, literal"),
+        ((["adding"], [], "loose", False), "--reading 'loose' is none of these rows'; there are 'all', 'literal'"),
     ],
     ids=["experiment", "row", "reading"],
 )

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carrousel import __version__
 from carrousel.bench.command import app as bench
 from carrousel.errors import UserError
 from carrousel.language_model.evaluate import evaluate
@@ -128,14 +129,10 @@ def draw_text(
         settings = {"prompt": prompt, "temperature": temperature, "length": length, "seed": seed}
         print(json.dumps({**settings, "text": "".join(characters)}))
         return 0
-    try:
-        print(end=prompt)
-        for character in characters:
-            print(character, end="", flush=True)
-        print()
-    except BrokenPipeError:  # the reader has gone, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
-        return 128 + signal.SIGPIPE
+    print(end=prompt)
+    for character in characters:
+        print(character, end="", flush=True)
+    print()
     return 0
 
 
@@ -158,9 +155,24 @@ def evaluate_file(
     return 0
 
 
+def tell_version(asked: bool) -> None:
+    """The version, and nothing else."""
+    if asked:
+        print(f"carrousel {__version__}")
+        raise typer.Exit
+
+
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Tell the version and exit.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
 STYLE: Any = {"epilog": CODES, "add_completion": False, "rich_markup_mode": "markdown"}
-app = typer.Typer(help="Recurrent networks on fused CPU kernels.", **STYLE)
-train = typer.Typer(help="Train a model.", **STYLE)
+app = typer.Typer(help="Recurrent networks on fused CPU kernels.", callback=options, **STYLE)
+train = typer.Typer(help="Train a model.", no_args_is_help=True, **STYLE)
 train.command("text", epilog=CODES)(text)
 app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
@@ -178,16 +190,41 @@ def run(arguments: list[str]) -> int:
     """Run one command; its exit code."""
     command = typer.main.get_command(app)
     try:
-        return command.main(arguments or ["--help"], prog_name="carrousel", standalone_mode=False) or 0
+        code = command.main(arguments or ["--help"], prog_name="carrousel", standalone_mode=False) or 0
+        print(end="", flush=True)  # while it can still be told that there is no room
+        return code
     except UserError as error:
         message = str(error)
     except USAGE_ERROR as error:
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message() + value_of(error, arguments)  # type: ignore[attr-defined]
+    except (BrokenPipeError, SystemExit):  # the reader has gone, as in `... | head`: typer and rich make it an exit
+        give_up_stdout()
+        return 128 + signal.SIGPIPE
     except typer.Abort:  # Ctrl-C outside of a run, which has its own way; typers without this return 130 themselves
         return 128 + signal.SIGINT
+    except OSError as error:
+        if error.filename is not None:  # not stdout, but a file that a command should have told of
+            raise
+        give_up_stdout()
+        message = f"stdout cannot be written: {error.strerror}; make room, then run the same command again"
     if message:  # a group without a command has shown its help instead
         print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def give_up_stdout() -> None:
+    """What stdout still holds goes nowhere: else Python tries once more when it ends, and complains."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def value_of(error: Exception, arguments: list[str]) -> str:
+    """The value that was typed for the option that an error is about, to be told behind it."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    for word, behind in zip(arguments[::-1], [None, *arguments[:0:-1]]):  # of several the last one counts
+        name, sign, value = word.partition("=")
+        if name in names and (sign or behind is not None):
+            return f" (given: {value if sign else behind})"
+    return ""
 
 
 def program() -> list[str]:

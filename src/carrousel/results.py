@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from carrousel.errors import UserError
+
+NARROWEST = 80  # columns, which tables are made for: a terminal with fewer breaks lines, where rich would cut figures
+
+
+def screen(width: int) -> Console:
+    """Stdout for people, as wide as the terminal; where there is none, so many columns wide."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        width = max(Console().width, NARROWEST)
+    return Console(width=width, highlight=False)
 
 
 def write(path: Path | None, text: str, option: str) -> None:
@@ -20,7 +32,10 @@ def write(path: Path | None, text: str, option: str) -> None:
     """
     if path is None:
         return
+    if str(path) == "-":
+        print(end=text)  # the command line tells if that fails, as of all that goes there
+        return
     try:
-        print(end=text) if str(path) == "-" else path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{option} {path} cannot be written: {error.strerror}; name another file") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from carrousel.bench.table import Result
-from carrousel.results import write
+from carrousel.results import screen, write
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Result)
@@ -50,5 +49,5 @@ def tell(
     if markdown:
         print(markdown(rows))
     elif str(json_file) != "-":
-        Console(width=None if sys.stdout.isatty() else 160).print(table(rows))  # in a file too, wide enough
+        screen(160).print(table(rows))
     write(json_file, json.dumps([row.json() for row in rows], indent=1) + "\n", "--json")

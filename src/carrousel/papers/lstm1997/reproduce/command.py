@@ -25,9 +25,10 @@ from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
-from carrousel.results import write
+from carrousel.results import screen, write
 
 KEPT = "trials.jsonl"
+MOST = 100_000  # trials of a row
 WIDTH = 120  # where no terminal tells one
 
 
@@ -35,7 +36,9 @@ def reproduce(
     experiments: Annotated[
         list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="Names, as --list tells them.")
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Tell the experiments and their rows.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Tell the experiments and their rows; with names, theirs.")
+    ] = False,
     row: Annotated[
         list[str] | None,
         typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c: all of it."),
@@ -44,7 +47,9 @@ def reproduce(
         str | None, typer.Option(help="literal, all, or another reading's name (default: all; with --row: literal).")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All rows, those that take minutes too.")] = False,
-    trials: Annotated[int | None, typer.Option(min=1, help="Of each row (default: the paper's number).")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Of each row (default: the paper's number).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all random streams.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON; - is stdout.")
@@ -64,7 +69,7 @@ def reproduce(
     from them.
     """
     if listed or not (experiments or row or everything):
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(listing())
+        tell_list(choose(experiments or [], row or [], reading or "all", everything=True), json_file)
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
@@ -78,15 +83,16 @@ def reproduce(
         print(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on", file=sys.stderr)
         return 128 + interrupt.number
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
-    if "-" not in (str(json_file), str(markdown)):
-        tell(chosen, rows, time.monotonic() - began)
     write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
     write(markdown, document.markdown(rows, seed), "--markdown")
+    if "-" not in (str(json_file), str(markdown)):
+        tell(chosen, rows, time.monotonic() - began)
     solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
     for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
         path = out / plots.file_name(each)
         plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
         print(path, file=sys.stderr)
+    print(end="", flush=True)  # the trials stay where their figures could not be told
     kept.forget(counts)
     return 0
 
@@ -115,8 +121,8 @@ def choose(
     wanted = reading or ("literal" if numbers else "all")
     found = [(e, row) for e, row in rows if wanted in ("all", row.reading)]
     if not found:
-        known = ", ".join(dict.fromkeys(row.reading for _, row in rows))
-        raise UserError(f"--reading {wanted!r} is none of these rows'; there are all, {known}")
+        known = ["all", *dict.fromkeys(row.reading for _, row in rows)]  # quoted: there are commas in them
+        raise UserError(f"--reading {wanted!r} is none of these rows'; there are {', '.join(map(repr, known))}")
     return found
 
 
@@ -152,14 +158,11 @@ def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
 
 def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float) -> None:
     """A table for each experiment, what the paper does not tell, and the rules of the verdicts."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    try:
-        for of in dict.fromkeys(experiment.name for experiment, _ in chosen):
-            tell_of(ALL[of], [row for row in rows if row["experiment"] == of], console)
-        console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
-        console.print(f"{seconds:.1f} s", markup=False)
-    except OSError as error:
-        raise UserError(f"stdout cannot be written: {error.strerror}; the trials are kept") from None
+    console = screen(WIDTH)
+    for of in dict.fromkeys(experiment.name for experiment, _ in chosen):
+        tell_of(ALL[of], [row for row in rows if row["experiment"] == of], console)
+    console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
+    console.print(f"{seconds:.1f} s", markup=False)
 
 
 def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
@@ -173,15 +176,27 @@ def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> Non
     console.print()
 
 
-def listing() -> Table:
-    """All experiments and their rows."""
+def tell_list(chosen: Sequence[tuple[Experiment, Row]], json_file: Path | None) -> None:
+    """What could be run: a table for people, or each row and reading as JSON."""
+    if str(json_file) != "-":
+        screen(WIDTH).print(listing(chosen))
+    facts = [
+        {"experiment": of.name, "row": row.number, "reading": row.reading, "trials": row.paper.trials, "long": row.long}
+        for of, row in chosen
+    ]
+    write(json_file, json.dumps(facts, indent=1) + "\n", "--json")
+
+
+def listing(chosen: Sequence[tuple[Experiment, Row]]) -> Table:
+    """Experiments, their rows, and how else they have been read."""
     shown = Table(title="carrousel reproduce EXPERIMENT", title_justify="left")
     for name in ("name", "experiment", "rows (* takes minutes: --row or --all)", "other readings"):
         shown.add_column(name, overflow="fold")
-    for name, experiment in ALL.items():
-        numbers = ", ".join(row.number + "*" * row.long for row in experiment.rows)
-        readings = "; ".join(dict.fromkeys(row.reading for row in experiment.variants))
-        shown.add_row(name, experiment.title, numbers, readings)
+    for name in dict.fromkeys(of.name for of, _ in chosen):
+        rows = [row for of, row in chosen if of.name == name]
+        numbers = dict.fromkeys(row.number + "*" * row.long for row in rows)
+        readings = dict.fromkeys(row.reading for row in rows if row.reading != "literal")
+        shown.add_row(name, ALL[name].title, ", ".join(numbers), "; ".join(readings))
     return shown
 
 
