@@ -134,6 +134,14 @@ SHUT = tuple(  # weights change at the string's end again
     )
     for row in STEEP
 )
+NARROW = tuple(  # cells fill more slowly, from smaller weights and through gates that are nearer to shut
+    replace(
+        row,
+        network=replace(row.network, input_gate_bias=(-2.0,) * row.network.blocks, weight_range=0.1),
+        reading="direct connections, input gates biased -2, weights from [-0.1, 0.1], f' taken as 1/4",
+    )
+    for row in STEEP
+)
 IN_PART = (  # of all that "direct connections" changes
     replace(ROWS[4], network=replace(ROWS[4].network, connectivity="FB"), reading="outputs see the inputs"),
     replace(ROWS[4], network=DIRECT[4].network, reading="outputs see the inputs and are biased"),
@@ -147,7 +155,15 @@ EXPERIMENT = Experiment(
     "reber",
     "Experiment 1: embedded Reber grammar",
     rows=ROWS,
-    variants=(*SHUT, *STEEP, *DIRECT, *STEP, *IN_PART, replace(ROWS[4], error="entropy", reading="f' left out")),
+    variants=(
+        *NARROW,
+        *SHUT,
+        *STEEP,
+        *DIRECT,
+        *STEP,
+        *IN_PART,
+        replace(ROWS[4], error="entropy", reading="f' left out"),
+    ),
     silent=(
         "weights change once, at the end of each string",
         "both sets are examined every 100 strings",
@@ -165,6 +181,11 @@ EXPERIMENT = Experiment(
         "\"direct connections, f' taken as 1/4\" gives f' the largest value that it has, everywhere, and all five rows "
         "come out as the paper's. So they do where the weights change at the string's end, if input gates begin at -1, "
         'as those of Experiments 3 to 5 begin below 0: "direct connections, input gates biased -1, f\' taken as 1/4". '
+        "Some trials still never keep the T or P: cells fill with the symbols between, and h has no slope left. The "
+        'more slowly they fill at first the fewer fail: "direct connections, input gates biased -2, weights from '
+        "[-0.1, 0.1], f' taken as 1/4\" reaches the paper's share in each row, at more sequences. Chance is in that: "
+        "with the seeds 0 to 3 it solves 30, 26, 30, 28 trials of 30 in 1-1, 30, 26, 27, 29 in 1-2, 30, 26, 28, 30 in "
+        "1-3, 29, 28, 27, 28 in 1-4 and 30, 27, 30, 29 in 1-5. "
         "The other readings take a part of it, to tell what matters."
     ),
     inputs=tuple(SYMBOLS),
