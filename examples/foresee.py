@@ -25,8 +25,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from carrousel.papers.lstm1997.learner import Learner
-from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997 import Learner, Network
 
 NETWORK = Network(inputs=1, outputs=1, blocks=8, biased="all", output="linear")
 
@@ -82,8 +81,11 @@ def watch(series: list[float], rate: float) -> None:
                 watcher.errors.append(then - watcher.foretell(now))
                 watcher.learn(now, then)
         no_change = rms(changes[first:last])
-        shares = [rms(watcher.errors) / (no_change or math.nan) for watcher in watchers.values()]
-        print(f"{last:>8,} {no_change:>10.4g}" + "".join(f"{share:>17.0%}" for share in shares))
+        errors = [rms(watcher.errors) for watcher in watchers.values()]
+        if not np.isfinite(errors).all():
+            raise ValueError(f"--rate {rate} is too high: a network has diverged before value {last}; try a lower one")
+        shares = (f"{error / no_change:>17.0%}" if no_change else f"{'-':>17}" for error in errors)
+        print(f"{last:>8,} {no_change:>10.4g}" + "".join(shares))
 
 
 def rms(errors: ArrayLike) -> float:
@@ -103,7 +105,8 @@ def column(file: Path, name: str | None) -> list[float]:
         rows = csv.DictReader(lines)
         names = rows.fieldnames or []
         if not names or name not in (None, *names):
-            raise ValueError(f"{file} has no column {name!r}, but {', '.join(names) or 'none'}")
+            what = "no line of names" if not names else f"no column {name!r}, but {', '.join(names)}"
+            raise ValueError(f"{file} has {what}")
         return [float(row[name or names[-1]] or "nan") for row in rows]
 
 

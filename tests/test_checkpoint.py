@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -128,3 +129,30 @@ def test_a_full_disk_leaves_the_last_one(path):
 def test_a_folder_that_is_gone(path):
     with pytest.raises(UserError, match="could not be saved"):
         checkpoint.write(path.parent / "gone" / "a", {}, {"a": torch.zeros(1)})
+
+
+def test_a_file_as_a_folder_is_told(path):
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"could not be saved \(Not a directory\)"):
+        checkpoint.write(path / "a", {}, {"a": torch.zeros(1)})
+    with pytest.raises(UserError, match=r"could not be saved \(File name too long\)"):
+        checkpoint.write(path.parent / ("a" * 300), {}, {"a": torch.zeros(1)})
+
+
+def test_what_is_no_file_is_not_replaced(path):
+    """Who is root had /dev/null turned into a checkpoint."""
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"could not be saved \(Not a regular file\)"):
+        checkpoint.write(path, {}, {"a": torch.zeros(1)})
+    assert path.is_fifo()
+    with pytest.raises(UserError, match=r"could not be saved \(Is a directory\)"):
+        checkpoint.write(path.parent, {}, {"a": torch.zeros(1)})
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_link_stays_one_and_leads_to_the_new_file(path):
+    path.symlink_to(path.with_name("elsewhere"))
+    for step in (1, 2):
+        checkpoint.write(path, {"step": step}, {"a": torch.zeros(1)})
+    assert path.is_symlink()
+    assert checkpoint.read(path.with_name("elsewhere"))[0]["step"] == 2

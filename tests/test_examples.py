@@ -39,6 +39,14 @@ def test_a_series_of_ones_own(tmp_path):
     assert with_memory < forgetting / 2
 
 
+def test_a_series_that_never_changes_has_no_error_to_share(tmp_path):
+    file = tmp_path / "constant.csv"
+    file.write_text("level\n" + "5\n" * 200)
+    done = foresee(file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(line.split()[2:] == ["-", "-"] for line in done.stdout.splitlines()[1:])
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "says"),
     [
@@ -47,9 +55,10 @@ def test_a_series_of_ones_own(tmp_path):
         ("hour,level\n" + "1,2\n" * 200 + "1,\n", [], "none may lack"),
         ("hour,level\n" + "1,high\n" * 200, [], "high"),
         ("hour,level\n" + "1,2\n" * 200, ["--rate", "-1"], "rate=-1.0"),
-        ("", [], "no column"),
+        ("level\n" + "1\n2\n" * 200, ["--rate", "1e30"], "--rate 1e+30 is too high: a network has diverged"),
+        ("", [], "no line of names"),
     ],
-    ids=["column", "short", "gap", "words", "rate", "empty"],
+    ids=["column", "short", "gap", "words", "rate", "diverged", "empty"],
 )
 def test_bad_input_is_told_in_a_line(tmp_path, content, arguments, says):
     file = tmp_path / "series.csv"

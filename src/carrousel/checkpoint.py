@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +105,24 @@ def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def replace(path: Path, content: bytes, advice: str = RESUME) -> None:
-    """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut."""
-    partial = path.with_name(path.name + ".partial")
+    """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut.
+
+    A link stays one: what it leads to is replaced. What is no file (a folder; /dev/null, if one is root) stays too.
+    """
+    whole = Path(os.path.realpath(path))
+    partial = Path(f"{whole}.partial")
     try:
+        if whole.exists() and not whole.is_file():
+            raise OSError(0, "Is a directory" if whole.is_dir() else "Not a regular file")
         with open(partial, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_folder(path.parent)
+        os.replace(partial, whole)
+        sync_folder(whole.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where no folder is, nothing is to be removed
+            partial.unlink(missing_ok=True)
         raise UserError(f"{path} could not be saved ({error.strerror or error}); {advice}") from None
 
 

@@ -13,3 +13,8 @@ trials.py        trials of rows, until success or the cap
 tables.py        the paper's figures
 reproduce/       `carrousel reproduce`: the paper's tables, ours beside theirs
 """
+
+from carrousel.papers.lstm1997.learner import Learner
+from carrousel.papers.lstm1997.network import Network
+
+__all__ = ["Learner", "Network"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.network import Network, array_of
 from carrousel.papers.lstm1997.sequences import Sequences
 
 MOST = 2**31 - 1  # an int32 holds
@@ -43,18 +43,6 @@ def checked_lengths(name: str, lengths: ArrayLike) -> NDArray:
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def array_of(name: str, values: ArrayLike) -> NDArray:
-    """The values as an array of whatever they are.
-
-    Raises:
-        ValueError: rows of several lengths, which make no array.
-    """
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name}={values!r} is no array: {error}") from None
-
-
 def rows(name: str, array: ArrayLike, count: int, width: int, may_lack=False, dtype: Any = np.float32) -> NDArray:
     """An array of numbers [count, width], or of indices [count] below width as int32.
 
@@ -77,13 +65,15 @@ def rows(name: str, array: ArrayLike, count: int, width: int, may_lack=False, dt
             f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{count}, {width}] of numbers, "
             f"or [{count}] of whole numbers"
         )
+    given = array
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told
         array = np.ascontiguousarray(array, dtype=dtype)
     finite = np.isfinite(array)
     if not finite.all():
         lacking = np.isnan(array).all(axis=1, keepdims=True) & may_lack
         if not (finite | lacking).all():
-            raise ValueError(f"{name} holds {array[~(finite | lacking)][0]}; every number must be finite")
+            bad, most = given[~(finite | lacking)][0], np.finfo(array.dtype).max
+            raise ValueError(f"{name} holds {bad}; every number must be finite, up to {most:.2g}")
     return array
 
 

@@ -14,8 +14,8 @@ from carrousel import checkpoint
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import plain
-from carrousel.papers.lstm1997.checks import array_of, rows
-from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.checks import rows
+from carrousel.papers.lstm1997.network import Network, array_of
 from carrousel.papers.lstm1997.trainer import checked_rule, native
 
 KIND = "lstm1997 learner"
@@ -28,6 +28,7 @@ class Learner:
 
     Nothing of the past is kept but the states, the activations and 2 C S (Z + 1) derivatives, so a stream may be
     endless; an error reaches back as far as the states remember. Hochreiter & Schmidhuber 1997, appendix A.1.
+    A copy (`copy`, `pickle`) is a learner of its own, which goes on bit for bit. One thread at a time may use it.
 
     Args:
         network: the description.
@@ -200,7 +201,8 @@ class Learner:
         with np.errstate(over="ignore"):
             buffer[:] = array
         if not np.isfinite(buffer).all():
-            raise ValueError(f"{name} holds {array[~np.isfinite(buffer)][0]}; every number must be finite")
+            bad, most = array[~np.isfinite(buffer)][0], np.finfo(self.dtype).max
+            raise ValueError(f"{name} holds {bad}; every number must be finite, up to {most:.2g}")
         return at, 0
 
     def reset(self) -> None:
@@ -211,24 +213,33 @@ class Learner:
         """Write everything to a safetensors file with JSON in its header, at any step, also within a sequence.
 
         Raises:
-            UserError: it cannot be written; what was there before stays.
+            UserError: it cannot be written, or the weights are no numbers any more; what was there before stays.
         """
-        memory = np.zeros(self._online.memory_size(), self.dtype)
-        self._online.read_memory(memory.ctypes.data)
-        facts = {
-            "kind": KIND,
-            "network": asdict(self.network),
-            "rate": self.rate,
-            "update": self.update,
-            "error": self.error,
-            "dtype": str(self.dtype),
-            "steps": self.steps,
-            "compiled": LSTM1997 is not None,
-        }
-        arrays = {"weights": self.weights, "memory": memory}
+        weights = self.weights
+        if not np.isfinite(weights).all():
+            raise UserError(
+                f"the network has diverged at rate={self.rate}: its weights hold {weights[~np.isfinite(weights)][0]}, "
+                f"and {path} stays as it was; go on from there, or from new weights, at a smaller rate"
+            )
+        facts = {"kind": KIND, "network": asdict(self.network), **self._settings(), **self._since()}
+        arrays = {"weights": weights, "memory": self._memory()}
         if self.network.cells:  # for readers of the file; memory holds them too
             arrays |= {"states": self.states, "activations": self.activations}
         checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()}, ROOM)
+
+    def _settings(self) -> dict[str, Any]:
+        """The arguments that are no arrays."""
+        return {"rate": self.rate, "update": self.update, "error": self.error, "dtype": str(self.dtype)}
+
+    def _since(self) -> dict[str, Any]:
+        """What else there is to know of its memory."""
+        return {"steps": self.steps, "compiled": LSTM1997 is not None}
+
+    def _memory(self) -> NDArray:
+        """All that lives on between steps, beside the weights."""
+        memory = np.zeros(self._online.memory_size(), self.dtype)
+        self._online.read_memory(memory.ctypes.data)
+        return memory
 
     @classmethod
     def load(cls, path: str | Path, network: Network | None = None) -> Learner:
@@ -249,18 +260,29 @@ class Learner:
         found = Network(**facts["network"])
         if network is not None and found != network:
             raise ValueError(f"network={network} is not that of {path}, which is {found}")
-        weights, memory = tensors["weights"].numpy(), tensors["memory"].numpy()
-        settings = {name: facts[name] for name in ("update", "error", "dtype")}
-        learner = cls(found, facts["rate"], weights=weights, **settings)
-        compiled = facts.get("compiled", True)
-        if compiled != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
+        settings = {name: facts[name] for name in ("rate", "update", "error", "dtype")}
+        since = {"steps": facts["steps"], "compiled": facts.get("compiled", True)}
+        return cls._again(str(path), found, settings, since, tensors["weights"].numpy(), tensors["memory"].numpy())
+
+    @classmethod
+    def _again(
+        cls, name: str, network: Network, settings: dict[str, Any], since: dict[str, Any], weights, memory
+    ) -> Learner:
+        """A learner that goes on where another one was."""
+        learner = cls(network, weights=weights, **settings)
+        if since["compiled"] != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
             raise UserError(
-                f"{path} was saved {'with' if compiled else 'without'} the compiled kernels, and its memory does not "
-                "fit this Learner: load it where it was saved, or start a new one from its weights"
+                f"{name} was saved {'with' if since['compiled'] else 'without'} the compiled kernels, and its memory "
+                "does not fit this Learner: load it where it was saved, or start a new one from its weights"
             )
         learner._online.write_memory(memory.ctypes.data)
-        learner.steps = facts["steps"]
+        learner.steps = since["steps"]
         return learner
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickle: without it a copy would share the native network, and neither go its own way."""
+        given = ("the learner", self.network, self._settings(), self._since(), self.weights, self._memory())
+        return type(self)._again, given
 
 
 def online(network: Network, dtype: np.dtype) -> Any:

@@ -19,6 +19,7 @@ with connectivity "B" z = x. The output layer reads [M]: the cells, then the con
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -27,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SIZES = {"inputs": 1, "outputs": 1, "blocks": 0, "block_size": 1, "hidden": 0}  # and the least that each may be
 CHOICES = {
     "connectivity": ("F", "B", "FB"),
     "biased": ("none", "gates", "gates and outputs", "hidden", "all"),
@@ -35,13 +37,25 @@ CHOICES = {
     "output": ("logistic", "linear"),
 }
 
-
 LARGEST = float(np.finfo(np.float32).max)
+MOST_WEIGHTS = 2**31 - 1  # the native side counts in int32
 
 
 def is_number(value: object) -> bool:
     """Whether it is a number as Python or numpy have them; True is none here."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def array_of(name: str, values: ArrayLike) -> NDArray:
+    """The values as an array of whatever they are.
+
+    Raises:
+        ValueError: rows of several lengths, a tensor that wants a gradient, or what else makes no array.
+    """
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # torch's tensors raise the latter two
+        raise ValueError(f"{name}={reprlib.repr(values)} is no array: {error}") from None
 
 
 class Weights(NamedTuple):
@@ -99,7 +113,7 @@ class Network:
     output: str = "logistic"
 
     def __post_init__(self) -> None:
-        for name, least in (("inputs", 1), ("outputs", 1), ("blocks", 0), ("block_size", 1), ("hidden", 0)):
+        for name, least in SIZES.items():
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}={value!r} must be a whole number of {least} or more")
@@ -115,6 +129,9 @@ class Network:
         object.__setattr__(self, "weight_range", float(self.weight_range))
         if not self.feeds:
             raise ValueError(f"blocks={self.blocks} and hidden={self.hidden} leave nothing to feed the outputs")
+        if (most := self.units * self.fed_by + self.outputs * self.feeds) > MOST_WEIGHTS:
+            sizes = ", ".join(f"{name}={getattr(self, name)}" for name in SIZES)
+            raise ValueError(f"{sizes} make {most:,} weights, beside biases; there may be {MOST_WEIGHTS:,}")
         if self.biased in ("gates", "gates and outputs") and not self.blocks:
             raise ValueError(f'biased="{self.biased}" is for gates of blocks, but blocks=0')
         self._check_gate_bias("input_gate_bias")
@@ -235,10 +252,7 @@ class Network:
         Raises:
             ValueError: another number of weights, or one that single precision cannot hold.
         """
-        try:
-            given = np.asarray(weights)
-        except ValueError as error:
-            raise ValueError(f"weights={weights!r} is no array: {error}") from None
+        given = array_of("weights", weights)
         if given.ndim < 1 or given.shape[-1] != self.weight_count or given.dtype.kind not in "fiub":
             raise ValueError(
                 f"weights has shape {list(given.shape)} of {given.dtype}, expected [{self.weight_count}] numbers for "
