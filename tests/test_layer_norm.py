@@ -189,7 +189,9 @@ def test_the_step_is_parted_at_the_normalisation():
 
 
 def normed(step, **changed):
-    return Cell(**{"name": "mine", "rows": "ab", "from_x": "ab", "from_h": "ab", "states": "h", "step": step} | changed)
+    return Cell(
+        **{"name": "mine", "rows": "abd", "from_x": "abd", "from_h": "abd", "states": "h", "step": step} | changed
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,8 +211,9 @@ def test_what_can_not_be_parted_is_named(cell, says):
 
 
 def test_gains_stand_before_a_cells_own_weights():
-    cell = normed(lambda rows, states, weights: states, from_h="a", weights="w", normed=True, starts=[3], rows="ba")
+    own = {"rows": "ba", "from_x": "ab", "from_h": "a", "weights": "w", "normed": True}
+    cell = normed(lambda rows, states, weights: states, starts=[3], **own)
     assert cell.weights == ("x_a", "x_b", "h_a", "w")
     assert cell.starts == (1, 1, 1, 3)
     with pytest.raises(ValueError, match=r"starts=\(1.0, 1.0, 1.0\) must have one number for each of"):
-        normed(lambda rows, states, weights: states, from_h="a", weights="w", normed=True, rows="ba", starts=())
+        normed(lambda rows, states, weights: states, starts=(), **own)

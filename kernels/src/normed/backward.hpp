@@ -104,7 +104,7 @@ class NormedBackward {
     }
     chunks[chunk_count] = steps.count();
   }
-  long zero_count() const { return std::max<long>(H * shape.padded, N); }
+  long zero_count() const { return std::max<long>(H * shape.padded, X * L); }
   Terms terms() const { return q.rows.B == 1 ? Terms::lone : Terms::numbers; }
 
   void lay_out(Layout& layout) {

@@ -35,7 +35,7 @@ class NormedForward {
     steps.locate(places);
     prefer_large_pages_of_outputs<Cell>(q, kept.size());
     states.prepare({});
-    std::fill(zeros, zeros + max_vectors * L, T(0));
+    std::fill(zeros, zeros + zero_count, T(0));
     team(split.threads, [this](Member me) { work(me); });
   }
 
@@ -53,7 +53,8 @@ class NormedForward {
 
   // Scratch. Members have their own places in wx and rh or, where they split the units, all have all.
   int64_t* places;
-  T *zeros, *wx, *rh;  // [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
+  static constexpr long zero_count = std::max(X, H) * L;  // what a product starts from
+  T *zeros, *wx, *rh;  // [zero_count], [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
   T* stages;           // a piece a thread: what a set of rows has between its stages
   const T** pointers;
   const long row_stages = (S + Cell::kept + 1) * shape.padded;
@@ -65,7 +66,7 @@ class NormedForward {
   void lay_out(Layout& layout) {
     places = layout.take<int64_t>(steps.scratch());
     states.lay_out(layout);
-    zeros = layout.take<T>(max_vectors * L);
+    zeros = layout.take<T>(zero_count);
     panels.lay_out(layout);
     wx = layout.take<T>(sets.rows() * steps_at_once * ld_x);
     rh = layout.take<T>(sets.rows() * ld_h);

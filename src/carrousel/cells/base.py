@@ -101,7 +101,7 @@ class Cell:
         normed: `W x` and `R h` are normalised, each as a whole, over all its rows and units, and multiplied by gains,
             before they are added to each other and to the biases: a = LN(W x) gain_x + LN(R h) gain_h + b. Each row
             has its gains [H]: they stand before `weights`, those of from_x first, then those of from_h, named x_i, h_i
-            for a row i; step is given all of them, and uses its own. Default False.
+            for a row i; step is given all of them, and uses its own. A kernel takes three rows or more. Default False.
         starts: what each of `weights` holds in a new layer, a number. Default: random, as torch draws its parameters.
             Gains of `normed` start at 1.
 

@@ -20,6 +20,8 @@ from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import Trace, trace_step
 
+FEWEST_ROWS = 3  # with fewer, groups are of several blocks (kernels/src/shape.hpp), and rows are taken block by block
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -40,10 +42,14 @@ def derive_stages(cell: Cell, reserved: Iterable[str] = ()) -> Stages:
     """Differentiate, simplify and part a step; arguments as `pointwise.derive` takes them.
 
     Raises:
-        CodegenError: as `derive`; or there are masks, or a gate depends on what is normalised.
+        CodegenError: as `derive`; or there are masks, or too few rows, or a gate depends on what is normalised.
     """
     if cell.masks:
         raise CodegenError(f"cell {cell.name!r}: masks, which no kernel of a normed cell draws")
+    if len(cell.rows) < FEWEST_ROWS:
+        raise CodegenError(
+            f"cell {cell.name!r}: rows={cell.rows}, and the kernels of a normed cell take {FEWEST_ROWS} rows or more"
+        )
     trace = trace_step(cell, reserved)
     kept, again = keep(cell, trace, reverse(cell, trace, []))
     following = _following(trace)

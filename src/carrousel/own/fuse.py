@@ -120,7 +120,7 @@ def _load(cells: Sequence[Cell], headers: dict[str, str], own_names: str) -> Non
 
 def _compare(own: Cell, compiled: Cell) -> None:
     """Raise NoKernel unless the kernel returns what `scan` makes of the function: outputs and every gradient."""
-    for name, ours, plain in zip(("its results", "its gradients"), _run(fused, compiled), _run(scan, own)):
+    for name, ours, plain in zip(("results", "gradients"), _run(fused, compiled), _run(scan, own)):
         if not all(map(_equal, ours, plain)):
             raise NoKernel(
                 f"the kernel's {name} differ from the function's. A kernel is made of what one call of the function "
