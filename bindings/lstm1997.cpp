@@ -19,7 +19,8 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// I, K, C, S, H, output_gates, recurrent, recurrent_cells, shortcuts, cells_biased, gates_biased, hidden_biased, outputs_biased, wide_g, squash_h, logistic_output
+// I, K, C, S, H, output_gates, recurrent, recurrent_cells, shortcuts, cells_biased, gates_biased, hidden_biased, outputs_biased, wide_g,
+// squash_h, logistic_output
 Network network(nb::tuple from) {
   const auto number = [&](int k) { return nb::cast<int>(from[k]); };
   Network n;

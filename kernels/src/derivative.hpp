@@ -149,7 +149,8 @@ class Derivative {
     }
   }
 
-  // Where the caller sees the gates, which stand in place of what is else kept: a function of its own, for it took registers from the other.
+  // Where the caller sees the gates, which stand in place of what is else kept: a function of its own, for it took registers from the
+  // other.
   [[gnu::noinline]] void step_by_gates(Pair p, long block, V dh) {
     const long at = p.at * q.H + block * L;
     const int n = shape.lanes_of(block);

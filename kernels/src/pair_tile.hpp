@@ -44,10 +44,7 @@ void pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const
   V sum[M][N] = {};
   if (lead.K) accumulate_pairs(sum, lead);
   accumulate_pairs(sum, main);
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
+  put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
 #define CARROUSEL_TILES(tile, M) {tile<V, M, 1>, tile<V, M, 2>, tile<V, M, 3>, tile<V, M, 4>}
@@ -92,10 +89,7 @@ CARROUSEL_PAIRS void machine_pair_tile(float* acc, long ld_acc, const float* sta
   V sum[M][N] = {};
   if (lead.K) multiply_pairs(sum, lead);
   multiply_pairs(sum, main);
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
+  put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
 template <class V>

@@ -61,7 +61,8 @@ class Recompute {
   // What run() needs besides, for a member.
   long room() const { return needed() ? accumulators_each() + (one_panel ? panels.group_room() : 0) : 0; }
 
-  // This member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of da, `all`; a [room()].
+  // This member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of da, `all`;
+  // a [room()].
   void run(Member me, const Share& share, long g0, long g1, long chunk, Place all, T* a) const {
     if (!needed()) return;
     const long first = chunks.first(chunk), last = chunks.last(chunk), room = chunks.rows();

@@ -46,6 +46,15 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
   }
 }
 
+// acc = start + sum, of arrays as the tile's.
+template <class V, int M, int N>
+CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const V (&sum)[M][N]) {
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
+}
+
 // acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one
 // row for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
 template <class V, int M, int N>
@@ -54,10 +63,7 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
   V sum[M][N] = {};
   if (lead.K) accumulate(sum, lead);
   accumulate(sum, main);
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
+  put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
 // The same for the only row of a batch of one. Where one row keeps few sums, each addition waits for the one before, so the terms are

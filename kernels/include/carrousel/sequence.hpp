@@ -51,7 +51,7 @@ struct Sequence {
   Rows rows;
   int64_t I = 0, H = 0, P = 0;
   int threads = 1;
-  int heads = 1;  // units in so many groups, each fed back to its own units alone; 1 where h is projected
+  int heads = 1;  // units in so many groups, each fed back to its own units alone; 1 where h is projected, or panels are brought
   // The first step takes the units from the last to the first. They turn from step to step: what was read last is still in the cache. A
   // stream goes on so over its calls. No bit depends on it.
   bool from_last = false;

@@ -30,8 +30,8 @@ class Stack {
   const std::vector<Sequence<F>>& layers() const { return layers_; }
   double operations() const { return operations_; }  // of a step of one row
 
-  // Whether the instruction set is that of the packing, and weights and sources hold what was packed. The weights come in as many parts as keep
-  // 1 KiB in each, at most 1024; every part has something of all of them. `count` parts are looked at, beginning with `first`.
+  // Whether the instruction set is that of the packing, and weights and sources hold what was packed. The weights come in as many parts
+  // as keep 1 KiB in each, at most 1024; every part has something of all of them. `count` parts are looked at, beginning with `first`.
   bool holds(int64_t first, int64_t count) const;
 
  private:

@@ -1,4 +1,4 @@
-// The weights of W networks, each in its lane; and their changes, where a sequence collects some. Columns: what feeds, then whom.
+// The weights of W networks, each in its lane. Columns: what feeds, then whom.
 //
 // One-hot inputs of a large alphabet would cost a vector operation a symbol: then each lane keeps the columns of its own inputs apart,
 // and reads and changes the one that is on ("sparse").
