@@ -124,3 +124,8 @@ def compiled_variants() -> dict[str, Cell]:
 def MGU(rows, states):
     """The same as a layer."""
     return minimal_gated_unit(rows, states)
+
+
+def made_of(step, **options):
+    """The layer class of a function of one row and one state: step(a, h) returns the new h."""
+    return carrousel.cell(lambda rows, states: step(rows[0], states[0]), rows="a", states="h", name="Mine", **options)
