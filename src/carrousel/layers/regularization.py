@@ -70,9 +70,14 @@ class Masks(NamedTuple):
     of_weights: Mask | None
 
 
-@cache  # a small network would feel the time that they take to make
+@torch.compiler.assume_constant_result  # dynamo would look past the cache, and warn of it
 def masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
     """The masks of a layer whose sequences that cell computes: in evaluation each of the cell's is its mean."""
+    return _masks_of(rates, cell, training)
+
+
+@cache  # a small network would feel the time that they take to make
+def _masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
     zoneout = keeping if training else always
     by_name = {
         "candidate": dropping(rates.recurrent_dropout if training else 0.0),
