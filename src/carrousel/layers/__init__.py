@@ -11,8 +11,8 @@ expected.py        what input and states are expected to be; checks.py: what is 
 sequences.py       lengths, offsets, resets, initial states
 regularization.py  random masks in training
 recurrent.py       forward: inputs in every form, and who computes
-stack.py           layers, directions and dropout, on our kernels; beside.py: the outputs of both directions
-native.py          the same by torch's own functions, and when
+stack.py           layers, directions and dropout, on our kernels; directions.py: the outputs of both
+torch_functions.py the same by torch's own functions, and when
 autocast.py        the same under torch.autocast to bfloat16
 inside.py          states and gates of every step
 

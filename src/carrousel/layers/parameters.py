@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from carrousel.cells import Cell
 from carrousel.layers.checks import check_cell, check_flag, check_options, check_projection
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
-from carrousel.layers.native import flatten_for_cudnn, is_standard
 from carrousel.layers.options import refuse_unknown
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.streaming.state import Kind, Streams
+from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
 from carrousel.scan.layout import check_memory
 from carrousel.scan.weights import Weights
 

@@ -14,7 +14,6 @@ from torch.nn.utils.rnn import PackedSequence
 from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.expected import Expected
 from carrousel.layers.inside import each
-from carrousel.layers.native import belongs_to_torch, run_torch
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
     as_tuple,
@@ -27,6 +26,7 @@ from carrousel.layers.sequences import (
 )
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming.layer import Streaming
+from carrousel.layers.torch_functions import belongs_to_torch, run_torch
 from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state

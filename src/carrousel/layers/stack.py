@@ -12,7 +12,7 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
-from carrousel.layers.beside import beside, room_beside
+from carrousel.layers.directions import room_for, side_by_side
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
 from carrousel.layers.xlstm.heads import ALONE, fused_by_heads
@@ -66,7 +66,7 @@ def run_stack(
             x = torch.dropout(x, dropout, True)
         ys = []
         width = width_of_y(cell, directions[0])
-        room = None if len(directions) == 1 or by_heads else room_beside(x, width, len(directions), layout)
+        room = None if len(directions) == 1 or by_heads else room_for(x, width, len(directions), layout)
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
             way, into = layout._replace(reverse=True) if reverse else layout, x
@@ -82,7 +82,7 @@ def run_stack(
                 shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
             ys.append(y)
             finals.append(final)
-        x = ys[0] if len(ys) == 1 else beside(ys, room)
+        x = ys[0] if len(ys) == 1 else side_by_side(ys, room)
     return x, join(finals), gather(shown) if layout.shows else None
 
 

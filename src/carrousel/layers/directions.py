@@ -16,22 +16,22 @@ from torch.autograd import Function
 from carrousel.scan.layout import Layout
 
 
-def room_beside(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:
+def room_for(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:
     """A tensor for the h [., width] of `count` directions, where they are to be written into one; else None."""
     if layout.memory != "low" or torch.compiler.is_compiling():
         return None
     return x.new_empty(*x.shape[:-1], count * width)
 
 
-def beside(ys: Sequence[Tensor], room: Tensor | None) -> Tensor:
+def side_by_side(ys: Sequence[Tensor], room: Tensor | None) -> Tensor:
     """The h of directions in the last place, one after another: `room` itself, if they were all written there."""
     written = room is not None and all(y._is_view() and y._base is room for y in ys)
     if not written:  # as where a kernel does not run
         return torch.cat(list(ys), -1)
-    return _Beside.apply((room,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else room  # type: ignore
+    return _SideBySide.apply((room,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else room  # type: ignore
 
 
-class _Beside(Function):
+class _SideBySide(Function):
     """Of parts of a tensor, the whole."""
 
     @staticmethod
