@@ -81,6 +81,11 @@ def test_what_is_no_block_is_told():
 
 
 @native
+def test_rows_of_several_lengths_are_no_weights():
+    with pytest.raises(ValueError, match=r"^weights=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
+        Trainer(NETWORK, [[1.0], [1.0, 2.0]], 0.5)
+
+
 @pytest.mark.parametrize(
     "weights", [w for k, w in WEIGHTS.items() if k != "none"], ids=[k for k in WEIGHTS if k != "none"]
 )

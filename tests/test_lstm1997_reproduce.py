@@ -41,6 +41,9 @@ def test_rows_by_the_papers_names():
     assert numbers([], ["2c"], None, False) == [f"2c-{k}" for k in range(1, 10)]
     assert numbers([], ["4"], "linear output", False) == [f"4-{k} linear output" for k in (1, 2, 3)]
     assert len(numbers([], ["4-1"], "all", False)) > 2
+    assert numbers([], ["6"], None, False) == ["6a", "6b"]
+    assert numbers([], ["3"], None, False) == numbers(["two-sequence"], [], "literal", True)
+    assert numbers([], ["6A"], None, False) == ["6a"]
 
 
 def test_all_is_every_row_of_the_tables():

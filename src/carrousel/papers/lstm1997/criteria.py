@@ -14,9 +14,7 @@ from carrousel.papers.lstm1997.sequences import Sequences
 from carrousel.papers.lstm1997.trainer import Errors, Stop, Trainer
 
 SOME = (8, 32)  # of a set that is examined: who fails on the first so many fails on all of it
-BLOCK_STEPS = (
-    200_000  # that are generated at once, about: with a tenth, what a block costs anyhow was an eighth of the time
-)
+BLOCK_STEPS = 200_000  # are generated at once, about: with a tenth, what any block costs was an eighth of the time
 
 
 class Judged(Protocol):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997.checks import checked
-from carrousel.papers.lstm1997.network import LARGEST, Network, is_number
+from carrousel.papers.lstm1997.network import LARGEST, Network, array_of, is_number
 from carrousel.papers.lstm1997.sequences import Sequences
 
 UPDATES = ("sequence", "step")
@@ -136,7 +136,7 @@ class Trainer:
 
     @weights.setter
     def weights(self, weights: ArrayLike) -> None:
-        shape = np.shape(weights)
+        shape = array_of("weights", weights).shape
         if len(shape) != 2 or (hasattr(self, "_weights") and shape != self._weights.shape):
             trials = len(self._weights) if hasattr(self, "_weights") else "trials"
             raise ValueError(f"weights has shape {list(shape)}, expected [{trials}, {self.network.weight_count}]")

@@ -28,7 +28,7 @@ from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.results import screen, write
 
 KEPT = "trials.jsonl"
-MOST = 100_000  # trials of a row
+MOST = 10_000  # trials of a row
 WIDTH = 120  # where no terminal tells one
 
 
@@ -41,7 +41,7 @@ def reproduce(
     ] = False,
     row: Annotated[
         list[str] | None,
-        typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c: all of it."),
+        typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c, 3: all of it."),
     ] = None,
     reading: Annotated[
         str | None, typer.Option(help="literal, all, or another reading's name (default: all; with --row: literal).")
@@ -136,8 +136,9 @@ def meant(name: str) -> str:
 
 
 def is_called(row: Row, number: str) -> bool:
-    """Whether a number is a row's, or that of the group it is in: 2c, 3a, 4."""
-    return row.number == number or row.number.startswith(f"{number}-")
+    """Whether a number is a row's, or that of a group it is in: 2c, 3a, 3, 4."""
+    number = number.lower()
+    return row.number.startswith(number) and not row.number[len(number) :][:1].isdigit()
 
 
 def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
