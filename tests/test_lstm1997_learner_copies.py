@@ -58,6 +58,24 @@ def test_a_learner_that_has_diverged_leaves_the_file_of_before(tmp_path):
     assert (tmp_path / "learner").read_bytes() == before
 
 
+@pytest.mark.parametrize("update", ["step", "sequence"])
+def test_the_rate_may_be_set_and_the_rule_may_not(update):
+    """Once it was an attribute that nothing read: what learned went on as before, and what was saved did not."""
+    learner, twin = after(3, update=update), after(3, update=update)
+    learner.rate = 0.0
+    with pytest.raises(ValueError, match=r"rate=nan"):
+        learner.rate = float("nan")
+    before = learner.weights
+    told(learner)
+    told(twin)
+    assert learner.rate == 0.0
+    assert (learner.weights == before).all()
+    assert (twin.weights != before).any()
+    for name, value in (("update", "step"), ("error", "entropy")):
+        with pytest.raises(AttributeError, match=name):
+            setattr(learner, name, value)
+
+
 TENSORS = {
     "wants a gradient": torch.ones(2, requires_grad=True),
     "bfloat16": torch.ones(2, dtype=torch.bfloat16),

@@ -41,6 +41,7 @@ class Learner:
             hundreds of times slower and always in float64.
 
     Attributes:
+        rate: alpha, which may be set; update, error: as they were given.
         steps: how many steps have been learned, with a target or without.
 
     Raises:
@@ -63,11 +64,11 @@ class Learner:
         if dtype not in ("float32", "float64"):
             raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
         self.network = network
-        self.rate, self.update, self.error = checked_rule(rate, update, error)
+        rate, update, error = checked_rule(rate, update, error)
+        self._rule = (rate, True, update == "step", error == "entropy")
         self.dtype = np.dtype(dtype if LSTM1997 else "float64")
         self.steps = 0
         self._online = online(network, self.dtype)
-        self._rule = (self.rate, True, update == "step", error == "entropy")
         self._x, self._x_at = self._buffer(network.inputs)
         self._target, self._target_at = self._buffer(network.outputs)
         self._y, self._y_at = self._buffer(network.outputs)
@@ -78,6 +79,25 @@ class Learner:
         """An array that a call needs, and its address, which is slow to ask for."""
         array = np.zeros(size, dtype or self.dtype)
         return array, array.ctypes.data
+
+    @property
+    def rate(self) -> float:
+        """alpha; set it to learn faster or slower from now on."""
+        return self._rule[0]
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._rule = (checked_rule(rate, self.update, self.error)[0], *self._rule[1:])
+
+    @property
+    def update(self) -> str:
+        """When the weights change."""
+        return "step" if self._rule[2] else "sequence"
+
+    @property
+    def error(self) -> str:
+        """The output units' error signal."""
+        return "entropy" if self._rule[3] else "squared"
 
     @property
     def weights(self) -> NDArray:
@@ -221,7 +241,8 @@ class Learner:
                 f"the network has diverged at rate={self.rate}: its weights hold {weights[~np.isfinite(weights)][0]}, "
                 f"and {path} stays as it was; go on from there, or from new weights, at a smaller rate"
             )
-        facts = {"kind": KIND, "network": asdict(self.network), **self._settings(), **self._since()}
+        facts = {"kind": KIND, "network": asdict(self.network), **self._settings()}
+        facts |= {"steps": self.steps, "compiled": LSTM1997 is not None}
         arrays = {"weights": weights, "memory": self._memory()}
         if self.network.cells:  # for readers of the file; memory holds them too
             arrays |= {"states": self.states, "activations": self.activations}
@@ -230,10 +251,6 @@ class Learner:
     def _settings(self) -> dict[str, Any]:
         """The arguments that are no arrays."""
         return {"rate": self.rate, "update": self.update, "error": self.error, "dtype": str(self.dtype)}
-
-    def _since(self) -> dict[str, Any]:
-        """What else there is to know of its memory."""
-        return {"steps": self.steps, "compiled": LSTM1997 is not None}
 
     def _memory(self) -> NDArray:
         """All that lives on between steps, beside the weights."""
@@ -261,28 +278,28 @@ class Learner:
         if network is not None and found != network:
             raise ValueError(f"network={network} is not that of {path}, which is {found}")
         settings = {name: facts[name] for name in ("rate", "update", "error", "dtype")}
-        since = {"steps": facts["steps"], "compiled": facts.get("compiled", True)}
-        return cls._again(str(path), found, settings, since, tensors["weights"].numpy(), tensors["memory"].numpy())
+        at = (facts["steps"], facts.get("compiled", True), tensors["weights"].numpy(), tensors["memory"].numpy())
+        return cls._again(str(path), found, settings, *at)
 
     @classmethod
     def _again(
-        cls, name: str, network: Network, settings: dict[str, Any], since: dict[str, Any], weights, memory
+        cls, name: str, network: Network, settings: dict[str, Any], steps: int, compiled: bool, weights, memory
     ) -> Learner:
         """A learner that goes on where another one was."""
         learner = cls(network, weights=weights, **settings)
-        if since["compiled"] != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
+        if compiled != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
             raise UserError(
-                f"{name} was saved {'with' if since['compiled'] else 'without'} the compiled kernels, and its memory "
-                "does not fit this Learner: load it where it was saved, or start a new one from its weights"
+                f"{name} was saved {'with' if compiled else 'without'} the compiled kernels, and its memory does not "
+                "fit this Learner: load it where it was saved, or start a new one from its weights"
             )
         learner._online.write_memory(memory.ctypes.data)
-        learner.steps = since["steps"]
+        learner.steps = steps
         return learner
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies and pickle: without it a copy would share the native network, and neither go its own way."""
-        given = ("the learner", self.network, self._settings(), self._since(), self.weights, self._memory())
-        return type(self)._again, given
+        at = (self.steps, LSTM1997 is not None, self.weights, self._memory())
+        return type(self)._again, ("the learner", self.network, self._settings(), *at)
 
 
 def online(network: Network, dtype: np.dtype) -> Any:
