@@ -57,6 +57,16 @@ def test_markdown_to_stdout_is_all_that_stands_there(made, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("# The 1997 paper, run again")
 
 
+@pytest.mark.parametrize("both", ["-", "report"])
+def test_json_and_markdown_do_not_go_to_one_place(made, tmp_path, capsys, monkeypatch, both):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["reproduce", "--row", "4-1", "--out", str(tmp_path), "--json", both, "--markdown", both]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"--json and --markdown are both to go to {both}" in told.err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("made_up", "says"),
     [

@@ -74,6 +74,8 @@ def reproduce(
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
         check_writable(path, option)  # now, not after minutes
+    if json_file is not None and json_file == markdown:
+        raise UserError(f"--json and --markdown are both to go to {json_file}: name another file for one of them")
     kept = Kept(out / KEPT, seed)
     counts = {each.key: trials or each.paper.trials for _, each in chosen}
     began = time.monotonic()
