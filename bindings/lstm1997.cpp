@@ -34,10 +34,10 @@ Network network(nb::tuple from) {
 // rate, learn, each_step, entropy
 Rule rule(nb::tuple from) { return {nb::cast<double>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])}; }
 
-// window, bound, allowed, mean, squared, at_end
+// window, bound, allowed, mean, squared, at_end, every
 Stop stop(nb::tuple from) {
-  return {nb::cast<int64_t>(from[0]), nb::cast<float>(from[1]), nb::cast<int64_t>(from[2]),
-          nb::cast<double>(from[3]),  nb::cast<bool>(from[4]),  nb::cast<bool>(from[5])};
+  return {nb::cast<int64_t>(from[0]), nb::cast<float>(from[1]), nb::cast<int64_t>(from[2]), nb::cast<double>(from[3]),
+          nb::cast<bool>(from[4]),    nb::cast<bool>(from[5]),  nb::cast<int64_t>(from[6])};
 }
 
 // count, lengths, x, symbols, targets, classes, at_end, weights, errors, outputs, recent, ring, presented

@@ -119,7 +119,7 @@ def test_a_trainers_argument_of_another_type_is_told(options):
         Trainer(**{**good, **options})
 
 
-@pytest.mark.parametrize("options", [{"bound": "x"}, {"window": 2.5}, {"allowed": 0.5}, {"mean": "0"}])
+@pytest.mark.parametrize("options", [{"bound": "x"}, {"window": 2.5}, {"allowed": 0.5}, {"mean": "0"}, {"every": 0}])
 def test_a_stop_that_is_none_is_told(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):

@@ -153,7 +153,7 @@ def test_a_trial_that_takes_anothers_place_is_as_one_from_the_start():
 
 def judged(errors, stop):
     """At which sequence the criterion is met, by the rule's own words; None: never."""
-    for n in range(stop.window, len(errors.largest) + 1):
+    for n in range(stop.every * -(-stop.window // stop.every), len(errors.largest) + 1, stop.every):
         last = slice(n - stop.window, n)
         over = (errors.largest[last] > stop.bound).sum()
         if over <= stop.allowed and (stop.mean is None or getattr(errors, stop.measure)[last].mean() < stop.mean):
@@ -163,7 +163,13 @@ def judged(errors, stop):
 
 @pytest.mark.parametrize(
     "stop",
-    [Stop(0.3, 10), Stop(0.2, 10, allowed=4), Stop(1.0, 25, mean=0.12), Stop(1.0, 25, mean=0.02, measure="squared")],
+    [
+        Stop(0.3, 10),
+        Stop(0.2, 10, allowed=4),
+        Stop(1.0, 25, mean=0.12),
+        Stop(1.0, 25, mean=0.02, measure="squared"),
+        Stop(0.3, 10, every=50),
+    ],
     ids=str,
 )
 def test_criteria(stop):

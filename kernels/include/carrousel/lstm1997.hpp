@@ -59,13 +59,14 @@ struct Errors {  // of one sequence, before its update; over the steps with a ta
   float squared = 0;
 };
 
-// Judged after each sequence, over the last `window` sequences of the trial, when there are as many.
+// Judged after each sequence, or every so many, over the last `window` sequences of the trial, when there are as many.
 struct Stop {
   int64_t window = 0;      // 0: never
   float bound = 0;         // of `largest`, or of `at_end`
   int64_t allowed = 0;     // sequences in the window above the bound
   double mean = 0;         // below it must lie the mean of `absolute` or `squared`; infinity: any
   bool squared = false, at_end = false;
+  int64_t every = 1;       // sequences of the trial between two judgements
 };
 
 struct Trial {

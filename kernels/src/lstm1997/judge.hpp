@@ -32,8 +32,8 @@ inline void judge(const lstm1997::Stop& stop, lstm1997::Trial& trial, int64_t i)
   ++trial.presented;
   if (!stop.window) return;
   count_in(stop, trial, trial.errors[i], 1);
-  trial.stopped =
-      trial.presented >= stop.window && trial.above <= stop.allowed && double(trial.sum) < stop.mean * fixed_point * double(stop.window);
+  trial.stopped = trial.presented >= stop.window && trial.presented % stop.every == 0 && trial.above <= stop.allowed &&
+                  double(trial.sum) < stop.mean * fixed_point * double(stop.window);
 }
 
 }  // namespace carrousel::CARROUSEL_TARGET

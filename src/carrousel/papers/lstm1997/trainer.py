@@ -26,7 +26,7 @@ ERRORS = ("squared", "entropy")
 
 @dataclass(frozen=True)
 class Stop:
-    """When a trial is done, judged after each sequence on the `window` most recent training sequences of the trial.
+    """When a trial is done, judged on the `window` most recent training sequences of the trial, after each sequence.
 
     All must hold: `window` sequences have been presented; at most `allowed` of them have an error above `bound`; and
     their mean error is below `mean`.
@@ -38,6 +38,7 @@ class Stop:
         mean: of the error averaged over the window; None: no bound.
         measure: what `mean` bounds: "absolute" or "squared" error, averaged over outputs and steps with a target.
         at_end: `bound` judges the last step of each sequence only, not every step with a target.
+        every: sequences of the trial between two judgements.
 
     Raises:
         ValueError: a criterion that nothing could meet; names the argument and its value.
@@ -49,10 +50,12 @@ class Stop:
     mean: float | None = None
     measure: str = "absolute"
     at_end: bool = False
+    every: int = 1
 
     def __post_init__(self) -> None:
         check_whole("window", self.window, 1)
         check_whole("allowed", self.allowed, 0)
+        check_whole("every", self.every, 1)
         if not is_number(self.bound) or not self.bound >= 0:
             raise ValueError(f"bound={self.bound!r} must be a number of 0 or more")
         if self.mean is not None and not (is_number(self.mean) and self.mean > 0):
@@ -266,9 +269,9 @@ def native(network: Network) -> tuple[int, ...]:
 def criterion(stop: Stop | None) -> tuple:
     """The criterion as bindings/lstm1997.cpp takes it."""
     if stop is None:
-        return 0, 0.0, 0, math.inf, False, False
+        return 0, 0.0, 0, math.inf, False, False, 1
     mean = math.inf if stop.mean is None else stop.mean
-    return stop.window, stop.bound, stop.allowed, mean, stop.measure == "squared", stop.at_end
+    return stop.window, stop.bound, stop.allowed, mean, stop.measure == "squared", stop.at_end, stop.every
 
 
 def trial(block: Sequences, weights: NDArray, errors: NDArray, outputs: NDArray | None) -> tuple[int, ...]:
