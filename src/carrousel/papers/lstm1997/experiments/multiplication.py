@@ -28,27 +28,51 @@ def sequences(rng: np.random.Generator, n: int, T: int) -> Sequences:
 NETWORK = Network(inputs=2, outputs=1, blocks=2, block_size=2, biased="all", weight_range=0.1)
 
 
+def few_wrong(n_seq: int, every: int = 1) -> Running:
+    """Fewer than n_seq of the 2000 most recent training sequences have an error above 0.04."""
+    return Running(Stop(bound=0.04, window=2000, allowed=n_seq - 1, every=every))
+
+
 def row(number: str, n_seq: int) -> Row:
-    """A row of Table 8: fewer than n_seq of the 2000 most recent training sequences have an error above 0.04."""
-    criterion = Running(Stop(bound=0.04, window=2000, allowed=n_seq - 1))
+    """A row of Table 8."""
     training = drawn(partial(sequences, T=100))
     return Row(
-        number, f"n_seq = {n_seq}", NETWORK, 0.1, training, criterion, wrong_from=0.04, steps=105, long=n_seq < 140
+        number,
+        f"n_seq = {n_seq}",
+        NETWORK,
+        0.1,
+        training,
+        few_wrong(n_seq),
+        wrong_from=0.04,
+        steps=105,
+        long=n_seq < 140,
     )
 
 
-ROWS = (row("5-1", n_seq=140), row("5-2", n_seq=13))
+N_SEQ = {"5-1": 140, "5-2": 13}
+ROWS = tuple(row(number, n_seq) for number, n_seq in N_SEQ.items())
+NO_SLOPE = tuple(replace(row, error="entropy", reading="f' left out") for row in ROWS)
+SPACED = tuple(
+    replace(
+        row,
+        criterion=few_wrong(N_SEQ[row.number], every=10_000),
+        reading="f' left out, judged every 10,000 sequences",
+    )
+    for row in NO_SLOPE
+)
 
 EXPERIMENT = Experiment(
     "multiplication",
     "Experiment 5: multiplication problem",
     rows=ROWS,
     variants=(
-        *(replace(row, error="entropy", reading="f' left out") for row in ROWS),
+        *NO_SLOPE,
+        *SPACED,
         *(replace(row, network=replace(NETWORK, output="linear"), reading="linear output") for row in ROWS),
     ),
     silent=(
         "each row trains from the same start: the trials of 5-2 go on where those of 5-1 stop",
+        "the criterion is judged after each sequence",
         'the column "MSE" is taken as mean absolute error: no mean square can be so large with so few wrong',
         "when the first pair gets marked, its marker stays -1 and its value counts as 1, whichever mark it was",
     ),
@@ -56,7 +80,10 @@ EXPERIMENT = Experiment(
         "Read to the letter, with a logistic output unit and f' in its error, learning is slow where the target is "
         "near 0, as most products are: f' is small there. "
         'The reading "f\' left out" takes e_k = t - y, which is the gradient of the cross entropy; '
-        '"linear output" has a linear output unit.'
+        '"linear output" has a linear output unit. More are wrong of 2560 than in the paper: judged after each '
+        "sequence, a trial ends at the first moment that meets the criterion, which is often a lucky one. The paper's "
+        "figures are whole thousands; judged every 10,000 sequences, fewer are wrong, but still more than in the "
+        "paper, whose 139 of 2560 are a fourth fewer than the 140 of 2000 that the criterion lets pass."
     ),
     inputs=("value", "marker"),
 )

@@ -42,7 +42,7 @@ def sequences(rng: np.random.Generator, n: int, task: str) -> Sequences:
     return Sequences(lengths, symbols, order.astype(np.int32))
 
 
-ST3 = Running(Stop(bound=0.3, window=2000, mean=0.1))
+ST3 = Stop(bound=0.3, window=2000, mean=0.1)
 
 
 def row(number: str, blocks: int, rate: float, setting: str) -> Row:
@@ -57,7 +57,7 @@ def row(number: str, blocks: int, rate: float, setting: str) -> Row:
         weight_range=0.1,
     )
     training = drawn(partial(sequences, task=number))
-    return Row(number, setting, network, rate, training, ST3, wrong_from=0.3, steps=105, long=blocks > 2)
+    return Row(number, setting, network, rate, training, Running(ST3), wrong_from=0.3, steps=105, long=blocks > 2)
 
 
 ROWS = (
@@ -65,20 +65,27 @@ ROWS = (
     row("6b", blocks=3, rate=0.1, setting="three symbols, 8 classes"),
 )
 STEEP = tuple(replace(row, error="entropy", rate=row.rate / 4, reading="f' taken as 1/4") for row in ROWS)
+SPACED = tuple(
+    replace(row, criterion=Running(replace(ST3, every=100)), reading="judged every 100 sequences") for row in ROWS
+)
 
 EXPERIMENT = Experiment(
     "temporal-order",
     "Experiment 6: temporal order",
     rows=ROWS,
-    variants=STEEP,
+    variants=(*SPACED, *STEEP),
     silent=(
         'the "average training error" is the mean absolute error over outputs and the 2000 most recent sequences',
+        "the criterion is judged after each sequence",
         "X and Y are equally likely; positions count from 1",
     ),
     explained=(
         "Read to the letter, two trials of 6b are not done at five times the paper's mean: outputs that are wrong near "
         "0 or 1, where their slope f' is almost 0, take long to turn. The reading \"f' taken as 1/4\" gives f' the "
-        "largest value that it has, everywhere, as one of Experiment 1's does."
+        "largest value that it has, everywhere, as one of Experiment 1's does. Judged after each sequence, a trial "
+        "ends at the first moment that meets the criterion, often a lucky one: others are wrong then. The paper's "
+        'figures are consistent with a judgement every 100 sequences; "judged every 100 sequences" is the letter in '
+        "all else, and both rows come out as the paper's."
     ),
     inputs=tuple(SYMBOLS),
 )
