@@ -129,7 +129,7 @@ EXPERIMENT = Experiment(
         'in Experiment 2c: "linear output, cells see the inputs only" holds the weights from the hidden '
         "layer into the cells at zero. Judged after each sequence, a trial ends at the first moment that meets the "
         "criterion, which is often a lucky one; the paper's figures are whole thousands, and "
-        '"linear output, judged every 1000 sequences" leaves a sixth of the wrong ones. '
+        '"linear output, judged every 1000 sequences" leaves a third of the wrong ones. '
         "States drift by the cells' biases as well, which are there to induce it; "
         '"linear output, cells without biases, judged every 1000 sequences" has none. '
         "The others leave f' out of the output unit's error, learn at four times the "
