@@ -21,7 +21,7 @@ BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
 
 def file_name(row: Row) -> str:
     """Of a row's picture: letters, digits and dots of its key, which may hold a slash, as in "f' taken as 1/4"."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", row.key) + ".png"
+    return re.sub(r"[^A-Za-z0-9.]+", "-", row.key).strip("-") + ".png"
 
 
 def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: int, path: Path) -> None:
