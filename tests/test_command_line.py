@@ -92,11 +92,13 @@ def test_a_list_is_of_what_is_named(capsys):
     assert not any(name in told for name in ALL if name != "adding")
     assert run(["reproduce", "--row", "6a", "--list", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["row"], row["reading"]) for row in rows] == [("6a", "literal"), ("6a", "f' taken as 1/4")]
+    assert {row["row"] for row in rows} == {"6a"}
+    assert {"literal", "f' taken as 1/4"} <= {row["reading"] for row in rows}
     assert run(["reproduce", "--list", "addding"]) == 2
     assert "did you mean adding?" in capsys.readouterr().err
 
 
 def test_readings_are_quoted_for_there_are_commas_in_them(capsys):
     assert run(["reproduce", "adding", "--reading", "rate"]) == 2
-    assert "'linear output', 'linear output, cells see the inputs only', \"f' left out\"" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert all(f", {reading}, " in told for reading in ("'linear output, cells see the inputs only'", '"f\' left out"'))
