@@ -85,3 +85,17 @@ def indices(name: str, array: NDArray, count: int, width: int) -> NDArray:
     if wrong.any():
         raise ValueError(f"{name} holds the index {array[wrong][0]}; they run from 0 to {width - 1}, and -1 is none")
     return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def told(name: str, targets: ArrayLike | None, T: int, K: int, dtype: Any) -> tuple[NDArray | None, NDArray]:
+    """Targets [T, K] and at which steps there are any [T]; `targets` as `rows` takes them, or None.
+
+    Raises:
+        ValueError: as `rows`.
+    """
+    if targets is None:
+        return None, np.zeros(T, np.uint8)
+    array = rows(name, targets, T, K, may_lack=True, dtype=dtype)
+    if array.ndim == 1:
+        return np.eye(K, dtype=dtype)[array], (array >= 0).astype(np.uint8)
+    return array, (~np.isnan(array[:, 0])).astype(np.uint8)

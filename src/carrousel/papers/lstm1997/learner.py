@@ -14,7 +14,7 @@ from carrousel import checkpoint
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import plain
-from carrousel.papers.lstm1997.checks import rows
+from carrousel.papers.lstm1997.checks import rows, told
 from carrousel.papers.lstm1997.network import Network, array_of
 from carrousel.papers.lstm1997.trainer import checked_rule, native
 
@@ -189,22 +189,13 @@ class Learner:
         """
         n, T = self.network, len(np.atleast_1d(array_of("x", x)))
         x = rows("x", x, T, n.inputs, dtype=self.dtype)
-        targets, has = self._targets(y, T)
+        targets, has = told("y", y, T, n.outputs, self.dtype)
         said = np.zeros((T, n.outputs), self.dtype)
         dense, index = (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
         addresses = (0, 0) if targets is None else (targets.ctypes.data, has.ctypes.data)
         self._online.learn(self._rule, T, dense, index, *addresses, said.ctypes.data, n.inputs, n.outputs)
         self.steps += T
         return said
-
-    def _targets(self, y: ArrayLike | None, T: int) -> tuple[NDArray | None, NDArray]:
-        """Targets [T, K] and at which steps there are any [T]."""
-        if y is None:
-            return None, np.zeros(T, np.uint8)
-        targets = rows("y", y, T, self.network.outputs, may_lack=True, dtype=self.dtype)
-        if targets.ndim == 1:
-            return np.eye(self.network.outputs, dtype=self.dtype)[targets], (targets >= 0).astype(np.uint8)
-        return targets, (~np.isnan(targets[:, 0])).astype(np.uint8)
 
     def _fill(self, name: str, value: ArrayLike | int, buffer: NDArray, at: int) -> tuple[int, int]:
         """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
