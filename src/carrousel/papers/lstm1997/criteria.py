@@ -58,7 +58,7 @@ class Criterion(Protocol):
 
 @dataclass(frozen=True)
 class Running:
-    """ST3, and Experiment 5's n_seq: judged on the most recent training sequences, after each of them."""
+    """ST3, and Experiment 5's n_seq: judged on the most recent training sequences, as its Stop says how often."""
 
     stop: Stop
     stages: int = 1

@@ -180,7 +180,8 @@ EXPERIMENT = Experiment(
         "or 264). With it some outputs stay near 0 or 1 where they are wrong, for there their slope f' is almost 0: "
         "\"direct connections, f' taken as 1/4\" gives f' the largest value that it has, everywhere, and all five rows "
         "come out as the paper's. So they do where the weights change at the string's end, if input gates begin at -1, "
-        'as those of Experiments 3 to 5 begin below 0: "direct connections, input gates biased -1, f\' taken as 1/4". '
+        "as those of Experiments 3, 4 and 6 begin below 0: \"direct connections, input gates biased -1, f' taken as "
+        '1/4". '
         "Some trials still never keep the T or P: cells fill with the symbols between, and h has no slope left. The "
         'more slowly they fill at first the fewer fail: "direct connections, input gates biased -2, weights from '
         "[-0.1, 0.1], f' taken as 1/4\" reaches the paper's share in each row, at more sequences. Chance is in that: "
