@@ -29,10 +29,13 @@ F* at(Address address) {
   return reinterpret_cast<F*>(address);
 }
 
-// Where a tensor's data lies; None lies nowhere.
+// Where a tensor's data lies; None lies nowhere. A tensor that has numbers but no memory would pass for one that was not given.
 Address address(nb::handle tensor) {
   static const nb::object& data_ptr = *new nb::str("data_ptr");
-  return tensor.is_none() ? 0 : nb::cast<Address>(tensor.attr(data_ptr)());
+  if (tensor.is_none()) return 0;
+  const Address found = nb::cast<Address>(tensor.attr(data_ptr)());
+  if (!found && nb::cast<int64_t>(tensor.attr("numel")())) throw std::invalid_argument("a tensor has no memory: tensor.clone() has");
+  return found;
 }
 
 // The addresses of tensors.
@@ -63,20 +66,30 @@ class Addresses {
   nb::tuple tensors_;
 };
 
-enum { alike = 1, in_order = 2, needs_grad = 4 };
+enum { alike = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
 
-// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous, and
-// `needs_grad` where one requires a gradient. From Python each look costs twice as much, and a small network has thirty.
-int look(nb::tuple tensors, nb::handle dtype) {
+// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous,
+// `needs_grad` where one requires a gradient, `wrapped` where the type of one is not among `plain`, and `lazy` where the memory of one does
+// not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs twice as much, and a
+// small network has forty.
+int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
   struct Names {
-    nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"};
+    nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"}, is_neg{"is_neg"},
+        is_zero{"_is_zerotensor"};
   };
   static const Names& its = *new Names;
   int all = alike | in_order;
   for (nb::handle tensor : tensors) {
     if (tensor.is_none()) continue;
     if (!nb::object(tensor.attr(its.dtype)).is(dtype) || !nb::cast<bool>(tensor.attr(its.is_cpu))) return 0;
-    if (!nb::cast<bool>(tensor.attr(its.is_contiguous)())) all &= ~in_order;
+    bool is_plain = false;
+    for (nb::handle type : plain) is_plain |= tensor.type().is(type);
+    if (!is_plain) {
+      all |= wrapped;
+    } else {
+      if (!nb::cast<bool>(tensor.attr(its.is_contiguous)())) all &= ~in_order;
+      if (nb::cast<bool>(tensor.attr(its.is_neg)()) || nb::cast<bool>(tensor.attr(its.is_zero)())) all |= lazy;
+    }
     if (nb::cast<bool>(tensor.attr(its.requires_grad))) all |= needs_grad;
   }
   return all;
@@ -228,7 +241,7 @@ NB_MODULE(_kernels, m) {
   m.def("forward_float64", forward<double>);
   m.def("backward_float32", backward<float>);
   m.def("backward_float64", backward<double>);
-  m.def("look", look, "tensors"_a, "dtype"_a);
+  m.def("look", look, "tensors"_a, "dtype"_a, "plain"_a);
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,

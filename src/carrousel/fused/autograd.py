@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor  # type: ignore[attr-defined]
+from torch.autograd import forward_ad
 
-from carrousel.fused.kernels import Kernel
+from carrousel.cells import Cell
+from carrousel.fused.kernels import LAZY, WRAPPED, Kernel, look, resolved
 from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import Plan, of_each_row
 from carrousel.scan import Weights, scan
@@ -37,7 +40,7 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, call, room, *inputs):
         plan, kernel, layout, n_states, in_order = call
-        x, states, weights, restored = _parts(inputs, n_states)
+        x, states, weights, restored = parts_of(inputs, n_states)
         y, final, shown, kept = forward(
             plan, kernel, x, states, weights, layout, True, restored, False, room and room[0], in_order
         )
@@ -54,13 +57,16 @@ class _Sequence(torch.autograd.Function):
         y, kept, _, _, _, *rest = ctx.saved_tensors
         d_final, d_shown = d_rest[:n_final], d_rest[n_final:]
         shown, inputs = rest[: len(d_shown)], rest[len(d_shown) :]
-        x, states, weights, restored = _parts(inputs, n_states)
+        x, states, weights, restored = parts_of(inputs, n_states)
         wanted = ctx.needs_input_grad[2:]
-        # create_graph: the gradient itself is to be differentiated; is_grads_batched: many gradients at once, by vmap
-        if torch.is_grad_enabled() or any(d is not None and is_legacy_batchedtensor(d) for d in (dy, *d_rest)):
-            d_outputs = dy, d_final, kernel.by_name(layout, d_shown)
-            gradients = _gradients_by_scan(ctx.call, x, states, weights, restored, d_outputs, wanted)
+        seen = WRAPPED if torch.is_grad_enabled() or is_transformed((dy, *d_rest)) else look((dy, *d_rest), x.dtype)
+        if seen & WRAPPED:
+            d_outputs, alone = (dy, d_final, kernel.by_name(layout, d_shown)), len(plan.finals[0]) == 3
+            inputs = x, states, weights, restored
+            gradients = gradients_by_scan(kernel.cell, layout, alone, *inputs, d_outputs, wanted)
         else:
+            if seen & LAZY:
+                dy, d_final, d_shown = resolved(dy), tuple(map(resolved, d_final)), tuple(map(resolved, d_shown))
             saved, d_outputs = (y, kept, shown), (dy, d_final, d_shown)
             gradients = backward(
                 plan, kernel, x, states, weights, layout, *saved, *d_outputs, wanted, restored, in_order
@@ -72,24 +78,50 @@ class _Sequence(torch.autograd.Function):
 differentiable = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
 
 
-def _parts(inputs, n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...]]:
+def is_transformed(gradients: Sequence[Tensor | None] = ()) -> bool:
+    """Whether torch.func, dual numbers (torch.autograd.forward_ad) or torch's older vmap are at work, which need torch
+    operations; the last by `is_grads_batched` of torch.autograd.grad, on gradients.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:  # type: ignore[attr-defined]
+        return True
+    return any(d is not None and is_legacy_batchedtensor(d) for d in gradients)
+
+
+def parts_of(inputs: Sequence[Any], n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...]]:
+    """x, the states, the weights, and what is restored, of all of them in a row."""
     x, after_states, after_weights = inputs[0], 1 + n_states, 1 + n_states + N_WEIGHTS
     return x, tuple(inputs[1:after_states]), Weights(*inputs[after_states:after_weights]), tuple(inputs[after_weights:])
 
 
-def _gradients_by_scan(call, x, states, weights, restored, d_outputs, wanted) -> list[Tensor | None]:
-    """The gradients once more, by the specification, which can be differentiated again."""
-    alone = len(call.plan.finals[0]) == 3
+def gradients_by_scan(
+    cell: Cell,
+    layout: Layout,
+    alone: bool,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    restored: tuple[Tensor, ...],
+    d_outputs: tuple[Any, Any, Any],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients of (x, *states, *weights, *restored), each where it is wanted, by the specification, which can be
+    differentiated again.
+
+    Arguments as `by_scan` takes them, and the gradients of its results; None is zero.
+    """
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
-        y, final, shown = by_scan(call.kernel.cell, x, states, weights, call.layout, restored, alone)
+        # Gradients of fresh views, not of the inputs: an input may be made of another one, by an earlier call perhaps,
+        # and its own gradient would then hold what goes through the other.
+        inputs = [t.view_as(t) if want else t for t, want in zip((x, *states, *weights, *restored), wanted)]
+        given = parts_of(inputs, len(states))
+        y, final, shown = by_scan(cell, *given[:3], layout, given[3], alone)
     dy, d_final, d_shown = d_outputs
     pairs = [(y, dy), *zip(final, d_final), *((tensor, d_shown[name]) for name, tensor in (shown or {}).items())]
-    outputs, given = zip(*[(out, d) for out, d in pairs if d is not None])
-    inputs = (x, *states, *weights, *restored)
-    asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
-    found = iter(torch.autograd.grad(outputs, asked, given, create_graph=differentiable, allow_unused=True))
-    return [next(found) if want and t is not None else None for t, want in zip(inputs, wanted)]
+    outputs, d_given = zip(*[(out, d) for out, d in pairs if d is not None])
+    asked = [t for t, want in zip(inputs, wanted) if want]
+    found = iter(torch.autograd.grad(outputs, asked, d_given, create_graph=differentiable, allow_unused=True))
+    return [next(found) if want else None for want in wanted]
 
 
 def by_scan(cell, x, states, weights, layout, restored, alone=False):
@@ -100,12 +132,10 @@ def by_scan(cell, x, states, weights, layout, restored, alone=False):
     return y, standing(states, alone), shown[0] if shown else None
 
 
-def in_full(cell, x, states, weights, layout, restored):
-    """States, and what resets restore if it is not zeros, [B, .]."""
-    return (
-        of_each_row(cell, x, states, weights, layout),
-        restored and of_each_row(cell, x, restored, weights, layout),
-    )
+def in_full(cell, x, states, weights, layout, restored, zeros=True):
+    """States, if they are not zeros or `zeros` are to be given too, and what resets restore if it is not, [B, .]."""
+    given = of_each_row(cell, x, states, weights, layout) if states or zeros else ()
+    return given, restored and of_each_row(cell, x, restored, weights, layout)
 
 
 def standing(states, alone: bool):

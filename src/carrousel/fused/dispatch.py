@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.fused.autograd import Call, by_scan, differentiable, in_full, standing
-from carrousel.fused.kernels import IN_ORDER, KERNELS, NEEDS_GRAD, Kernel, look
-from carrousel.fused.operators import arguments_of
+from carrousel.fused.autograd import Call, by_scan, differentiable, in_full, is_transformed, standing
+from carrousel.fused.kernels import IN_ORDER, KERNELS, LAZY, NEEDS_GRAD, WRAPPED, Kernel, look, resolved
+from carrousel.fused.operators import SequenceCall
 from carrousel.fused.passes import drawn, forward
 from carrousel.fused.plan import checked_plan
 from carrousel.scan.layout import Layout, check_memory
@@ -101,25 +100,45 @@ def fused_in(
     The third result is None where nothing is asked for but y and the states.
     """
     kernel = kernel_of(cell, x)
-    if kernel is None or not x.numel() or not kernel.runs(layout):
-        return by_scan(cell, x, states, weights, layout, restored, alone)
+    if kernel is None or not kernel.runs(layout):
+        return _by_scan(cell, x, states, weights, layout, restored, alone)
     if torch.compiler.is_compiling():
-        run = _by_operator if _alike(x, states + restored, weights) else by_scan
+        run = _by_operator if x.numel() and _alike(x, states + restored, weights) else by_scan
         return run(cell, x, states, weights, layout, restored, alone)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return _by_operator(cell, x, states, weights, layout, restored, alone)
     tensors = (x, *weights, *states, *restored)
-    found = 0 if _is_transformed() or torch.jit.is_tracing() else look(tensors, x.dtype)  # type: ignore[attr-defined]
-    if not found:
+    seen = look(tensors, x.dtype) if x.numel() and not is_transformed() else 0
+    if not seen:
         return by_scan(cell, x, states, weights, layout, restored, alone)  # which says what torch says of a mixture
     plan = checked_plan(kernel, x, states, weights, layout, restored, alone)
-    if type(x) not in (Tensor, Parameter) or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
+    if seen & WRAPPED or torch._C._len_torch_dispatch_stack():  # type: ignore[attr-defined]
         return _by_operator(cell, x, states, weights, layout, restored, alone)
-    in_order = bool(found & IN_ORDER) and layout.resets is None and not layout.is_ragged
-    if found & NEEDS_GRAD and torch.is_grad_enabled():
+    if seen & LAZY:
+        x, weights = resolved(x), Weights(*map(resolved, weights))
+        states, restored = tuple(map(resolved, states)), tuple(map(resolved, restored))
+    in_order = bool(seen & IN_ORDER) and layout.resets is None and not layout.is_ragged
+    if seen & NEEDS_GRAD and torch.is_grad_enabled():
         call = Call(plan, kernel, layout, len(states), in_order)
         y, *rest = differentiable(call, None if room is None else (room,), x, *states, *weights, *restored)
         return _named(kernel, layout, y, rest)
     y, final, shown, _ = forward(plan, kernel, x, states, weights, layout, False, restored, False, room, in_order)
     return y, final, kernel.by_name(layout, shown) if layout.shows else None
+
+
+def _by_scan(cell, x, states, weights, layout, restored, alone):
+    """By the specification, which torch.jit.trace would write down step by step."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        raise RuntimeError(untraceable(cell.name))
+    return by_scan(cell, x, states, weights, layout, restored, alone)
+
+
+def untraceable(cell: str) -> str:
+    """Why a layer of a cell is not traced."""
+    return (
+        f"torch.jit.trace cannot take a layer of the cell {cell!r} in: without a kernel it runs step by step, and the "
+        "trace would hold as many steps and rows as this input has. torch.compile takes it in"
+    )
 
 
 def draw_matrix(
@@ -137,14 +156,9 @@ def draw_matrix(
 
 def is_eager(x: Tensor) -> bool:
     """Whether tensors are what they seem: nothing traces, batches or wraps them."""
-    if torch.compiler.is_compiling() or _is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.compiler.is_compiling() or is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return False
     return type(x) in (Tensor, Parameter) and not torch._C._len_torch_dispatch_stack()  # type: ignore[attr-defined]
-
-
-def _is_transformed() -> bool:
-    """Whether torch.func or dual numbers (torch.autograd.forward_ad) are at work: they need torch operations."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0  # type: ignore[attr-defined]
 
 
 def _named(kernel: Kernel, layout: Layout, y: Tensor, rest: list[Tensor]):
@@ -164,9 +178,15 @@ def _needs_grad(tensors: Sequence[Tensor | None]) -> bool:
 
 def _by_operator(cell, x, states, weights, layout, restored, alone=False):
     kernel, weights = KERNELS[cell.name, x.dtype], with_all_heads(cell, weights)
-    states, restored = in_full(cell, x, states, weights, layout, restored)
+    # no zeros: a trace would hold their number of rows
+    states, restored = in_full(cell, x, states, weights, layout, restored, zeros=_counts_rows(layout))
     keep = _needs_grad((x, *states, *weights, *restored))
-    given = (cell.name, x, list(states), *weights, list(restored), *arguments_of(layout), keep)
-    y, *rest = torch.ops.carrousel.sequence(*given)
+    call = SequenceCall(cell.name, x, states, weights, restored, layout)
+    y, *rest = torch.ops.carrousel.sequence(*call.arguments(), keep)
     y, final, shown = _named(kernel, layout, y, rest)
     return y, standing(final, alone), shown
+
+
+def _counts_rows(layout):
+    """Whether torch.compile cannot know how many rows flat x has, unless there are states."""
+    return layout.is_flat and torch.compiler.is_compiling()

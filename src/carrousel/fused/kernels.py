@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+from torch.nn import Parameter
 
 from carrousel.cells import ALL, Cell
 from carrousel.scan.gates import places_of_gates
@@ -139,13 +141,23 @@ def add_library(library: Path, cells: Iterable[Cell]) -> None:
 
 
 def look(tensors: tuple[Any, ...], dtype: torch.dtype) -> int:
-    """0 unless all tensors, but for None, have the dtype and are on the CPU; else 1, and with it IN_ORDER where all are
-    contiguous, NEEDS_GRAD where one requires a gradient.
+    """What all tensors, but for None, have in common.
+
+    0 unless all have the dtype and are on the CPU; else 1, and with it IN_ORDER where all are contiguous, NEEDS_GRAD
+    where one requires a gradient, WRAPPED where one is of a subclass of torch's tensors, and LAZY where the memory of
+    one does not hold its numbers: `resolved` makes them plain.
     """
-    return _kernels.look(tensors, dtype)
+    return _kernels.look(tensors, dtype, (Tensor, Parameter))
 
 
-IN_ORDER, NEEDS_GRAD = 2, 4
+IN_ORDER, NEEDS_GRAD, WRAPPED, LAZY = 2, 4, 8, 16
+
+
+def resolved(tensor: Any) -> Any:
+    """A tensor whose memory holds its numbers: torch negates some, and knows some to be zeros, without writing them."""
+    if tensor is None:
+        return None
+    return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
 
 
 def draw(dtype: torch.dtype) -> Callable[..., None]:

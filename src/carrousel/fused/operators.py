@@ -1,152 +1,246 @@
-"""The kernels as torch's custom operators, for torch.compile and everything else that traces: carrousel::sequence and
-carrousel::sequence_backward. Eager code does not pass here: the dispatcher would cost a small sequence more than the
-kernel takes.
+"""The kernels as torch's custom operators, for torch.compile, torch.export, torch.jit.trace and tensor subclasses:
+carrousel::sequence and carrousel::sequence_backward. Eager code does not pass here: the dispatcher would cost a small
+sequence more than the kernel takes.
+
+A call is one list of tensors, the name of each, and its options as JSON. One list, because AOTInductor takes no list
+that is empty, and because autograd then gives one list of gradients back. padding_value stands alone: a graph may hold
+it as a number that changes from call to call.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from carrousel.fused.autograd import gradients_by_scan, is_transformed
 from carrousel.fused.kernels import KERNELS, Kernel
 from carrousel.fused.passes import backward, forward
-from carrousel.fused.plan import plan_of
-from carrousel.scan.layout import Layout, check_layout
+from carrousel.fused.plan import checked_plan
+from carrousel.scan.layout import Layout
 from carrousel.scan.noise import Mask, Noise
 from carrousel.scan.weights import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel
 
-WEIGHTS = "Tensor W, Tensor R, Tensor? b_x, Tensor? b_h, Tensor? c, Tensor? P"
-LAYOUT = (
-    "Tensor? batch_sizes, Tensor? lengths, Tensor? offsets, bool reverse, bool batch_first, Tensor? resets, "
-    "float padding_value, bool return_states, bool return_gates, "
-    "bool bfloat16, str memory, "
-    "Tensor? seed, int place, float[] masks, float[] fed_back, float[] of_weights, Tensor? rows"
-)
-INPUTS = f"str cell, Tensor x, Tensor[] states, {WEIGHTS}, Tensor[] restored, {LAYOUT}"
-PLAIN = [name for name in Layout._fields if name != "noise"]  # what an operator takes as it is
-N_WEIGHTS, N_LAYOUT = len(Weights._fields), len(PLAIN) + len(Noise._fields)
+OF_LAYOUT = ("batch_sizes", "lengths", "offsets", "resets")  # the tensors of a layout
+OF_NOISE = ("seed", "rows")  # and of its noise
+PLAIN = tuple(name for name in Layout._fields if name not in (*OF_LAYOUT, "noise", "padding_value"))
 
 
-def _kernel(cell: str, x: Tensor) -> Kernel:
-    return KERNELS[cell, x.dtype]
+class SequenceCall(NamedTuple):
+    """What a call of an operator is made of."""
+
+    cell: str
+    x: Tensor
+    states: tuple[Tensor, ...]  # () for zeros
+    weights: Weights
+    restored: tuple[Tensor, ...]  # () for zeros
+    layout: Layout
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that runs it."""
+        return KERNELS[self.cell, self.x.dtype]
+
+    @property
+    def tensors(self) -> list[tuple[str, Tensor | None]]:
+        """Those that may need a gradient, named, in the order in which the kernels give gradients."""
+        states = [("state", state) for state in self.states]
+        restored = [("restored", state) for state in self.restored]
+        return [("x", self.x), *states, *zip(Weights._fields, self.weights), *restored]
+
+    @property
+    def tensors_of_layout(self) -> list[tuple[str, Tensor | None]]:
+        """Those that say where steps are, and seed the masks."""
+        noise = self.layout.noise or Noise()
+        return [(n, getattr(self.layout, n)) for n in OF_LAYOUT] + [(n, getattr(noise, n)) for n in OF_NOISE]
+
+    def arguments(self) -> tuple[list[Tensor], str, str, float]:
+        """What the operators take: the tensors, their names, the options as JSON, and padding_value."""
+        there = [(name, t) for name, t in (*self.tensors, *self.tensors_of_layout) if t is not None]
+        options = _as_json(self.cell, tuple([getattr(self.layout, n) for n in PLAIN]), _plain(self.layout.noise))
+        return [t for _, t in there], " ".join([name for name, _ in there]), options, self.layout.padding_value
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], names: str, options: str, padding_value: float) -> SequenceCall:
+        """The call with these arguments."""
+        by_name: dict[str, Any] = {"state": [], "restored": []}
+        for name, tensor in zip(names.split(" "), tensors, strict=True):
+            if name in ("state", "restored"):
+                by_name[name].append(tensor)
+            else:
+                by_name[name] = tensor
+        cell, layout = _from_json(options)
+        layout = layout._replace(padding_value=padding_value, **{name: by_name.get(name) for name in OF_LAYOUT})
+        if layout.noise is not None:
+            layout = layout._replace(noise=layout.noise._replace(**{name: by_name.get(name) for name in OF_NOISE}))
+        weights = Weights(*[by_name.get(name) for name in Weights._fields])  # type: ignore[arg-type]
+        return cls(cell, by_name["x"], tuple(by_name["state"]), weights, tuple(by_name["restored"]), layout)
 
 
-def _parts(rest):
-    """What follows the states: the weights, what resets restore, the layout, and what is left."""
-    weights, (restored, *rest) = Weights(*rest[:N_WEIGHTS]), rest[N_WEIGHTS:]
-    return weights, restored, layout_of(rest[:N_LAYOUT]), rest[N_LAYOUT:]
+@torch.compiler.assume_constant_result  # a graph would hold the encoder
+def _as_json(cell: str, plain: tuple[Any, ...], noise: tuple[Any, ...] | None) -> str:
+    """The options of a call: the cell's name, the layout's PLAIN options where they are not the default, and masks."""
+    usual = Layout._field_defaults
+    options = {name: value for name, value in zip(PLAIN, plain) if value != usual[name]}
+    return json.dumps({"cell": cell, **options, **({"noise": noise} if noise else {})})
 
 
-def arguments_of(layout: Layout) -> list[Any]:
-    """A layout as the operators take it: the masks' numbers in a row."""
-    seed, place, masks, fed_back, of_weights, rows = layout.noise or Noise()
-    plain = [getattr(layout, name) for name in PLAIN]
-    others = list(fed_back or ()), list(of_weights or ())
-    return [*plain, seed, place, [n for mask in masks for n in mask], *others, rows]
+def _plain(noise: Noise | None) -> tuple[Any, ...] | None:
+    """place, masks, fed_back and weights, each mask as a tuple, which torch.compile knows to be constant."""
+    if noise is None:
+        return None
+    of_h, of_R = [None if mask is None else tuple(mask) for mask in (noise.fed_back, noise.weights)]
+    return noise.place, tuple([tuple(mask) for mask in noise.masks]), of_h, of_R
 
 
-def layout_of(arguments: Sequence[Any]) -> Layout:
-    """What `arguments_of` was given; a noise that does nothing becomes none."""
-    *plain, seed, place, masks, fed_back, of_weights, rows = arguments
-    layout = Layout(**dict(zip(PLAIN, plain)))
-    if not masks and not fed_back and not of_weights:
-        return layout
-    of_cell = tuple(Mask(*masks[k : k + 3]) for k in range(0, len(masks), 3))
-    of_h, of_R = [Mask(*mask) if mask else None for mask in (fed_back, of_weights)]
-    noise = Noise(seed, place, of_cell, of_h, of_R, rows)
-    return layout._replace(noise=noise)
+@cache
+def _from_json(options: str) -> tuple[str, Layout]:
+    """The inverse of `_as_json`: the cell's name, and the layout without its tensors."""
+    found = json.loads(options)
+    cell, masks = found.pop("cell"), found.pop("noise", None)
+    layout = Layout(**found)
+    if masks is None:
+        return cell, layout
+    place, of_cell, of_h, of_R = masks
+    fed_back, weights = (None if mask is None else Mask(*mask) for mask in (of_h, of_R))
+    return cell, layout._replace(noise=Noise(None, place, tuple([Mask(*mask) for mask in of_cell]), fed_back, weights))
 
 
-def _sequence(cell, x, states, *rest):
-    weights, restored, layout, (keep,) = _parts(rest)
-    states, restored = tuple(states), tuple(restored)
-    check_layout(x, layout)  # what was traced could look at no number
-    kernel = _kernel(cell, x)
-    plan = plan_of(kernel, x, weights, layout)
-    y, final, shown, kept = forward(plan, kernel, x, states, weights, layout, keep, restored, blank=True)
+# ---- what the operators compute --------------------------------------------------------------------------------------
+
+
+def _sequence(tensors, names, options, padding, keep):
+    """y, the final states [B, .], what is returned of every step; and with `keep` what the backward pass needs."""
+    call = SequenceCall.of(tensors, names, options, padding)
+    kernel, plan = _planned(call)
+    if not call.x.numel():
+        return _without_steps(call, _sequence_fake(tensors, names, options, padding, keep))
+    y, final, shown, kept = forward(
+        plan, kernel, call.x, call.states, call.weights, call.layout, keep, call.restored, blank=True
+    )
     return [y, *final, *shown] if kept is None else [y, *final, *shown, kept]
 
 
-def _sequence_fake(cell, x, states, *rest):
-    weights, _, layout, (keep,) = _parts(rest)
-    kernel = _kernel(cell, x)
-    H, P = weights.W.shape[0] // len(kernel.cell.from_x), states[0].shape[1]
-    outputs = [
-        x.new_empty(*x.shape[:-1], P),
-        *[torch.empty_like(s, memory_format=torch.contiguous_format) for s in states],
-    ]
-    outputs += [x.new_empty(*x.shape[:-1], H) for _ in range(kernel.shown(layout))]
-    if keep:
-        rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
-        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, x.shape[-1], weights.P is not None, layout))))
+def _without_steps(call, outputs):
+    """The outputs where there is no step at all: the states are those before."""
+    for k, final in enumerate(outputs[1 : 1 + len(call.kernel.cell.states)]):
+        final.copy_(call.states[k]) if call.states else final.zero_()
     return outputs
 
 
-def _sequence_backward(cell, x, states, *rest):
-    weights, restored, layout, (y, kept, shown, (dy, *d_rest), wanted) = _parts(rest)
-    states, restored = tuple(states), tuple(restored)
-    saved, d_outputs = (y, kept, shown), (dy, d_rest[: len(states)], d_rest[len(states) :])
-    kernel = _kernel(cell, x)
-    plan = plan_of(kernel, x, weights, layout)
-    gradients = backward(plan, kernel, x, states, weights, layout, *saved, *d_outputs, wanted, restored)
-    return [g for g in gradients if g is not None]
+def _planned(call):
+    """The kernel and the plan of a call, which is checked here: what was traced could look at no number."""
+    kernel, layout = call.kernel, call.layout
+    return kernel, checked_plan(kernel, call.x, call.states, call.weights, layout, call.restored, False)
 
 
-def _sequence_backward_fake(cell, x, states, *rest):
-    weights, restored, _, (*_, wanted) = _parts(rest)
-    inputs = (x, *states, *weights, *restored)
-    asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in asked]
+def _sequence_fake(tensors, names, options, padding, keep):
+    call = SequenceCall.of(tensors, names, options, padding)
+    x, layout, kernel = call.x, call.layout, call.kernel
+    I, H = x.shape[-1], call.weights.W.shape[0] // len(kernel.cell.from_x)
+    P, B = H if call.weights.P is None else call.weights.P.shape[0], _batch(call)
+    outputs = [x.new_empty(*x.shape[:-1], P)]
+    outputs += [x.new_empty(B, H if k else P) for k in range(len(kernel.cell.states))]
+    outputs += [x.new_empty(*x.shape[:-1], H) for _ in range(kernel.shown(layout))]
+    if keep:
+        rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
+        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, I, call.weights.P is not None, layout))))
+    return outputs
+
+
+def _batch(call):
+    """B; of flat x, whose rows are numbers that no graph knows, that of the states, which are given then."""
+    return call.states[0].shape[0] if call.layout.is_flat else call.layout.batch(call.x)
+
+
+def _sequence_backward(tensors, names, options, padding, outputs, given, wanted):
+    """The gradients of the tensors that are wanted.
+
+    outputs: y, kept, what was returned of every step; then the gradients of the outputs that `given` says have one.
+    """
+    call = SequenceCall.of(tensors, names, options, padding)
+    kernel, plan = _planned(call)
+    n_states, n_shown = len(kernel.cell.states), kernel.shown(call.layout)
+    y, kept, *rest = outputs
+    gradients = iter(rest[n_shown:])
+    dy, *d_rest = [next(gradients) if there else None for there in given]
+    saved, d_outputs = (y, kept, rest[:n_shown]), (dy, d_rest[:n_states], d_rest[n_states:])
+    found = backward(
+        plan,
+        kernel,
+        call.x,
+        call.states,
+        call.weights,
+        call.layout,
+        *saved,
+        *d_outputs,
+        _for_all(call, wanted),
+        call.restored,
+    )
+    return [d for d in found if d is not None]
+
+
+def _for_all(call, wanted):
+    """`wanted` of the tensors that there are, as of all that there may be."""
+    wanted = iter(wanted)
+    return [t is not None and next(wanted) for _, t in call.tensors]
+
+
+def _sequence_backward_fake(tensors, names, options, padding, outputs, given, wanted):
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t, want in zip(tensors, wanted) if want]
+
+
+# ---- autograd --------------------------------------------------------------------------------------------------------
 
 
 def _setup(ctx, inputs, output):
-    cell, x, states, *rest = inputs
-    weights, restored, layout, (ctx.keep,) = _parts(rest)
-    y, *shown, kept = output
-    shown = shown[len(states) :]
-    ctx.cell, ctx.n_states, ctx.weights = cell, len(states), [w is not None for w in weights]
-    tensors = (x, *states, *weights, *restored)
-    # needs_input_grad says nothing of the tensors inside a list.
-    ctx.wanted = [t is not None and t.requires_grad for t in tensors]
-    noise = layout.noise or Noise()
-    of_layout = (layout.batch_sizes, layout.lengths, layout.offsets, layout.resets, noise.seed, noise.rows)
-    without = None if layout.noise is None else noise._replace(seed=None, rows=None)
-    ctx.layout = layout._replace(batch_sizes=None, lengths=None, offsets=None, resets=None, noise=without)
-    ctx.n_shown = len(shown)
-    ctx.save_for_backward(*of_layout, y, kept, *shown, *[t for t in tensors if t is not None])
+    tensors, *ctx.options, ctx.keep = inputs
+    call = SequenceCall.of(tensors, *ctx.options)
+    n_inputs = sum(t is not None for _, t in call.tensors)
+    # needs_input_grad says nothing of the tensors inside a list
+    ctx.wanted, ctx.n_tensors = [t.requires_grad for t in tensors[:n_inputs]], len(tensors)
+    y, *others = output
+    shown = others[len(call.kernel.cell.states) : -1]
+    ctx.save_for_backward(*tensors, y, others[-1], *shown)
 
 
 def _differentiate(ctx, gradients):
     if not ctx.keep:
-        raise RuntimeError("carrousel::sequence ran with keep=False: nothing was kept for a backward pass")
-    batch_sizes, lengths, offsets, resets, seed, rows, y, kept, *rest = ctx.saved_tensors
-    shown, (x, *rest) = rest[: ctx.n_shown], rest[ctx.n_shown :]
-    layout = ctx.layout._replace(batch_sizes=batch_sizes, lengths=lengths, offsets=offsets, resets=resets)
-    if layout.noise is not None:
-        layout = layout._replace(noise=layout.noise._replace(seed=seed, rows=rows))
-    states, rest = rest[: ctx.n_states], rest[ctx.n_states :]
-    weights = [rest.pop(0) if there else None for there in ctx.weights]
-    outputs = (y, *states, *shown)  # a final state has the shape of the state before
-    d_outputs = [torch.zeros_like(t) if d is None else d for t, d in zip(outputs, gradients)]
-    arguments = (ctx.cell, x, states, *weights, rest, *arguments_of(layout))
-    found = iter(torch.ops.carrousel.sequence_backward(*arguments, y, kept, shown, d_outputs, ctx.wanted))
-    dx, *rest = [next(found) if want else None for want in ctx.wanted]
-    after_weights = ctx.n_states + N_WEIGHTS
-    # the layout, keep; torch takes a list without anything in it for a list of tensors, whose gradients are a list
-    nothing = [[] if argument == [] else None for argument in arguments_of(ctx.layout)] + [None]
-    return None, dx, rest[: ctx.n_states], *rest[ctx.n_states : after_weights], rest[after_weights:], *nothing
+        raise RuntimeError("carrousel::sequence ran with keep=False: nothing was saved for a backward pass")
+    tensors, outputs = ctx.saved_tensors[: ctx.n_tensors], ctx.saved_tensors[ctx.n_tensors :]
+    gradients = gradients[:-1]  # none of what is kept
+    if torch.is_grad_enabled() or is_transformed(gradients):
+        found = _by_scan(SequenceCall.of(tensors, *ctx.options), gradients, ctx.wanted)
+    else:
+        given = [d is not None for d in gradients]
+        arguments = (list(tensors), *ctx.options, [*outputs, *(d for d in gradients if d is not None)])
+        found = torch.ops.carrousel.sequence_backward(*arguments, given, ctx.wanted)
+    found = iter(found)
+    of_inputs = [next(found) if want else None for want in ctx.wanted]
+    return of_inputs + [None] * (ctx.n_tensors - len(of_inputs)), None, None, None, None
+
+
+def _by_scan(call, gradients, wanted):
+    """The gradients that are wanted, which can be differentiated again."""
+    dy, *d_rest = gradients
+    n_states, kernel = len(call.kernel.cell.states), call.kernel
+    d_outputs = dy, d_rest[:n_states], kernel.by_name(call.layout, d_rest[n_states:])
+    inputs, wanted = (call.x, call.states, call.weights, call.restored), _for_all(call, wanted)
+    found = gradients_by_scan(kernel.cell, call.layout, False, *inputs, d_outputs, wanted)
+    return [d for d, want in zip(found, wanted) if want]
 
 
 if KERNELS:
-    torch.library.define("carrousel::sequence", f"({INPUTS}, bool keep) -> Tensor[]")
+    GIVEN = "Tensor[] tensors, str names, str options, float padding_value"
+    torch.library.define("carrousel::sequence", f"({GIVEN}, bool keep) -> Tensor[]")
     torch.library.define(
-        "carrousel::sequence_backward",
-        f"({INPUTS}, Tensor y, Tensor kept, Tensor[] shown, Tensor[] d_outputs, bool[] wanted) -> Tensor[]",
+        "carrousel::sequence_backward", f"({GIVEN}, Tensor[] outputs, bool[] given, bool[] wanted) -> Tensor[]"
     )
     torch.library.impl("carrousel::sequence", "CPU", _sequence)
     torch.library.impl("carrousel::sequence_backward", "CPU", _sequence_backward)
