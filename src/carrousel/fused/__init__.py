@@ -8,7 +8,7 @@ operators.py  the two as custom operators of torch, for what traces
 dispatch.py   fused: by kernel, by operator, or by `scan`
 """
 
-from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager
+from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_trace
 from carrousel.fused.kernels import instruction_set, instruction_sets, use_instruction_set
 from carrousel.fused.operators import OPS
 
@@ -21,5 +21,6 @@ __all__ = [
     "instruction_set",
     "instruction_sets",
     "is_eager",
+    "refuse_trace",
     "use_instruction_set",
 ]

@@ -128,17 +128,17 @@ def fused_in(
 
 def _by_scan(cell, x, states, weights, layout, restored, alone):
     """By the specification, which torch.jit.trace would write down step by step."""
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
-        raise RuntimeError(untraceable(cell.name))
+    refuse_trace(cell)
     return by_scan(cell, x, states, weights, layout, restored, alone)
 
 
-def untraceable(cell: str) -> str:
-    """Why a layer of a cell is not traced."""
-    return (
-        f"torch.jit.trace cannot take a layer of the cell {cell!r} in: without a kernel it runs step by step, and the "
-        "trace would hold as many steps and rows as this input has. torch.compile takes it in"
-    )
+def refuse_trace(cell: Cell) -> None:
+    """Raise RuntimeError under torch.jit.trace: for a cell without a kernel, whose trace would hold its steps."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        raise RuntimeError(
+            f"torch.jit.trace cannot take a layer of the cell {cell.name!r}, which has no kernel here: the trace would "
+            "fix the numbers of steps and rows at those of this input; use torch.compile or torch.export.export"
+        )
 
 
 def draw_matrix(
@@ -173,18 +173,30 @@ def _alike(x: Tensor, states: tuple[Tensor, ...], weights: Weights) -> bool:
 
 
 def _needs_grad(tensors: Sequence[Tensor | None]) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    """Whether a backward pass may follow; of a trace it may wherever it was made."""
+    enabled = torch.is_grad_enabled() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return enabled and any(t is not None and t.requires_grad for t in tensors)
 
 
 def _by_operator(cell, x, states, weights, layout, restored, alone=False):
     kernel, weights = KERNELS[cell.name, x.dtype], with_all_heads(cell, weights)
     # no zeros: a trace would hold their number of rows
     states, restored = in_full(cell, x, states, weights, layout, restored, zeros=_counts_rows(layout))
+    _refuse_onnx(cell)
     keep = _needs_grad((x, *states, *weights, *restored))
     call = SequenceCall(cell.name, x, states, weights, restored, layout)
     y, *rest = torch.ops.carrousel.sequence(*call.arguments(), keep)
     y, final, shown = _named(kernel, layout, y, rest)
     return y, standing(final, alone), shown
+
+
+def _refuse_onnx(cell: Cell) -> None:
+    """Raise RuntimeError in an export to ONNX, which has no operator of ours."""
+    if torch.onnx.is_in_onnx_export():
+        raise RuntimeError(
+            f"torch.onnx.export cannot express this layer, whose cell is {cell.name!r}: of our layers it takes LSTM, "
+            "GRU and RNN, without lengths, offsets, resets, random masks and states or gates of every step"
+        )
 
 
 def _counts_rows(layout):

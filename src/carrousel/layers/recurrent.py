@@ -29,6 +29,9 @@ from carrousel.layers.streaming.layer import Streaming
 from carrousel.layers.torch_functions import belongs_to_torch, run_torch
 from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
 
+# The arguments of forward after hx, in their order.
+KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "seed", "return_states", "return_gates"]
+
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
 
 
@@ -217,6 +220,15 @@ class Recurrent(Streaming, Expected, Generic[States]):
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
 
+    def _slow_forward(self, *arguments: Any, **options: Any) -> Any:
+        """What nn.Module calls in place of forward under torch.jit.trace. torch.onnx.export(dynamo=False) gives every
+        argument by position, those too that go by keyword only, and numbers as tensors.
+        """
+        for name, value in zip(KEYWORD_ONLY, arguments[2:]):
+            is_number = isinstance(value, Tensor) and name in ("padding_value", "return_states", "return_gates")
+            options[name] = value.item() if is_number else value
+        return super()._slow_forward(*arguments[:2], **options)  # type: ignore[misc]
+
     def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
@@ -249,7 +261,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
         The rows of packed data have the caller's `order` [B].
         """
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
-        states = hx if hx is None or self._many_states else (hx,)
+        states = None if hx is None else tuple(hx) if self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
             self._check_call(x, hx, weights[0][0].W, layout)
         if initial is None and self._initial_names:

@@ -41,7 +41,8 @@ def layout_of(
         resets=resets,
         padding_value=float(padding_value),
     )
-    if torch.compiler.is_compiling():  # where numbers are not known yet, the operator looks at them
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        # where numbers are not known yet, the operator looks at them
         check_resets(resets, x.shape[:-1])
     else:
         check_layout(x, layout)

@@ -13,6 +13,7 @@ from torch.backends.cudnn.rnn import get_cudnn_mode
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
+from carrousel.layers.onnx_nodes import run_onnx
 from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: 
     """Whether torch's own function computes a layer for x, rather than our kernel or `scan`.
 
     It does for the cells that torch has, where there is no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
-    complex numbers; on a machine that could not compile the kernels), and under autocast to what our kernels do not
-    know. W is the layer's first weight, and `rounded` what `carrousel.layers.autocast.rounds` says of it.
+    complex numbers; on a machine that could not compile the kernels), under autocast to what our kernels do not know,
+    and in an export to ONNX, which knows torch's functions. W is the layer's first weight, and `rounded` what
+    `carrousel.layers.autocast.rounds` says of it.
     """
     if not standard:
         return False
@@ -43,7 +45,13 @@ def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: 
         return not (has_kernel(cell, W) and x.is_cpu and x.dtype != torch.float64)
     if torch.is_autocast_enabled("cpu"):
         return True
-    return not has_kernel(cell, x)
+    return not has_kernel(cell, x) or is_onnx_export()
+
+
+def is_onnx_export() -> bool:
+    """Whether torch.onnx.export is at work, by the new way or the old one."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return traced and torch.onnx.is_in_onnx_export()
 
 
 def run_torch(
@@ -61,9 +69,11 @@ def run_torch(
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
-    states = tuple(
-        [state.contiguous() for state in states]
-    )  # one initial state of all rows is not, which cuDNN refuses
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
+        check_onnx(layer, batch_sizes)
+        return run_onnx(layer, x, states, weights)
+    # one initial state of all rows is not contiguous, and cuDNN refuses it
+    states = tuple([state.contiguous() for state in states])
     hx = states[0] if len(states) == 1 else states
     flat = [w for directions in weights for of_direction in directions for w in of_direction if w is not None]
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))
@@ -73,6 +83,14 @@ def run_torch(
     else:
         y, *finals = function(x, batch_sizes, hx, flat, *options)
     return y, tuple(finals)
+
+
+def check_onnx(layer: Parameters, batch_sizes: Tensor | None) -> None:
+    """Raise RuntimeError for what no node of ONNX does."""
+    if layer.proj_size:
+        raise RuntimeError(f"torch.onnx.export: ONNX has no LSTM with a projection, and proj_size={layer.proj_size}")
+    if batch_sizes is not None:
+        raise RuntimeError("torch.onnx.export does not take a PackedSequence: give a padded tensor")
 
 
 def flatten_for_cudnn(layer: Parameters, weights: list[Tensor]) -> None:

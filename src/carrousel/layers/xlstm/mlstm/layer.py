@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from carrousel.fused import refuse_trace
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
@@ -188,6 +189,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         dropout: float,
         draw: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
+        refuse_trace(cell)
         hx = self._in_full(x, hx, layout)
         restored = restored and self._in_full(x, restored, layout)
         sizes = Sizes(self.num_heads, self.chunk_size, self._form)
