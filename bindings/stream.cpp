@@ -113,10 +113,10 @@ void add(nb::module_& m, const char* precision) {
       .def(
           "step",
           [](Bound<F>& self, nb::dict parameters, Address x, Address y, int threads) {
-            return self.parameters.hold(parameters) && run(self.stream, x, y, 1, self.stream.B(), 1, threads);
+            return x && self.parameters.hold(parameters) && run(self.stream, x, y, 1, self.stream.B(), 1, threads);
           },
           "parameters"_a, "x"_a, "y"_a, "threads"_a,
-          "x [B, I] -> y [B, P]; False, and nothing has happened, when the weights are other ones")
+          "x [B, I] -> y [B, P]; False, and nothing has happened, when the weights are other ones, or x has no memory")
       .def(
           "block",
           [](Bound<F>& self, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {

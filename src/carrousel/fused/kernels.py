@@ -153,6 +153,13 @@ def look(tensors: tuple[Any, ...], dtype: torch.dtype) -> int:
 IN_ORDER, NEEDS_GRAD, WRAPPED, LAZY = 2, 4, 8, 16
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Whether the memory of a tensor holds its numbers, and nothing wraps it."""
+    if type(tensor) not in (Tensor, Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # type: ignore
+        return False
+    return not (tensor.is_neg() or tensor._is_zerotensor())
+
+
 def resolved(tensor: Any) -> Any:
     """A tensor whose memory holds its numbers: torch negates some, and knows some to be zeros, without writing them."""
     if tensor is None:

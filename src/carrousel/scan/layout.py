@@ -77,6 +77,11 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
         ValueError: they do not stand in a line.
     """
     numbers = given if isinstance(given, Tensor) else _as_tensor(name, given)
+    if _is_batched(numbers):
+        raise ValueError(
+            f"{name} is mapped over by torch.func.vmap, and where a sequence ends cannot differ between its examples: "
+            f"give {name} from outside, or loop over the examples"
+        )
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         if not numbers.numel() and not isinstance(given, Tensor):  # torch takes [] for floating point
             return torch.zeros(0, dtype=torch.int64)
@@ -86,6 +91,16 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
     if numbers.is_meta:
         raise ValueError(f"{name} is on the meta device, where tensors have no numbers: give it on the CPU")
     return numbers.to("cpu", torch.int64)
+
+
+def _is_batched(tensor: Tensor) -> bool:
+    """Whether torch.func.vmap maps over a tensor, at any level of transforms."""
+    functorch: Any = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return True
+        tensor = functorch.get_unwrapped(tensor)
+    return False
 
 
 def _as_tensor(name: str, given: Any) -> Tensor:

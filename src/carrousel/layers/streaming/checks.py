@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
+from carrousel.fused import is_plain, is_transformed
 from carrousel.layers.checks import told
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.state import State, kind_of
@@ -36,6 +38,19 @@ def check_state(layer: Parameters, state: Any, action: str) -> None:
         )
 
 
+def check_untransformed(name: str, tensors: list[tuple[str, Tensor]]) -> None:
+    """None of the tensors, each with what to call it, carries a transform: a stream writes into its state, and what it
+    returns would have no tangent, or would be that of one example only.
+    """
+    for of, tensor in tensors:
+        is_dual = forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None
+        if is_dual or torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # type: ignore[attr-defined]
+            kind = "a dual number" if is_dual else "under a transform of torch.func (vmap, grad, jvp)"
+            raise RuntimeError(
+                f"{name}: {of} is {kind}, and streams know no transforms: call layer(x, hx) on whole sequences"
+            )
+
+
 def check_block(layer: Parameters, x: Any, state: State) -> None:
     """x [T, B, I] or [B, T, I] fits the state, and asks for nothing that a stream has not."""
     name = layer._get_name()
@@ -56,6 +71,8 @@ def check_block(layer: Parameters, x: Any, state: State) -> None:
             f"{name}: input is {x.dtype} on {x.device}, and the state {state.dtype} on {state.device}: "
             f"input.to('{state.device}', {state.dtype}) converts it"
         )
+    if is_transformed():
+        check_untransformed(name, [("input", x), *layer.named_parameters()])
     if torch.is_grad_enabled():
         check_no_grad(name, [("input", x), *layer.named_parameters()])
     if layer.training and (layer.dropout or layer.regularization):
@@ -84,7 +101,14 @@ def checked_out(layer: Parameters, x: Tensor, out: Any, shape: tuple[int, ...]) 
         raise ValueError(f"{name}: out is {told(out)}, expected {list(shape)}")
     if (out.dtype, out.device) != (x.dtype, x.device) or not out.is_contiguous() or out.requires_grad:
         raise ValueError(f"{name}: out must be {x.dtype} on {x.device}, contiguous and without a gradient")
+    if not is_plain(out):
+        raise ValueError(f"{name}: out is {describe_wrapped(out)}, where nothing can be written: give a plain tensor")
     return out
+
+
+def describe_wrapped(tensor: Tensor) -> str:
+    """What a tensor that is not plain is, for an error."""
+    return f"a {type(tensor).__name__}" if type(tensor) is not Tensor else "a view that torch reads in another way"
 
 
 def accepted_out(layer: Parameters, x: Tensor, out: Any, state: State) -> Tensor:
@@ -111,6 +135,9 @@ def checked_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) ->
                 f"{name}: state {label} of hx is {state.dtype} on {state.device}, and the layer {weight.dtype} on "
                 f"{weight.device}: convert it with .to()"
             )
+    named = [(f"state {label} of hx", state) for label, state in zip(kind.states, states)]
+    if is_transformed():
+        check_untransformed(name, named)
     if torch.is_grad_enabled():
-        check_no_grad(name, [(f"state {label} of hx", state) for label, state in zip(kind.states, states)])
+        check_no_grad(name, named)
     return states

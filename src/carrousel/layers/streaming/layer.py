@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from carrousel.fused import has_kernel
+from carrousel.fused import has_kernel, resolved
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
 from carrousel.layers.streaming.packed import Packed, cell_of, is_plain
@@ -28,6 +29,7 @@ is_compiling, is_grad_enabled, get_num_threads = (
     torch.get_num_threads,
 )
 tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # type: ignore[attr-defined]
+are_transforms_active = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
 
 
 class Streaming(Parameters):
@@ -107,6 +109,9 @@ class Streaming(Parameters):
             and input.shape == state._x_shape
             and not (self.training and (self.dropout or self.regularization))
             and not tracing_state()
+            and not input.is_neg()
+            and forward_ad._current_level < 0
+            and not are_transforms_active()
         ):
             if out is None:
                 y = empty_like(state._y)
@@ -191,7 +196,7 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     if stream is None:
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return layer._run_stream(x, state._tensors, y)
-    x = x.contiguous()
+    x = resolved(x).contiguous()
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None
