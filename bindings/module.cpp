@@ -38,6 +38,16 @@ Address address(nb::handle tensor) {
   return found;
 }
 
+// Where a tensor's data lies that is only read. data_ptr would make a copy of one that shares its memory until it is written to, as the
+// outputs of our layers do (copied_when_written in carrousel.fused.autograd); what torch names _data_address is where its storage begins.
+Address address_to_read(nb::handle tensor) {
+  static const nb::object& torchs = *new nb::object(nb::module_::import_("torch").attr("_C"));
+  static const nb::object& is_shared = *new nb::object(torchs.attr("_is_cow_tensor"));
+  if (!nb::cast<bool>(is_shared(tensor))) return address(tensor);
+  const int64_t offset = nb::cast<int64_t>(tensor.attr("storage_offset")()) * nb::cast<int64_t>(tensor.attr("itemsize"));
+  return nb::cast<Address>(torchs.attr("_data_address")(tensor)) + Address(offset);
+}
+
 // The addresses of tensors.
 class Addresses {
  public:
@@ -144,7 +154,7 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
             at<const uint8_t>(from[10])};
   q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.heads = int(size(9)), q.ld_y = size(10),
   q.threads = int(size(11));
-  q.x = input(1), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5), q.per_unit = input(6), q.projection = input(7);
+  q.x = at<F>(address_to_read(nb::object(inputs[1]))), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5), q.per_unit = input(6), q.projection = input(7);
   Addresses(initial).fill(q.initial);
   Addresses(restored).fill(q.restored);
   const Addresses to(outputs);

@@ -8,13 +8,14 @@ operators.py  the two as custom operators of torch, for what traces
 dispatch.py   fused: by kernel, by operator, or by `scan`
 """
 
-from carrousel.fused.autograd import is_transformed
+from carrousel.fused.autograd import copied_when_written, is_transformed
 from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_trace
 from carrousel.fused.kernels import instruction_set, instruction_sets, is_plain, resolved, use_instruction_set
 from carrousel.fused.operators import OPS
 
 __all__ = [
     "OPS",
+    "copied_when_written",
     "draw_matrix",
     "fused",
     "fused_in",

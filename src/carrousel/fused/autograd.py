@@ -48,7 +48,7 @@ class _Sequence(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         # what the layout points at is saved only to be watched: a buffer that is filled anew is a common mistake
         ctx.save_for_backward(y, kept, layout.lengths, layout.offsets, layout.resets, *shown, *inputs)
-        return y, *final, *shown
+        return y if room else copied_when_written(y), *final, *shown
 
     @staticmethod
     def backward(ctx, dy, *d_rest):
@@ -73,6 +73,11 @@ class _Sequence(torch.autograd.Function):
             )
         return None, None, *gradients
 
+
+# What the caller gets shares y's memory until either is written to, and is a copy from then on: relu_(y) leaves y as
+# the backward pass reads it. Of torch's operations almost none copies it only to read it. Where torch has no such
+# tensors it is y itself, and autograd refuses a backward pass after y was changed.
+copied_when_written = getattr(torch, "_lazy_clone", lambda y: y)
 
 # Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.
 differentiable = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]

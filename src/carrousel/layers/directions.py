@@ -1,7 +1,7 @@
 """Both directions' h side by side in one tensor, from the start: with memory="low" nothing is kept twice.
 
 Each direction needs its h for the backward pass, and the layer above, or the caller, needs them side by side. torch.cat
-makes them a second time, which is what memory="full" does: a caller may then change the result in place.
+makes them a second time, which is what memory="full" does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from carrousel.fused import copied_when_written
 from carrousel.scan.layout import Layout
 
 
@@ -37,7 +38,7 @@ class _SideBySide(Function):
     @staticmethod
     def forward(ctx: Any, room: tuple[Tensor], *ys: Tensor) -> Tensor:
         ctx.widths = [y.shape[-1] for y in ys]
-        return room[0]
+        return copied_when_written(room[0])
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]

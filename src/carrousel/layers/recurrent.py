@@ -66,10 +66,9 @@ class Recurrent(Streaming, Expected, Generic[States]):
             [L*D, 1, H] for each other state, zeros at first: where no hx is given, where resets restore a state and no
             `initial` is given, and where streams start. They stand after all other parameters. Default False.
         memory: what is kept for the backward pass. "low": the states of every step only; the backward pass computes the
-            gates once more, to the same bits. A step of an LSTM then keeps two numbers a unit in place of six. The
-            output of both directions is what they keep: to change it in place before the backward pass is an error, as
-            it is with one direction. Where there is no kernel it changes nothing, nor for a cell that keeps nothing
-            else, such as an RNN's. Default "full".
+            gates once more, to the same bits. A step of an LSTM then keeps two numbers a unit in place of six. Where
+            there is no kernel it changes nothing, nor for a cell that keeps nothing else, such as an RNN's. Default
+            "full".
 
     For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
     order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
