@@ -118,13 +118,14 @@ def gradients_by_scan(
     with torch.enable_grad():
         # Gradients of fresh views, not of the inputs: an input may be made of another one, by an earlier call perhaps,
         # and its own gradient would then hold what goes through the other.
-        inputs = [t.view_as(t) if want else t for t, want in zip((x, *states, *weights, *restored), wanted)]
+        every = (x, *states, *weights, *restored)
+        inputs = [t.view_as(t) if want and t is not None else t for t, want in zip(every, wanted)]
         given = parts_of(inputs, len(states))
         y, final, shown = by_scan(cell, *given[:3], layout, given[3], alone)
     dy, d_final, d_shown = d_outputs
     pairs = [(y, dy), *zip(final, d_final), *((tensor, d_shown[name]) for name, tensor in (shown or {}).items())]
     outputs, d_given = zip(*[(out, d) for out, d in pairs if d is not None])
-    asked = [t for t, want in zip(inputs, wanted) if want]
+    asked = [t for t, want in zip(inputs, wanted) if want and t is not None]
     found = iter(torch.autograd.grad(outputs, asked, d_given, create_graph=differentiable, allow_unused=True))
     return [next(found) if want else None for want in wanted]
 

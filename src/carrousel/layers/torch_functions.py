@@ -69,7 +69,7 @@ def run_torch(
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
-    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export():
+    if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export() and hasattr(torch.onnx, "ops"):  # torch 2.8
         check_onnx(layer, batch_sizes)
         return run_onnx(layer, x, states, weights)
     # one initial state of all rows is not contiguous, and cuDNN refuses it

@@ -95,7 +95,7 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
 
 def _is_batched(tensor: Tensor) -> bool:
     """Whether torch.func.vmap maps over a tensor, at any level of transforms."""
-    functorch: Any = torch._C._functorch
+    functorch: Any = torch._C._functorch  # type: ignore[attr-defined]
     while functorch.is_functorch_wrapped_tensor(tensor):
         if functorch.is_batchedtensor(tensor):
             return True
