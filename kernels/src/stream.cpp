@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "workspace.hpp"
+#include "machine/workspace.hpp"
 
 namespace carrousel {
 namespace {

@@ -1,14 +1,14 @@
 // Every cell's kernels for one instruction set: this file is compiled once for each, with CARROUSEL_TARGET set to its name.
 #include "target.hpp"
 
-#include "functions.hpp"  // before the cells, which call them
+#include "machine/functions.hpp"  // before the cells, which call them
 
-#include "backward.hpp"
 #include "carrousel/cells/all.hpp"  // generated from src/carrousel/cells/*.py
-#include "forward.hpp"
-#include "normed/backward.hpp"
-#include "normed/forward.hpp"
-#include "recurrent_weights.hpp"
+#include "layer_norm/backward.hpp"
+#include "layer_norm/forward.hpp"
+#include "sequence/backward.hpp"
+#include "sequence/forward.hpp"
+#include "sequence/recurrent_weights.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {

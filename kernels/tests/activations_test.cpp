@@ -1,4 +1,4 @@
-// The squashing functions, held to the errors and ranges that src/activations.hpp states.
+// The squashing functions, held to the errors and ranges that src/machine/activations.hpp states.
 #include <doctest/doctest.h>
 
 #include <cmath>

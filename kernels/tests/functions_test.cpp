@@ -1,4 +1,4 @@
-// The other functions of a cell, held to the errors and ranges that src/functions.hpp states.
+// The other functions of a cell, held to the errors and ranges that src/machine/functions.hpp states.
 #include <doctest/doctest.h>
 
 #include <cmath>

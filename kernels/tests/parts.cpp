@@ -1,12 +1,12 @@
 #include "parts.hpp"
 
-#include "functions.hpp"  // before the cells, which call them
+#include "machine/functions.hpp"  // before the cells, which call them
 
 #include "carrousel/cells/all.hpp"
-#include "pack.hpp"
-#include "product.hpp"
-#include "shape.hpp"
-#include "transpose.hpp"
+#include "gemm/pack.hpp"
+#include "gemm/product.hpp"
+#include "gemm/shape.hpp"
+#include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {

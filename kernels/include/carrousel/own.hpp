@@ -1,4 +1,4 @@
-// Cells that are compiled at run time, each in a shared library of its own (src/own/library.cpp), for one instruction set.
+// Cells that are compiled at run time, each in a shared library of its own (src/one_cell_library.cpp), for one instruction set.
 #pragma once
 
 namespace carrousel {

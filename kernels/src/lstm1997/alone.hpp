@@ -1,7 +1,7 @@
 // One network: its layers, its errors' way back through them (20), (21), (23), and its memory between calls.
 #pragma once
-#include "credit.hpp"
-#include "outputs.hpp"
+#include "lstm1997/credit.hpp"
+#include "lstm1997/outputs.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <new>
 
-#include "simd.hpp"
+#include "machine/simd.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

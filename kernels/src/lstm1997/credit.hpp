@@ -1,6 +1,6 @@
 // The truncated rule's memory, ds/dw of each cell (25), (27), and the changes of the hidden layer's weights (22), (24), (26), (28).
 #pragma once
-#include "hidden.hpp"
+#include "lstm1997/hidden.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

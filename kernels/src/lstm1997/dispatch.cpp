@@ -8,7 +8,7 @@
 
 #include "carrousel/sequence.hpp"
 #include "carrousel/targets.hpp"
-#include "target.hpp"
+#include "lstm1997/target.hpp"
 
 namespace carrousel::lstm1997 {
 namespace {

@@ -4,9 +4,9 @@
 //
 // P = cells padded, Q = conventional units padded, L = length of a column of weights.
 #pragma once
-#include "activations.hpp"
-#include "array.hpp"
-#include "step.hpp"
+#include "lstm1997/array.hpp"
+#include "lstm1997/step.hpp"
+#include "machine/activations.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

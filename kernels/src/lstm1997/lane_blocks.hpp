@@ -1,7 +1,7 @@
 // What the blocks of up to W trials hold, step by step and side by side: the n-th sequence of each, in its lane.
 #pragma once
-#include "array.hpp"
-#include "step.hpp"
+#include "lstm1997/array.hpp"
+#include "lstm1997/step.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,7 +1,7 @@
 // How the weights of W networks change, each in its lane: at once, by the error signals of one step (22), (26), (28); or by what the
 // steps of a sequence have collected.
 #pragma once
-#include "lane_errors.hpp"
+#include "lstm1997/lane_errors.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

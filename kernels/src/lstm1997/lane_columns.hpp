@@ -2,7 +2,7 @@
 // numbers of a column are one load, and squares of four by four turn in registers: number by number, with a store for each and the
 // vector read back, this took a fifth of the time of a step of Experiment 2c.
 #pragma once
-#include "transpose.hpp"
+#include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,6 +1,6 @@
 // The output layers of W networks, each in its lane: what they say, how wrong it is, and the error signals (19), (21), (23).
 #pragma once
-#include "lane_units.hpp"
+#include "lstm1997/lane_units.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

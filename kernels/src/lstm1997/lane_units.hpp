@@ -1,8 +1,8 @@
 // The hidden layers of W networks, each in its lane: their units (6)-(9), and ds/dw (25), (27).
 #pragma once
-#include "activations.hpp"
-#include "lane_blocks.hpp"
-#include "lane_weights.hpp"
+#include "lstm1997/lane_blocks.hpp"
+#include "lstm1997/lane_weights.hpp"
+#include "machine/activations.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

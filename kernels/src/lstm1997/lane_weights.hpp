@@ -3,9 +3,9 @@
 // One-hot inputs of a large alphabet would cost a vector operation a symbol: then each lane keeps the columns of its own inputs apart,
 // and reads and changes the one that is on ("sparse").
 #pragma once
-#include "array.hpp"
-#include "lane_columns.hpp"
-#include "step.hpp"
+#include "lstm1997/array.hpp"
+#include "lstm1997/lane_columns.hpp"
+#include "lstm1997/step.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,8 +1,8 @@
 // Many trials of one network, one in each lane of a vector, their n-th sequences side by side. For networks of C blocks of S cells with
 // output gates, without conventional units, whose hidden layer sees itself. The arithmetic is Alone's, sum by sum.
 #pragma once
-#include "judge.hpp"
-#include "lane_changes.hpp"
+#include "lstm1997/judge.hpp"
+#include "lstm1997/lane_changes.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

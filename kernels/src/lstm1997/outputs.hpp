@@ -1,7 +1,7 @@
 // The output layer of one network: what it says, its error signals (19), and its weights' changes (22). Side by side in vectors stand the
 // output units, so that one symbol among a hundred that is on costs a column of them, and so does each cell.
 #pragma once
-#include "hidden.hpp"
+#include "lstm1997/hidden.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,7 +1,7 @@
 // One trial's block in one network.
 #pragma once
-#include "alone.hpp"
-#include "judge.hpp"
+#include "lstm1997/alone.hpp"
+#include "lstm1997/judge.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

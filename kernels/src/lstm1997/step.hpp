@@ -1,7 +1,7 @@
 // What one network is given at a step, and what became of a sequence.
 #pragma once
 #include "carrousel/lstm1997.hpp"
-#include "fold.hpp"
+#include "lstm1997/fold.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,10 +1,10 @@
 // The rule of 1997 for one instruction set: compiled once for each, with CARROUSEL_TARGET set to its name.
-#include "target.hpp"
+#include "lstm1997/target.hpp"
 
 #include <type_traits>
 
-#include "lanes.hpp"
-#include "present_alone.hpp"
+#include "lstm1997/lanes.hpp"
+#include "lstm1997/present_alone.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {

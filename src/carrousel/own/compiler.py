@@ -62,7 +62,7 @@ def sources() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "kernels", package.parents[1] / "kernels"):
-        if (folder / "src" / "own" / "library.cpp").exists():
+        if (folder / "src" / "one_cell_library.cpp").exists():
             break
     else:
         raise NoKernel("the kernels' text was not installed with carrousel: install it again")
@@ -105,7 +105,7 @@ class Recipe(NamedTuple):
                     *self.flags,
                     *("-shared", "-fPIC", f"-DCARROUSEL_TARGET={kernels.instruction_set()}"),
                     *(f"-I{folder}" for folder in (self.sources / "include", self.sources / "src", generated)),
-                    str(self.sources / "src" / "own" / "library.cpp"),
+                    str(self.sources / "src" / "one_cell_library.cpp"),
                     *("-o", str(library)),
                 ],
                 "could not compile the kernel",

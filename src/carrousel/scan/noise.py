@@ -1,8 +1,8 @@
 """Random masks: dropout's, zoneout's, DropConnect's. Each number is a function of where it stands, and of a seed.
 
 Nothing is drawn in an order, so a mask is the same for any number of threads, and the backward pass computes it again
-instead of keeping it. `uniform` is the definition, in torch's integers; kernels/src/noise.hpp is the same in vectors,
-bit by bit.
+instead of keeping it. `uniform` is the definition, in torch's integers; kernels/src/machine/noise.hpp is the same in
+vectors, bit by bit.
 
 It is a counter-based generator (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011) of two parts: seed,
 mask, step and row are mixed in 64 bits, once for all units of a row, by the finaliser of SplitMix64 (Steele, Lea and

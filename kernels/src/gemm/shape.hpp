@@ -1,0 +1,41 @@
+// How a cell's rows lie in vectors. A *block* is one vector's worth of units. A *group* is as many blocks as fill the tile's four
+// accumulators with all the rows of the cell: one block for four rows (i f g o side by side), four for an Elman cell's single row.
+// Inside a group the vectors go row by row, and within a row block by block.
+#pragma once
+#include <algorithm>
+#include "carrousel/sequence.hpp"
+#include "gemm/tile.hpp"
+#include "machine/simd.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+struct Shape {
+  static constexpr int L = lanes<V>;
+  static constexpr int blocks_in_group = Cell::rows >= max_vectors ? 1 : max_vectors / Cell::rows;
+
+  long H;
+  long blocks, groups, padded;  // padded: H rounded up to whole vectors
+
+  explicit Shape(long H) : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
+
+  int blocks_of(long group) const { return int(std::min<long>(blocks_in_group, blocks - group * blocks_in_group)); }
+  long first_block(long group) const { return group * blocks_in_group; }
+  int lanes_of(long block) const { return int(std::min<long>(L, H - block * L)); }  // of them, units that exist
+
+  long kept_size() const { return Cell::kept * padded; }
+  // Where the kept values of a block start, and the step from one to the next, inside a row's kept_size() elements.
+  long kept_at(long block) const {
+    const long group = block / blocks_in_group;
+    return (first_block(group) * Cell::kept + (block - first_block(group))) * L;
+  }
+  long kept_stride(long block) const { return long(blocks_of(block / blocks_in_group)) * L; }
+};
+
+// The columns of R: those of h, and those of each further state that is fed back.
+template <class Cell, class F>
+constexpr long columns_of_R(const Sequence<F>& q) {
+  return q.P + (Cell::fed - 1) * q.H;
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

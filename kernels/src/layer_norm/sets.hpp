@@ -1,0 +1,58 @@
+// The rows of the batch in sets, which are not parted among threads: what is summed over rows is summed set by set, so that no bit depends
+// on the number of threads. A set is as large as leaves enough of them to share out.
+#pragma once
+#include <algorithm>
+#include "carrousel/sequence.hpp"
+#include "machine/team.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+struct Sets {
+  static constexpr long most = 8;  // rows of a set
+  long B;
+  int shift;   // a set has 1 << shift rows, the last one those that are left
+  bool dealt;  // in turn, where the first rows are the longest; else each thread has a run of them
+
+  explicit Sets(const Rows& rows) : B(rows.B), shift(B < 16 ? 0 : B <= 128 ? 2 : 3), dealt(rows.batch_sizes != nullptr || rows.ragged()) {}
+  long each() const { return 1l << shift; }
+  long count() const { return (B + each() - 1) >> shift; }
+  long rows() const { return count() << shift; }  // B and what the last set lacks
+};
+
+// The sets of one member, and its rows in their order: of those below any `active` it has the first ones.
+class Own {
+ public:
+  Own(const Sets& sets, Member me) : sets_(sets), first_(me.first(sets.count())), stride_(1), count_(me.last(sets.count()) - first_) {
+    base_ = first_ << sets.shift;
+    if (!sets.dealt) return;
+    const long whole = sets.count() / me.members, more = sets.count() % me.members;
+    first_ = me.rank, stride_ = me.members, count_ = whole + (me.rank < more);
+    base_ = (whole * me.rank + std::min<long>(me.rank, more)) << sets.shift;
+  }
+
+  long base() const { return base_; }  // how many places the members before this one take
+  long row(long i) const { return (set(i >> sets_.shift) << sets_.shift) + (i & (sets_.each() - 1)); }
+  long below(long active) const {
+    long rows = 0;
+    each(active, [&](long, long, long n, long) { rows += n; });
+    return rows;
+  }
+  // body(set, its first row, how many of its rows are below `active`, the place of the first among this member's)
+  template <class Body>
+  void each(long active, Body body) const {
+    active = std::min(active, sets_.B);
+    for (long k = 0; k < count_; ++k) {
+      const long b = set(k) << sets_.shift;
+      if (b >= active) return;
+      body(set(k), b, std::min(sets_.each(), active - b), k << sets_.shift);
+    }
+  }
+
+ private:
+  const Sets& sets_;
+  long first_, stride_, count_, base_;
+
+  long set(long k) const { return first_ + k * stride_; }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

@@ -1,0 +1,83 @@
+// Threads. They are OpenMP's, which are torch's too: the extension is loaded after torch and finds the same runtime in the process,
+// so the two never keep two sets of spinning threads on the same cores (with a pool of our own, the small shapes lost up to half).
+// Built without OpenMP, a team has one member.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#include "machine/simd.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+// A barrier for a few members that meet thousands of times a second: it spins, and only a member that waits long (its partner was
+// taken off the core) gives way.
+class Barrier {
+ public:
+  void wait(int members) {
+    if (members == 1) return;
+    const int generation = generation_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members) {
+      arrived_.store(0, std::memory_order_relaxed);
+      generation_.store(generation + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; generation_.load(std::memory_order_acquire) == generation; ++spins) pause(spins);
+  }
+
+ private:
+  static void pause(int spins);
+
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int> generation_{0};
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#endif
+
+namespace carrousel::CARROUSEL_TARGET {
+
+inline void Barrier::pause(int spins) {
+#if defined(__unix__) || defined(__APPLE__)
+  if (spins > 4000) {
+    sched_yield();
+    return;
+  }
+#endif
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+struct Member {
+  int rank = 0, members = 1;
+  Barrier* barrier = nullptr;
+  void meet() const { barrier->wait(members); }
+  // This member's share of 0 .. n - 1: a contiguous run.
+  long first(long n) const { return n * rank / members; }
+  long last(long n) const { return n * (rank + 1) / members; }
+  template <class T>
+  void clear(T* array, long n) const {
+    std::fill(array + first(n), array + last(n), T(0));
+  }
+};
+
+// body(Member) runs once on each member. OpenMP may give fewer than were asked for (inside another parallel region: one).
+template <class Body>
+void team(int members, Body body) {
+  Barrier barrier;
+#if defined(_OPENMP)
+  if (members > 1) {
+#pragma omp parallel num_threads(members)
+    body(Member{omp_get_thread_num(), omp_get_num_threads(), &barrier});
+    return;
+  }
+#endif
+  body(Member{0, 1, &barrier});
+}
+
+}  // namespace carrousel::CARROUSEL_TARGET

@@ -1,0 +1,114 @@
+// The steps of a backward pass in chunks, and what is held of them: da and its kin, for a chunk and for the one after it, whose first da
+// reach the last step of this one.
+//
+// Where memory is to be spared, one chunk is held, and of the one after it a step's rows; and what is computed again of a pair
+// (recompute.hpp) lies where its da will, which are made of it.
+#pragma once
+#include "gemm/operands.hpp"
+#include "gemm/shape.hpp"
+#include "machine/team.hpp"
+#include "machine/workspace.hpp"
+#include "sequence/steps.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+// Whether the forward pass has kept the states only (memory="low"): the rest is computed again, and scratch is spared.
+template <class Cell, class F>
+bool computes_again(const Sequence<F>& q) {
+  return (Cell::kept && !q.kept && !q.gates) || (q.projection && !q.unprojected);
+}
+
+template <class Cell, class V>
+class Chunks {
+  using T = element<V>;
+  static constexpr int R = Cell::rows;
+
+ public:
+  const long ld_da;  // not a power of two: equal columns of many rows would fall into one set of the cache
+  const long ld_rounded = ld_da / 2;
+  const bool sparing;
+
+  // steps must outlive this.
+  Chunks(const Sequence<T>& q, const Shape<Cell, V>& shape, const Steps& steps, bool sparing)
+      : ld_da(std::max(R, sparing ? Cell::kept : 0) * shape.padded + lanes<V>), sparing(sparing), q(q), shape(shape), steps(steps) {}
+
+  // A chunk has at most so many rows.
+  long rows() const { return steps_each * q.rows.B; }
+
+  void lay_out(Layout& layout) {
+    first_steps = layout.take<int64_t>(steps.count() + 1);
+    const long all = rows(), beside = sparing ? q.rows.B : all;
+    for (const int k : {0, 1}) {
+      da_ring[k] = layout.take<T>((k ? beside : all) * ld_da);
+      dp_ring[k] = layout.take<T>(q.projection && !(k && sparing) ? all * q.P : 0);
+      rounded_ring[k] = layout.take<T>(rounded ? (k ? beside : all) * ld_rounded : 0);
+    }
+  }
+
+  // A chunk has steps_each steps. Where the rows of a ragged batch get fewer it has more, and as many rows: else most of the time
+  // would go into reading and writing the sums.
+  void cut() {
+    chunk_count = 0;
+    for (long s = 0, sum = 0; s < steps.count(); ++s) {
+      sum += steps.active(s);
+      const bool full = q.rows.ragged() ? sum > rows() : s % steps_each == 0;
+      if (s && !full) continue;
+      first_steps[chunk_count++] = s;
+      sum = steps.active(s);
+    }
+    first_steps[chunk_count] = steps.count();
+  }
+  long count() const { return chunk_count; }
+  long first(long chunk) const { return first_steps[chunk]; }
+  long last(long chunk) const { return first_steps[chunk + 1]; }
+
+  // What is held of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
+  struct Place {
+    T* da = nullptr;                                  // [rows, R * padded]
+    T* dp = nullptr;                                  // [rows, P]  projected cells: what reached h
+    T* rounded = nullptr;                             // [rows, R * padded / 2]  da rounded, where products want it so
+    T* unprojected = nullptr;                         // [rows, H]  where it is computed once more
+  };
+  Place place(long chunk) const {
+    const int k = sparing ? 0 : chunk % 2;
+    return {da_ring[k], dp_ring[k], rounded_ring[k]};
+  }
+
+  // The rows of a chunk's first step, which the chunk before will ask for: where memory is spared they are copied, by all members, out
+  // of the way of its da.
+  Place set_aside(Member me, Place first, long count) const {
+    if (!sparing) return first;
+    for (long b = me.first(count); b < me.last(count); ++b) {
+      if (rounded)
+        std::memcpy(rounded_ring[1] + b * ld_rounded, first.rounded + b * ld_rounded, ld_rounded * sizeof(T));
+      else
+        std::memcpy(da_ring[1] + b * ld_da, first.da + b * ld_da, ld_da * sizeof(T));
+    }
+    return {da_ring[1], nullptr, rounded_ring[1]};
+  }
+  Place moved(Place at, long by) const {
+    at.da += by * ld_da, at.dp += by * q.P, at.rounded += by * ld_rounded;
+    if (at.unprojected) at.unprojected += by * q.H;
+    return at;
+  }
+
+ private:
+  const Sequence<T>& q;
+  const Shape<Cell, V>& shape;
+  const Steps& steps;
+  const bool rounded = Operands<V>(q).rounded();
+  const long steps_each = steps_of_chunk();
+
+  // Scratch.
+  int64_t* first_steps;  // of each, and at last steps.count()
+  long chunk_count;
+  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // of a chunk and of the next in turn; sparing: the second for a step's rows
+
+  // Long enough that the sums are not read and written often, short enough that da stays cached.
+  long steps_of_chunk() const {
+    const long most = double(q.I + columns_of_R<Cell>(q)) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
+    return std::clamp<long>((most + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

@@ -1,0 +1,188 @@
+// The pointwise step, backward: from dh and ds after a step to da, and to ds before it; and the gradients of weights of units.
+#pragma once
+#include "gemm/pack.hpp"
+#include "machine/noise.hpp"
+#include "machine/team.hpp"
+#include "machine/workspace.hpp"
+#include "sequence/chunks.hpp"
+#include "sequence/states.hpp"
+#include "sequence/steps.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Derivative {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int R = Cell::rows;
+
+  const Sequence<T>& q;
+  const Gradients<T>& d;
+  const Shape<Cell, V>& shape;
+  const Steps& steps;
+  const States<T>& states;
+  const Chunks<Cell, V>& chunks;
+  const Masks<Cell, V> masks;
+
+ public:
+  using Place = typename Chunks<Cell, V>::Place;
+
+  // All of them must outlive this.
+  Derivative(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const States<T>& states,
+             const Chunks<Cell, V>& chunks)
+      : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.noise) {}
+
+  void lay_out(Layout& layout) {
+    per_unit = layout.take<T>(Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
+    row_weights = layout.take<T>(q.rows.B * Cell::weights * shape.padded);
+  }
+
+  void prepare(Member me) {
+    if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
+    me.clear(row_weights, q.rows.B * Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k)
+      if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * states.width(k));
+  }
+
+  // [padded]  what reached state k of row b before the step
+  T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
+
+  // Where lies what a step reads and writes of a row: looked up once for all of its units, for whatever is written in between may be
+  // what a pointer is read from, as far as the compiler knows.
+  struct Pair {
+    long s, b, at, row;
+    Origin origin;
+    const T *old[Cell::states], *now[Cell::states], *d_now[Cell::states], *d_history[Cell::states], *kept;
+    T *ds[Cell::states], *da, *row_weights;
+  };
+
+  CARROUSEL_INLINE Pair pair(long s, long b, Place here) const {
+    Pair p;
+    p.s = s, p.b = b, p.at = steps.at(s, b), p.row = steps.row(b), p.origin = steps.origin(s, b);
+    const bool ends = steps.ends(s, b);
+    for (int k = 0; k < Cell::states; ++k) {
+      p.ds[k] = ds[k] + b * shape.padded;
+      p.old[k] = !Cell::reads_old[k]  ? nullptr
+                 : k || !q.projection ? states.before(k, p.origin, s, b)
+                                      : states.zeros();  // as forward had it
+      p.now[k] = !Cell::reads_new[k] ? nullptr : k || !q.projection ? states.after(k, s, b) : unprojected_row(s, b, here);
+      p.d_now[k] = !ends ? p.ds[k] : d.d_final[k] ? d.d_final[k] + p.row * q.H : states.zeros();
+      p.d_history[k] = d.d_history[k] ? d.d_history[k] + p.at * q.H : nullptr;
+    }
+    p.da = here.da + b * chunks.ld_da;
+    p.kept = q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() : nullptr;
+    p.row_weights = row_weights + b * Cell::weights * shape.padded;
+    return p;
+  }
+
+  // On one block of units.
+  CARROUSEL_INLINE void step(const Pair& p, long block, V dh) {
+    if (q.gates) return step_by_gates(p, block, dh);
+    Looked l = look(p, block, dh);
+    V keep[Cell::kept + 1], d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
+    if (p.kept) {
+      for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(p.kept + shape.kept_at(block) + k * shape.kept_stride(block));
+    } else {  // computed again: each value lies where da of some row will
+      for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(p.da + k * shape.padded + block * L);
+    }
+    Cell::backward(keep, l.old, l.now, l.weights, l.noise, l.d_now, d_rows, d_old, d_weights);
+    put(p, block, d_rows, d_old, d_weights);
+  }
+
+  // The gradients of the states with which the sequences started, but for what reaches h through R; and those of weights of units.
+  void write(Member me) const {
+    states.template write_gradients<Cell::states>(me, d, [this](int k, long b) { return reached(k, b); });
+    if (me.rank) return;
+    for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
+      for (long u = 0; u < q.H; ++u) {
+        T sum = 0;
+        for (long b = 0; b < q.rows.B; b += 32) {  // short sums of short sums, as for the biases
+          T some = 0;
+          for (long row = b, end = std::min<long>(b + 32, q.rows.B); row < end; ++row)
+            some += row_weights[(row * Cell::weights + w) * shape.padded + u];
+          sum += some;
+        }
+        d.d_per_unit[w * q.H + u] = sum;
+      }
+  }
+
+ private:
+  // Scratch.
+  T* per_unit;
+  T* ds[max_states];  // [B, padded]  what reached each state before the step
+  T* row_weights;     // [B, weights, padded]  per-unit weight gradients, a row of the batch each
+
+  // What a step reads beside the values of the rows.
+  struct Looked {
+    V old[Cell::states], now[Cell::states], d_now[Cell::states], weights[Cell::weights + 1], noise[Cell::masks + 1];
+  };
+
+  CARROUSEL_INLINE Looked look(const Pair& p, long block, V dh) const {
+    const long unit = block * L;
+    const int n = shape.lanes_of(block);
+    Looked l;
+    l.d_now[0] = dh;
+    for (int k = 0; k < Cell::states; ++k) {
+      if (Cell::reads_old[k]) l.old[k] = load_some<V>(p.old[k] + unit, n);
+      if (Cell::reads_new[k]) l.now[k] = load_some<V>(p.now[k] + unit, n);
+      if (!k) continue;
+      l.d_now[k] = load_some<V>(p.d_now[k] + unit, n);
+      if (p.d_history[k]) l.d_now[k] += load_some<V>(p.d_history[k] + unit, n);
+    }
+    for (int w = 0; w < Cell::weights; ++w) l.weights[w] = load<V>(per_unit + w * shape.padded + unit);
+    if constexpr (Cell::masks > 0) masks.draw(l.noise, steps.t(p.s), steps.number(q.noise, p.b), unit);
+    return l;
+  }
+
+  CARROUSEL_INLINE void put(const Pair& p, long block, V* d_rows, V* d_old, const V* d_weights) const {
+    const long unit = block * L;
+    const int n = shape.lanes_of(block);
+    // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
+    for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
+    for (int r = 0; r < R; ++r) store<V>(p.da + r * shape.padded + unit, d_rows[r]);
+    if (p.origin == Origin::restored) add_restored(p.row, unit, n, d_old);
+    for (int k = 0; k < Cell::states; ++k) store<V>(p.ds[k] + unit, d_old[k]);
+    for (int w = 0; w < Cell::weights; ++w) {
+      T* sum = p.row_weights + w * shape.padded + unit;
+      store<V>(sum, load<V>(sum) + d_weights[w]);
+    }
+  }
+
+  // Where the caller sees the gates, which stand in place of what is else kept: a function of its own, for it took registers from the
+  // other.
+  [[gnu::noinline]] void step_by_gates(Pair p, long block, V dh) {
+    const long at = p.at * q.H + block * L;
+    const int n = shape.lanes_of(block);
+    const Looked l = look(p, block, dh);
+    V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
+    if (d.d_gates) {
+      V show[Cell::shown + 1], d_show[Cell::shown + 1] = {};
+      for (int k = 0; k < Cell::shown; ++k) {
+        show[k] = load_some<V>(q.gates[k] + at, n);
+        if (d.d_gates[k]) d_show[k] = load_some<V>(d.d_gates[k] + at, n);
+      }
+      Cell::backward_through_gates(show, l.old, l.now, l.weights, l.noise, l.d_now, d_show, d_rows, d_old, d_weights);
+    } else {
+      V keep[Cell::kept + 1];
+      for (int k = 0; k < Cell::kept; ++k) keep[k] = load_some<V>(q.gates[Cell::kept_places[k]] + at, n);
+      Cell::backward(keep, l.old, l.now, l.weights, l.noise, l.d_now, d_rows, d_old, d_weights);
+    }
+    put(p, block, d_rows, d_old, d_weights);
+  }
+
+  // Restored states: their gradients go there, and none to the step before.
+  void add_restored(long row, long unit, int n, V* d_old) const {
+    for (int k = 0; k < Cell::states; ++k) {
+      T* sum = d.d_restored[k] + row * q.H + unit;
+      if (d.d_restored[k] && !(k == 0 && q.projection)) store_some<V>(sum, load_some<V>(sum, n) + d_old[k], n);
+      d_old[k] = V{};
+    }
+  }
+
+  const T* unprojected_row(long s, long b, Place here) const {
+    return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

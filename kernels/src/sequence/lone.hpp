@@ -1,0 +1,121 @@
+// One row alone, step after step, by one thread: the sums and the steps of Forward in the same order, hence the same bits, with nothing
+// looked up in between. A step of a small network takes a tenth of a microsecond, of which that was a third.
+//
+// A layer of few units has all its sums in registers at once, so that each number of h is read once. A larger one goes group by group,
+// from the first to the last and back again: of weights that do not fit into the cache, those read last are then still there (a fifth
+// of the time at H = 256, a quarter with 64 inputs).
+#pragma once
+#include "gemm/panels.hpp"
+#include "gemm/product.hpp"
+#include "machine/noise.hpp"
+#include "sequence/fed_back.hpp"
+#include "sequence/split.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Lone {
+  using T = element<V>;
+  static constexpr int L = lanes<V>, R = Cell::rows, B = Shape<Cell, V>::blocks_in_group;
+  static constexpr int at_once = B == 1 ? max_panels : 1;  // groups
+
+ public:
+  // Whether a group's sums fit into one tile, and h feeds any.
+  static constexpr bool fits = Cell::h_rows > 0 && std::max(Cell::x_rows, Cell::h_rows) <= max_vectors / B;
+
+  static bool takes(const Sequence<T>& q) {
+    return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && !q.projection && !q.bfloat16 &&
+           q.I <= wide_input;
+  }
+
+  Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const Masks<Cell, V>& masks,
+       const FedBack<Cell, V>& fed_back, const T* zeros, T* fed)
+      : q(q), panels(panels), shape(shape), masks(masks), fed_back(fed_back), fed(fed) {
+    for (int k = 0; k < Cell::states; ++k) old[k] = q.initial[k] ? q.initial[k] : zeros;
+  }
+
+  void run() {
+    if (!q.rows.T) return;
+    const long bytes = (q.I * Cell::x_rows + fed_back.columns() * Cell::h_rows) * shape.padded * sizeof(T);
+    const long turns = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / turns;
+    alignas(64) T a[at_once * R * B * L];
+    for (long s = 0; s < q.rows.T; ++s) {
+      const long at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
+      T* h = q.y + at * q.ld_y;
+      by_R = fed_back.made() ? fed_back.row(fed, 0, [this](int k) { return old[k]; }) : old[0];
+      for (long turn = 0; turn < turns; ++turn) {
+        const long first = q.from_last == (s % 2 == 0) ? turns - 1 - turn : turn;
+        sum(a, first, groups, q.x + at * q.I);
+        for (long g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at, q.rows.reverse ? q.rows.T - 1 - s : s);
+      }
+      old[0] = h;
+      for (int k = 1; k < Cell::states; ++k) old[k] = q.final[k];
+    }
+    std::memcpy(q.final[0], old[0], q.H * sizeof(T));
+  }
+
+ private:
+  const Sequence<T>& q;
+  const Panels<Cell, V>& panels;
+  const Shape<Cell, V>& shape;
+  const Masks<Cell, V>& masks;
+  const FedBack<Cell, V>& fed_back;
+  T* fed;                      // [fed_back.width()]
+  const T* old[Cell::states];  // the states before the step
+  const T* by_R;               // what R multiplies
+
+  static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
+
+  // What of the weights stays in the first cache from step to step.
+  static constexpr long nearest_cache = 48000;
+
+  int blocks_of(long g) const { return B == 1 ? 1 : shape.blocks_of(g); }
+
+  // a [groups][rows * blocks * L] = b + W x + R h
+  CARROUSEL_INLINE void sum(T* a, long g, long groups, const T* x) const {
+    const int blocks = blocks_of(g), x_vectors = Cell::x_rows * blocks, h_vectors = Cell::h_rows * blocks;
+    const long each = long(R) * blocks * L;
+    const T* bias = panels.bias(g);
+    const Factor<T> from_x{&x, panels.x(g), long(x_vectors) * L, q.I, x_vectors * L * q.I};
+    T* fed = a + Cell::h_first * blocks * L;
+    if (!joint) {
+      std::memcpy(a, bias, groups * each * sizeof(T));
+      for (long i = 0; i < groups; ++i) {
+        T* by_x = a + i * each + Cell::x_first * blocks * L;
+        tiles<V>[0][x_vectors - 1](by_x, 0, by_x, 0, {}, {&x, from_x.panel + i * from_x.between, from_x.ld_panel, q.I});
+      }
+    }
+    for (long k = 0, columns = fed_back.columns(); k < columns; k += k_block) {
+      const T* h = by_R + k;
+      const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, columns - k),
+                             h_vectors * L * columns};
+      const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles<V, Cell::h_rows>[groups - 1];
+      tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
+    }
+  }
+
+  // The pointwise step on a group.
+  CARROUSEL_INLINE void cell(long g, const T* a, T* h, long at, [[maybe_unused]] long t) const {
+    const int blocks = blocks_of(g);
+    for (int u = 0; u < blocks; ++u) {
+      const long block = shape.first_block(g) + u, unit = block * L;
+      const int n = shape.lanes_of(block);
+      V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
+      V noise[Cell::masks + 1], show[Cell::shown + 1];
+      for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
+      for (int k = 0; k < Cell::states; ++k) before[k] = load_some<V>(old[k] + unit, n);
+      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
+      if constexpr (Cell::masks > 0) masks.draw(noise, t, q.noise.rows ? q.noise.rows[0] : 0, unit);
+      Cell::forward(rows, before, weights, noise, now, keep, show);
+      store_some<V>(h + unit, now[0], n);
+      for (int k = 1; k < Cell::states; ++k) {
+        store_some<V>(q.final[k] + unit, now[k], n);
+        if (q.history[k]) store_some<V>(q.history[k] + at * q.H + unit, now[k], n);
+      }
+      T* kept = q.kept ? q.kept + at * shape.kept_size() + shape.kept_at(block) : nullptr;
+      for (int k = 0; kept && k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
+    }
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

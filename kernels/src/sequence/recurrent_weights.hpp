@@ -1,0 +1,62 @@
+// R as it is multiplied, where that is not R as it was given: without the weights that are dropped in this call, and of all units where
+// it was given by heads. It is made once a call, beside the caller's, which would take several operations on tensors for each.
+#pragma once
+#include "gemm/shape.hpp"
+#include "machine/noise.hpp"
+#include "machine/workspace.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class RecurrentWeights {
+  using T = element<V>;
+
+ public:
+  Sequence<T> q;  // the caller's, with R as it is multiplied
+
+  explicit RecurrentWeights(const Sequence<T>& given) : q(given) {
+    const T* R = given.R;
+    if (drops()) R = left_of(R);
+    if (q.heads > 1) R = spread(R);
+    q.R = R;
+  }
+
+  // Where gradients go while that of R is one of all units.
+  Gradients<T> gradients(const Gradients<T>& given) {
+    Gradients<T> d = given;
+    if (q.heads > 1 && d.dR) d.dR = take(d_whole, rows * columns);
+    return d;
+  }
+
+  // From there to the caller's.
+  void finish(const Gradients<T>& given, const Gradients<T>& d) const {
+    if (!given.dR) return;
+    for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + own(r), width * sizeof(T));
+    if (drops()) times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, given.dR, given.dR);
+  }
+
+ private:
+  const long rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
+  Block dropped, whole, d_whole;
+
+  bool drops() const { return q.noise.of_weights.threshold > 0; }
+  int64_t stream() const { return q.noise.first_stream + of_weights_stream; }
+  // Where in R of all units the weights of row r are, [width] one after another.
+  long own(long r) const { return r * columns + r % q.H / width * width; }
+
+  static T* take(Block& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }
+
+  const T* left_of(const T* R) {
+    T* to = take(dropped, rows * width);
+    times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, R, to);
+    return to;
+  }
+  const T* spread(const T* R) {
+    T* to = take(whole, rows * columns);
+    std::fill(to, to + rows * columns, T(0));
+    for (long r = 0; r < rows; ++r) std::memcpy(to + own(r), R + r * width, width * sizeof(T));
+    return to;
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

@@ -1,0 +1,131 @@
+// The order of time: which step is s-th, which rows of the batch have it, and where a (step, row) pair lies in memory.
+//
+// Packed sequences come with the longest row first. The rows of a ragged batch are put into that order here, by their lengths, and
+// looked up through it: what the kernels call row b is the caller's row(b). So at each step the rows that have it are the first ones.
+#pragma once
+#include <algorithm>
+#include "carrousel/sequence.hpp"
+#include "machine/simd.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+// How many (step, row) pairs there are.
+inline int64_t pairs_of(const Rows& rows) {
+  if (rows.offsets) return rows.offsets[rows.B] - rows.offsets[0];
+  int64_t sum = 0;
+  for (int64_t t = 0; rows.batch_sizes && t < rows.T; ++t) sum += rows.batch_sizes[t];
+  for (int64_t b = 0; rows.lengths && b < rows.B; ++b) sum += rows.lengths[b];
+  return rows.batch_sizes || rows.lengths ? sum : rows.T * rows.B;
+}
+
+// Where the states before a step come from.
+enum class Origin { before, initial, restored };
+
+class Steps {
+ public:
+  explicit Steps(const Rows& rows) : rows_(rows), T_(rows.T), sizes_(rows.batch_sizes) {
+    if (!rows.ragged()) return;
+    T_ = 0;
+    for (int64_t b = 0; b < rows.B; ++b) T_ = std::max(T_, rows.length(b));
+  }
+
+  // How many numbers locate() needs.
+  long scratch() const { return rows_.ragged() ? 2 * (T_ + 1) + 2 * rows_.B : packed() ? T_ : 0; }
+
+  // Looks up what at() and its kin need. scratch is filled here and must live as long as this.
+  void locate(int64_t* scratch) {
+    if (rows_.ragged()) return sort(scratch);
+    offsets_ = scratch;
+    int64_t sum = 0;
+    for (int64_t t = 0; packed() && t < T_; ++t) {
+      scratch[t] = sum;
+      sum += sizes_[t];
+    }
+  }
+
+  long count() const { return T_; }
+  bool packed() const { return rows_.batch_sizes != nullptr; }
+  long t(long s) const { return rows_.reverse ? T_ - 1 - s : s; }
+
+  // Rows 0 .. active(s) - 1 have the s-th step; none has a step before the first or after the last.
+  long active(long s) const {
+    if (s < 0 || s >= T_) return 0;
+    return sizes_ ? sizes_[t(s)] : rows_.B;
+  }
+  long rows_with_steps() const { return !T_ ? 0 : sizes_ ? sizes_[0] : rows_.B; }
+  bool starts(long s, long b) const { return b >= active(s - 1); }
+  bool ends(long s, long b) const { return b >= active(s + 1); }
+
+  // Whether the states are restored before a step. A reset parts step t from step t - 1, whichever of them comes first: so a sequence
+  // with resets is as many sequences, in either direction. In reverse none parts a row's first step, its last, from anything.
+  bool restarts(long s, long b) const {
+    if (!rows_.resets) return false;
+    if (rows_.reverse) return !starts(s, b) && rows_.resets[at(s - 1, b)];
+    return rows_.resets[at(s, b)];
+  }
+  Origin origin(long s, long b) const { return restarts(s, b) ? Origin::restored : starts(s, b) ? Origin::initial : Origin::before; }
+
+  // The caller's row.
+  long row(long b) const { return order_ ? order_[b] : b; }
+  // And what its masks know it by.
+  int64_t number(const Noise& noise, long b) const { return noise.rows ? noise.rows[row(b)] : row(b); }
+  // The pair's place in the caller's x and y.
+  long at(long s, long b) const {
+    if (starts_) return t(s) * stride_ + starts_[b];
+    return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride;
+  }
+  // And in what is kept for backward: only pairs that there are, one after another.
+  long kept_at(long s, long b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
+
+ private:
+  // Ragged: the longest row first, and of equal rows the caller's first.
+  void sort(int64_t* scratch) {
+    int64_t *sizes = scratch, *offsets = sizes + T_ + 1, *order = offsets + T_ + 1, *starts = order + rows_.B;
+    std::fill(sizes, sizes + T_ + 1, 0);
+    for (int64_t b = 0; b < rows_.B; ++b) ++sizes[T_ - rows_.length(b)];  // how many rows are so much shorter than the longest
+    for (int64_t less = 0, sum = 0; less <= T_; ++less) {
+      offsets[less] = sum;  // where the first of them goes
+      sum += sizes[less];
+    }
+    for (int64_t b = 0; b < rows_.B; ++b) {
+      const int64_t place = offsets[T_ - rows_.length(b)]++;
+      order[place] = b;
+      starts[place] = rows_.offsets ? rows_.offsets[b] : b * rows_.row_stride;
+    }
+    int64_t longer = rows_.B, sum = 0;
+    for (int64_t t = 0; t < T_; ++t) {
+      while (longer > 0 && rows_.length(order[longer - 1]) <= t) --longer;
+      sizes[t] = longer;
+      offsets[t] = sum;
+      sum += longer;
+    }
+    sizes_ = sizes, offsets_ = offsets, order_ = order, starts_ = starts;
+    stride_ = rows_.offsets ? 1 : rows_.step_stride;
+  }
+
+  Rows rows_;
+  int64_t T_, stride_ = 0;
+  const int64_t *sizes_, *offsets_ = nullptr, *order_ = nullptr, *starts_ = nullptr;
+};
+
+// The rows of the batch that one thread works on. A dense batch is cut into runs, so that threads write far from each other; packed
+// and ragged rows are dealt in turn, since the first are the longest.
+struct Share {
+  long first, stride, count;
+
+  // Dealt to and fro, or the first thread would have the longest row of each round.
+  long place(long round) const { return stride > 1 && round % 2 ? stride - 1 - first : first; }
+  long row(long i) const { return i * stride + place(i); }
+  // How many of them lie below `active`: always the first ones.
+  long below(long active) const {
+    if (stride == 1) return std::clamp(active - first, 0l, count);
+    const long rounds = active / stride;
+    return std::min(rounds + (place(rounds) < active % stride), count);
+  }
+  static Share dealt(long rank, long members, long rows) {
+    const Share share{rank, members, rows};
+    return {rank, members, members == 1 ? rows : rows / members + (share.place(rows / members) < rows % members)};
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET

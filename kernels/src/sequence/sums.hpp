@@ -1,0 +1,283 @@
+// The gradients of the weights and of x, a chunk of steps at a time:
+//
+//   dx = da W        dW += da' x        dR += da' h        db += sum of da        dP += dp' h_full
+//
+// Weight gradients are dealt to threads by the columns of x and h, and each is summed over all of the chunk by one thread in one order,
+// so that no bit depends on the number of threads.
+#pragma once
+#include <utility>
+#include "gemm/pack.hpp"
+#include "machine/team.hpp"
+#include "machine/workspace.hpp"
+#include "sequence/fed_back.hpp"
+#include "sequence/states.hpp"
+#include "sequence/steps.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class Cell, class V>
+class Sums {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int R = Cell::rows;
+  static constexpr long N = max_vectors * L;  // columns of a full panel
+
+ public:
+  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `sparing` the inputs are transposed some columns at a
+  // time, a panel of a large W is packed when it is its turn, and each member has room that it may lend. steps, states and fed_back must
+  // outlive this.
+  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
+       long ld_da, long chunk_rows, bool sparing = false)
+      : q(q),
+        d(d),
+        shape(q.H),
+        operands(q),
+        steps(steps),
+        states(states),
+        fed_back(fed_back),
+        ld_da(ld_da),
+        chunk_rows(chunk_rows),
+        ld_k(chunk_rows + L),
+        sparing(sparing) {}
+
+  // Each member lends so much room at least.
+  void lay_out(Layout& layout, int threads, long lent = 0) {
+    const long widest = sparing ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
+    x_panels = layout.take<T>(d.dx && !one_panel ? in_quads * x_panel_size() : 0);
+    paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
+    dW = layout.take<T>(d.dW ? q.I * x_width : 0);
+    dR = layout.take<T>(d.dR ? R_columns * h_width : 0);
+    dP = layout.take<T>(d.d_projection ? q.H * out_quads * N : 0);
+    db = layout.take<T>(R * shape.padded);
+    accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
+    accumulators = layout.take<T>(threads * accumulators_each);
+    columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
+    if (sparing) columns_each = std::max({columns_each, d.dx && one_panel ? x_panel_size() : 0, lent}) / L * L + L;
+    columns = layout.take<T>(threads * columns_each);
+    fed = layout.take<T>(d.dR && fed_back.made() ? chunk_rows * R_columns : 0);
+    pointers_each = chunk_rows + widest;
+    pointers = layout.take<const T*>(threads * pointers_each);
+  }
+
+  void prepare(Member me) {
+    for (long p = me.first(in_quads); d.dx && !one_panel && p < me.last(in_quads); ++p) pack_x(x_panels + p * x_panel_size(), p);
+    me.clear(db, R * shape.padded);
+    if (d.dW) me.clear(dW, q.I * x_width);
+    if (d.dR) me.clear(dR, R_columns * h_width);
+    if (d.d_projection) me.clear(dP, q.H * out_quads * N);
+  }
+
+  // What a member may write into while it adds no steps.
+  T* lent(Member me) const { return columns + me.rank * columns_each; }
+
+  // Adds the steps [first, last), whose rows of da, of da rounded, of dp and of h before the projection (where the caller's are not)
+  // begin there. All members have written them, and all call this.
+  void add(Member me, const T* da, const T* rounded, const T* dp, const T* unprojected, long first, long last) {
+    const Turn turn{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each, pointers + me.rank * pointers_each};
+    long count = 0;
+    for (long s = first; s < last; ++s) count += steps.active(s);
+    if (d.dx) sum_x(turn, operands.rounded() ? rounded : da, first, last, count);
+    if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
+    if (operands.rounded() && (d.dW || d.dR)) da = paired_da(me, da, count);
+    const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (R_columns + max_rows - 1) / max_rows : 0;
+    const long tiles = x_tiles + h_tiles;
+    const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
+    if (mine < std::min(x_tiles, end)) {
+      list_inputs(turn, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
+      sum_products(turn, dW, da + Cell::x_first * shape.padded, ld_da, x_width, mine * max_rows,
+                   std::min(std::min(x_tiles, end) * max_rows, q.I), count);
+    }
+    if (std::max(mine, x_tiles) < end) {
+      const long i0 = (std::max(mine, x_tiles) - x_tiles) * max_rows, i1 = std::min((end - x_tiles) * max_rows, R_columns);
+      if (fed_back.made())
+        list_fed_back(turn, first, last, i0, i1);
+      else
+        list_inputs(turn, first, last, [this](long s, long b) { return states.before(0, steps.origin(s, b), s, b); });
+      sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, i0, i1, count);
+    }
+    if (d.d_projection) {
+      list_inputs(turn, first, last, [&, at = unprojected](long s, long b) mutable {
+        return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : std::exchange(at, at + q.H);
+      });
+      sum_projection(turn, dp, count);
+    }
+  }
+
+  // From the sums to the caller's arrays.
+  void write(Member me) const {
+    if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows);
+    if (d.dR) write_matrix(me, d.dR, dR, R_columns, Cell::h_order, Cell::h_rows);
+    for (long p = me.first(q.P); d.d_projection && p < me.last(q.P); ++p)
+      for (long u = 0; u < q.H; ++u) d.d_projection[p * q.H + u] = dP[u * out_quads * N + p];
+    if (me.rank) return;
+    for (int r = 0; r < Cell::x_rows && d.db_x; ++r)
+      std::memcpy(d.db_x + Cell::x_order[r] * q.H, db + (Cell::x_first + r) * shape.padded, q.H * sizeof(T));
+    for (int r = 0; r < Cell::h_rows && d.db_h; ++r)
+      std::memcpy(d.db_h + Cell::h_order[r] * q.H, db + (Cell::h_first + r) * shape.padded, q.H * sizeof(T));
+  }
+
+ private:
+  const Sequence<T>& q;
+  const Gradients<T>& d;
+  const Shape<Cell, V> shape;
+  const Operands<V> operands;
+  const Steps& steps;
+  const States<T>& states;
+  const FedBack<Cell, V>& fed_back;
+  const long ld_da, chunk_rows, ld_k;
+  const bool sparing;
+  static constexpr long columns_at_once = 24 * max_rows;
+  const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded, R_columns = columns_of_R<Cell>(q);
+  const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
+  const bool one_panel = sparing && double(in_quads) * x_panel_size() * sizeof(T) > worth_sparing;  // of W at a time
+
+  // Scratch.
+  T* x_panels;                   // W by columns
+  T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
+  T *dW, *dR, *dP, *db;          // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
+  T *accumulators, *columns;     // one piece a thread; columns: a panel of W, then the transposed inputs of a chunk
+  T* fed;                        // [chunk rows, R_columns]  what R multiplied; each thread writes the columns that it reads
+  const T** pointers;
+  long accumulators_each, columns_each, pointers_each;
+
+  struct Turn {
+    Member me;
+    T* a;
+    T* columns;
+    const T** rows;
+  };
+
+  long x_panel_size() const { return N * operands.count(Cell::x_rows * shape.padded); }
+
+  // da as the panel of the weights' gradients, made by all members.
+  const T* paired_da(Member me, const T* da, long count) const {
+    const long rows = pairs_for(count);
+    operands.pair_up(paired, da, ld_da, count, R * shape.padded, me.first(rows), me.last(rows));
+    me.meet();
+    return paired;
+  }
+
+  template <class Input>
+  void list_inputs(const Turn& turn, long first, long last, Input input) {
+    long k = 0;
+    for (long s = first; s < last; ++s)
+      for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
+  }
+
+  // The columns [i0, i1) of what R multiplied, where that has to be made.
+  void list_fed_back(const Turn& turn, long first, long last, long i0, long i1) {
+    T* to = fed;
+    list_inputs(turn, first, last, [&](long s, long b) {
+      const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
+      return fed_back.row(std::exchange(to, to + R_columns), b, state, i0, i1);
+    });
+  }
+
+  // The columns [i0, i1) of the inputs in turn.rows, some at a time: use(from, to, rows), where rows[i - from][k] is column i of the k-th.
+  template <class Use>
+  void with_columns(const Turn& turn, long count, long i0, long i1, Use use) const {
+    const T** columns = turn.rows + chunk_rows;
+    long moved = 0;
+    for (long from = i0, to; from < i1; from = to) {
+      to = sparing ? std::min(from + columns_at_once, i1) : i1;
+      for (long k = 0; k < count; ++k) turn.rows[k] += from - moved;
+      moved = from;
+      transpose<V>(turn.columns, ld_k, turn.rows, count, to - from);
+      for (long i = 0; i < to - from; ++i) {
+        columns[i] = turn.columns + i * ld_k;
+        operands.round_in_place(turn.columns + i * ld_k, count);
+      }
+      use(from, to, columns);
+    }
+  }
+
+  // sums[i, width] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
+  // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
+  void sum_products(const Turn& turn, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
+    with_columns(turn, count, i0, i1, [&](long from, long to, const T* const* inputs) {
+      for (long c = 0; c < width; c += N) {
+        const int vectors = int(std::min(N, width - c) / L);
+        T* sum = sums + from * width + c;
+        product<V>(vectors, sum, width, sum, width, to - from, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
+      }
+    });
+  }
+
+  // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
+  void sum_projection(const Turn& turn, const T* dp, long count) {
+    with_columns(turn, count, turn.me.first(q.H), turn.me.last(q.H), [&](long from, long to, const T* const* inputs) {
+      for (long p = 0; p < out_quads; ++p) {
+        const long some = std::min(N, q.P - p * N);
+        for (long k = 0; k < count; ++k) {
+          std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
+          std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
+        }
+        operands.pair_up(turn.a, turn.a, N, count, N, 0, pairs_for(count));
+        T* sum = dP + from * out_quads * N + p * N;
+        product<V>(max_vectors, sum, out_quads * N, sum, out_quads * N, to - from, {inputs, turn.a, N, operands.count(count)}, {},
+                   operands.terms_of_many());
+      }
+    });
+  }
+
+  void sum_bias(Member me, const T* da, long count) {
+    const long vectors = R * shape.blocks, last = me.last(vectors);
+    long v = me.first(vectors);
+    for (; v + 4 <= last; v += 4) add_up<4>(db + v * L, da + v * L, count);  // four sums at once hide the latency of an addition
+    for (; v < last; ++v) add_up<1>(db + v * L, da + v * L, count);
+  }
+
+  template <int Vectors>
+  void add_up(T* sums, const T* da, long count) const {
+    V chunk_sum[Vectors] = {};
+    for (long k = 0; k < count; k += 32) {  // short sums of short sums lose little to rounding
+      V sum[Vectors] = {};
+      for (long row = k, end = std::min(k + 32, count); row < end; ++row)
+        for (int v = 0; v < Vectors; ++v) sum[v] += load<V>(da + row * ld_da + v * L);
+      for (int v = 0; v < Vectors; ++v) chunk_sum[v] += sum[v];
+    }
+    for (int v = 0; v < Vectors; ++v) store<V>(sums + v * L, load<V>(sums + v * L) + chunk_sum[v]);
+  }
+
+  // The p-th panel of W by columns.
+  void pack_x(T* panel, long p) const {
+    pack_columns(operands, panel, N, q.W, q.I, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
+  }
+
+  // dx = da W, rows of the chunk dealt to the threads; da as operands.
+  void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
+    const long k0 = turn.me.first(count), k1 = turn.me.last(count);
+    const long ld = operands.count(ld_da), K = operands.count(Cell::x_rows * shape.padded);
+    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld + operands.count(Cell::x_first * shape.padded);
+    for (long p = 0; p < in_quads; ++p) {
+      const long some = std::min(N, q.I - p * N);
+      T* panel = one_panel ? turn.columns : x_panels + p * x_panel_size();
+      if (one_panel) pack_x(panel, p);
+      std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
+      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0, {turn.rows, panel, N, K}, {}, operands.terms_of_many());
+      long k = 0;
+      for (long s = first; s < last; ++s) {
+        const long n = steps.active(s);
+        for (long b = std::max(0l, k0 - k); b < n && k + b < k1; ++b)
+          std::memcpy(d.dx + steps.at(s, b) * q.I + p * N, turn.a + (k + b - k0) * N, some * sizeof(T));
+        k += n;
+      }
+    }
+  }
+
+  // out [rows * H, K] from sums [K, rows * padded]: the r-th row is block order[r] of the caller.
+  void write_matrix(Member me, T* out, const T* sums, long K, const int* order, int rows) const {
+    const long strips = (K + L - 1) / L;
+    for (long strip = me.first(strips); strip < me.last(strips); ++strip) {
+      const long k0 = strip * L;
+      const int n = int(std::min<long>(L, K - k0));
+      for (int r = 0; r < rows; ++r) {
+        const T* in[L];
+        for (int k = 0; k < n; ++k) in[k] = sums + ((k0 + k) * rows + r) * shape.padded;
+        transpose_strip<V>(out + order[r] * q.H * K + k0, K, in, n, q.H, false);
+      }
+    }
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
