@@ -8,7 +8,8 @@ and its training mode. Hooks are called with the new layer.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from abc import ABC
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from torch import empty, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization, type_before_parametrizations
@@ -23,30 +24,19 @@ OURS, TORCHS = "carrousel.layers", "torch.nn.modules.rnn"  # where the libraries
 # torch.nn's classes, by what its layers and ours call `mode`.
 TORCH_CLASSES: dict[str, type[nn.RNNBase]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN}
 
-# What a subclass may define while its layers still compute what the base class does: its constructor, which has already
-# run, and what Python itself writes into a class.
-HARMLESS = frozenset(
-    [
-        "__init__",
-        "__module__",
-        "__qualname__",
-        "__doc__",
-        "__dict__",
-        "__weakref__",
-        "__constants__",
-        "__annotations__",
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations_cache__",
-        "__conditional_annotations__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__parameters__",
-        "__orig_bases__",
-        "__abstractmethods__",
-        "_abc_impl",
-    ]
-)
+
+class Constructed(ABC, Generic[OurLayer]):
+    """A class with a constructor and nothing else, but for what Python writes into every class."""
+
+    __constants__ = ()  # read by torch.jit.script
+    annotated: int
+
+    def __init__(self) -> None:
+        pass
+
+
+# What a subclass may define while its layers compute what the base class does: its constructor has already run.
+HARMLESS = {*vars(Constructed), "__annotations_cache__"}  # the last: Python 3.14, on demand
 
 
 def to_torch(layer: Recurrent[Any]) -> nn.RNNBase:
@@ -68,14 +58,16 @@ def to_torch(layer: Recurrent[Any]) -> nn.RNNBase:
     """
     check_forward(layer, OURS)
     if not layer._standard:
-        raise ValueError(f"torch.nn has no layer with the cell {layer.cell.name}")
+        projected = f" and proj_size={layer.proj_size}" if layer.proj_size else ""
+        raise ValueError(f"torch.nn has no layer with the cell {layer.cell.name}{projected}")
     options = ["learn_initial=True"] if layer.learn_initial else []
     options += layer.regularization.told() if layer.regularization else []
     if options:
         raise ValueError(f"torch.nn has no option {', '.join(options)}")
     theirs = make_like(layer, TORCH_CLASSES[layer.mode])
     share_contents(layer, theirs, vars(make_smallest(layer)))
-    theirs._init_flat_weights()
+    if not is_parametrized(layer):  # to look such weights up may change them: torch's forward does it
+        theirs._init_flat_weights()
     return theirs
 
 
@@ -129,8 +121,10 @@ def base_class(layer: nn.Module, library: str) -> type[Any]:
 
 def check_weights(layer: nn.RNNBase) -> None:
     """Raise ValueError if torch's layer computes with other weights than those that it has by name."""
+    if is_parametrized(layer) or layer._weights_have_changed():  # then forward looks them up
+        return
     weights = [getattr(layer, name, None) for name in layer._flat_weights_names]
-    if not layer._weights_have_changed() and any(a is not b for a, b in zip(layer._flat_weights, weights)):
+    if any(a is not b for a, b in zip(layer._flat_weights, weights)):
         raise ValueError("torch computes with its _flat_weights, and these are not its parameters")
 
 
