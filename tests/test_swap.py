@@ -107,6 +107,7 @@ def test_tied_weights_stay_tied():
 
 def test_layers_in_lists_dicts_and_plain_attributes_are_the_registered_ones():
     model = InLists()
+    model.listed.append(model.listed)
     entries, names = model.listed, model.by_name
     carrousel.swap(model)
     assert model.listed is entries
