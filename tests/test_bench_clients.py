@@ -13,6 +13,7 @@ import torch
 from models import EncoderDecoder, I
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTATION = ROOT / "docs" / "clients.md"
 MODELS = {path.stem.removeprefix("with_") for path in (ROOT / "bench" / "client_models").glob("with_*.py")}
 
 
@@ -83,7 +84,16 @@ def test_clients_that_are_not_there_are_left_out_in_words(clients, made_up, monk
 
 def test_every_client_has_a_file_and_a_row_in_the_documentation(clients):
     assert {client.replace("-", "_") for client in clients.CLIENTS} == MODELS
-    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    text = DOCUMENTATION.read_text(encoding="utf-8")
     assert "python bench/clients.py --markdown" in text
     assert [client for client in clients.CLIENTS if f"| {client} |" not in text] == []
     assert f"pip install {' '.join(clients.CLIENTS)}" in text
+
+
+def test_the_documentation_prints_what_a_swap_prints():
+    code, printed = re.findall(r"^```(?:python)?\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), re.S | re.M)[
+        :2
+    ]
+    names: dict = {}
+    exec(compile(code, str(DOCUMENTATION), "exec"), names)
+    assert str(names["swapped"]) == printed.strip()
