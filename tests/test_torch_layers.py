@@ -23,12 +23,13 @@ OPTIONS = {
 def test_there_and_back(name):
     theirs = getattr(nn, name)(I, H, **OPTIONS[name]).eval()
     ours = from_torch(theirs, getattr(carrousel, name))
+    x = torch.randn(SIZES)
+    y = ours(x)
     back = to_torch(ours)
     assert type(ours) is getattr(carrousel, name)
     assert vars(back).keys() == vars(theirs).keys()
     assert back.extra_repr() == theirs.extra_repr()
-    x = torch.randn(SIZES)
-    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(y, theirs(x), rtol=1e-6, atol=1e-6)
     assert torch.equal(back(x)[0], theirs(x)[0])
     assert all(a is b is c for a, b, c in zip(theirs.parameters(), ours.parameters(), back.parameters(), strict=True))
 
