@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from abc import ABC
+from typing import Generic, TypeVar
 
 import pytest
 import torch
@@ -12,8 +14,10 @@ from torch import nn
 
 import carrousel
 
+T = TypeVar("T")
 
-class OnlyMade(nn.LSTM):
+
+class OnlyMade(ABC, Generic[T], nn.LSTM):
     """A subclass that initialises."""
 
     def __init__(self, *sizes):
