@@ -6,6 +6,7 @@ codegen/          a cell's C++, forward and backward, from its equations
 fused/            any cell over a sequence by its kernel
 layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, State
 own/              carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
+swap.py           our layers in the place of torch.nn's in any model, and back; swapped.py: what was replaced
 
 language_model/   carrousel train text, sample, eval
 papers/           carrousel reproduce
@@ -35,6 +36,7 @@ from carrousel.layers import (
     State,
 )
 from carrousel.own import cell
+from carrousel.swap import swap, swap_back
 
 __all__ = [
     "GRU",
@@ -53,6 +55,8 @@ __all__ = [
     "State",
     "cell",
     "odyssey",
+    "swap",
+    "swap_back",
 ]
 
 try:
