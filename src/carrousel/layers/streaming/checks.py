@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import Parameter
 
 from carrousel.fused import is_plain, is_transformed
 from carrousel.layers.checks import told
@@ -38,22 +39,32 @@ def check_state(layer: Parameters, state: Any, action: str) -> None:
         )
 
 
-def check_untransformed(name: str, tensors: list[tuple[str, Tensor]]) -> None:
-    """None of the tensors, each with what to call it, carries a transform: a stream writes into its state, and what it
-    returns would have no tangent, or would be that of one example only.
+def check_plain(name: str, tensors: list[tuple[str, Tensor]]) -> None:
+    """Each tensor, with what to call it, holds its own numbers, and carries no transform: a stream writes into its
+    state, and what it returns would have no tangent, or would be that of one example only.
     """
+    if torch.compiler.is_compiling():
+        return
     for of, tensor in tensors:
-        is_dual = forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None
-        if is_dual or torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # type: ignore[attr-defined]
-            kind = "a dual number" if is_dual else "under a transform of torch.func (vmap, grad, jvp)"
-            raise RuntimeError(
-                f"{name}: {of} is {kind}, and streams know no transforms: call layer(x, hx) on whole sequences"
-            )
+        if type(tensor) not in (Tensor, Parameter):
+            kind = f"a {type(tensor).__name__}, and streams read plain tensors"
+        elif is_transformed() and (transform := _transform_of(tensor)):
+            kind = f"{transform}, and streams have none"
+        else:
+            continue
+        raise RuntimeError(f"{name}: {of} is {kind}: call layer(x, hx) on whole sequences")
 
 
-def check_block(layer: Parameters, x: Any, state: State) -> None:
+def _transform_of(tensor: Tensor) -> str:
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+        return "a dual number, with a tangent"
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
+    return "under a transform of torch.func (vmap, grad, jvp)" if wrapped else ""
+
+
+def check_block(layer: Parameters, x: Any, state: State, action: str) -> None:
     """x [T, B, I] or [B, T, I] fits the state, and asks for nothing that a stream has not."""
-    name = layer._get_name()
+    name = f"{layer._get_name()}.{action}"
     B, I = state._x_shape
     order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
     if not isinstance(x, Tensor) or x.dim() != 3:
@@ -71,8 +82,9 @@ def check_block(layer: Parameters, x: Any, state: State) -> None:
             f"{name}: input is {x.dtype} on {x.device}, and the state {state.dtype} on {state.device}: "
             f"input.to('{state.device}', {state.dtype}) converts it"
         )
+    check_plain(name, [("input", x)])
     if is_transformed():
-        check_untransformed(name, [("input", x), *layer.named_parameters()])
+        check_plain(name, list(layer.named_parameters()))
     if torch.is_grad_enabled():
         check_no_grad(name, [("input", x), *layer.named_parameters()])
     if layer.training and (layer.dropout or layer.regularization):
@@ -94,9 +106,9 @@ def check_no_grad(name: str, tensors: list[tuple[str, Tensor]]) -> None:
             )
 
 
-def checked_out(layer: Parameters, x: Tensor, out: Any, shape: tuple[int, ...]) -> Tensor:
+def checked_out(layer: Parameters, x: Tensor, out: Any, shape: tuple[int, ...], action: str) -> Tensor:
     """`out`, if the result can be written there."""
-    name = layer._get_name()
+    name = f"{layer._get_name()}.{action}"
     if not isinstance(out, Tensor) or tuple(out.shape) != tuple(shape):
         raise ValueError(f"{name}: out is {told(out)}, expected {list(shape)}")
     if (out.dtype, out.device) != (x.dtype, x.device) or not out.is_contiguous() or out.requires_grad:
@@ -113,7 +125,7 @@ def describe_wrapped(tensor: Tensor) -> str:
 
 def accepted_out(layer: Parameters, x: Tensor, out: Any, state: State) -> Tensor:
     """`out` of a step, if the result can be written there. It is remembered: most streams come with the same again."""
-    state._out = checked_out(layer, x, out, state._y.shape)
+    state._out = checked_out(layer, x, out, state._y.shape, "step")
     state._out_place = out.data_ptr()
     return out
 
@@ -136,8 +148,7 @@ def checked_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) ->
                 f"{weight.device}: convert it with .to()"
             )
     named = [(f"state {label} of hx", state) for label, state in zip(kind.states, states)]
-    if is_transformed():
-        check_untransformed(name, named)
+    check_plain(name, named)
     if torch.is_grad_enabled():
         check_no_grad(name, named)
     return states

@@ -18,7 +18,15 @@ from torch.nn import Parameter
 
 from carrousel.fused import has_kernel, resolved
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.streaming.checks import accepted_out, check_block, check_state, checked_hx, checked_out, told
+from carrousel.layers.streaming.checks import (
+    accepted_out,
+    check_block,
+    check_plain,
+    check_state,
+    checked_hx,
+    checked_out,
+    told,
+)
 from carrousel.layers.streaming.packed import Packed, cell_of, is_plain
 from carrousel.layers.streaming.state import State, kind_of
 
@@ -146,12 +154,7 @@ class Streaming(Parameters):
         if isinstance(input, Tensor) and input.dim() == 2 and len(state) == 1:
             row = 0 if self.batch_first else 1
             return self.block(input.unsqueeze(row), state, out=None if out is None else out.unsqueeze(row)).squeeze(row)
-        check_block(self, input, state)
-        shape = (*input.shape[:2], state._y.shape[1])
-        y = input.new_empty(shape) if out is None else checked_out(self, input, out, shape)
-        if y.numel():
-            _run(self, input, state, y)
-        return y
+        return _block(self, input, state, out, "block")
 
     def _run_stream(self, x: Tensor, states: Any, y: Tensor) -> None:
         """Where there is no kernel, x [T, B, I] or [B, T, I] -> y, and the states move on: the layer's own forward."""
@@ -170,13 +173,23 @@ def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
     if not isinstance(x, Tensor) or x.dim() not in ((1, 2) if len(state) == 1 else (2,)):
         raise ValueError(f"{layer._get_name()}.step: input is {told(x)}, expected {list(state._x_shape)}")
     if out is not None:
-        checked_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]))
+        checked_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]), "step")
     one, time = x.dim() == 1, 1 if layer.batch_first else 0
     x, place = (t if t is None else (t[None] if one else t).unsqueeze(time) for t in (x, out))
-    y = layer.block(x, state, out=place)
+    y = _block(layer, x, state, place, "step")
     if out is not None:
         return out
     return y.flatten() if one else y.squeeze(time)
+
+
+def _block(layer: Streaming, x: Any, state: State, out: Any, action: str) -> Tensor:
+    """x [T, B, I] or [B, T, I] -> y, for the method `action`."""
+    check_block(layer, x, state, action)
+    shape = (*x.shape[:2], state._y.shape[1])
+    y = x.new_empty(shape) if out is None else checked_out(layer, x, out, shape, action)
+    if y.numel():
+        _run(layer, x, state, y)
+    return y
 
 
 def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
@@ -194,6 +207,7 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     """All that is asked is right: x [T, B, I] or [B, T, I] -> y."""
     stream = None if is_compiling() or tracing_state() else _bound(layer, x, state)
     if stream is None:
+        check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return layer._run_stream(x, state._tensors, y)
     x = resolved(x).contiguous()
