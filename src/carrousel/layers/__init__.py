@@ -15,6 +15,7 @@ stack.py           layers, directions and dropout, on our kernels; directions.py
 torch_functions.py the same by torch's own functions, and when
 autocast.py        the same under torch.autocast to bfloat16
 inside.py          states and gates of every step
+fx_graph.py        a layer as one node of a graph of torch.fx
 
 streaming/         a sequence that comes step by step: start, step, block, State
 """

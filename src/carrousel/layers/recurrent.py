@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from torch import Tensor
+from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.expected import Expected
+from carrousel.layers.fx_graph import record_call
 from carrousel.layers.inside import each
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
@@ -182,6 +184,23 @@ class Recurrent(Streaming, Expected, Generic[States]):
                 layer without masks.
             RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all.
         """
+        if symbolic_trace._is_fx_tracing_flag:  # torch's own function for this takes longer than the rest of the check
+            node: Any = record_call(
+                Recurrent.forward,
+                self,
+                input,
+                hx,
+                lengths=lengths,
+                offsets=offsets,
+                padding_value=padding_value,
+                resets=resets,
+                initial=initial,
+                seed=seed,
+                return_states=return_states,
+                return_gates=return_gates,
+            )
+            if node is not None:
+                return node
         if lengths is None and not (type(padding_value) is float and padding_value == 0):
             check_padding(padding_value, lengths)
         if isinstance(input, PackedSequence):
