@@ -6,7 +6,7 @@ Letters: T time, B batch, I input, H hidden units, L layers, D directions, N hea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -94,6 +94,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
+    _usual: ClassVar = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
     _form = staticmethod(chunkwise)  # how a plain call computes a sequence
 
     def __init__(
