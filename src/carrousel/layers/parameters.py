@@ -19,6 +19,7 @@ from carrousel.layers.options import refuse_unknown
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
+from carrousel.layers.torch_layers import to_torch
 from carrousel.scan.layout import check_memory
 from carrousel.scan.weights import Weights
 
@@ -224,6 +225,22 @@ class Parameters(nn.Module):
     def _sources(self, names: tuple[str, ...]) -> list[str]:
         """The names of the parameters that `_weights(names)` is made of."""
         return [name for name in names if name]
+
+    def __prepare_scriptable__(self) -> nn.RNNBase:
+        """Make what torch.jit.script compiles in place of the layer: torch.nn's, with the same Parameter objects.
+
+        Raises:
+            ValueError: torch.nn has no such cell or option.
+        """
+        try:
+            if not self._standard:
+                raise ValueError(f"torch.nn has no layer with the cell {self.mode.lower()}")
+            return to_torch(self)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(
+                f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "
+                "torch.export.export takes every layer"
+            ) from None
 
     def extra_repr(self) -> str:
         """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
