@@ -13,6 +13,7 @@ regularization.py  random masks in training
 recurrent.py       forward: inputs in every form, and who computes
 stack.py           layers, directions and dropout, on our kernels; directions.py: the outputs of both
 torch_functions.py the same by torch's own functions, and when
+per_sample.py      gradients of each row by torch's ExpandedWeights
 torch_layers.py    torch.nn's layer with our parameters, and back
 autocast.py        the same under torch.autocast to bfloat16
 inside.py          states and gates of every step

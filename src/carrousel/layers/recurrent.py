@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import torch
 from torch import Tensor
 from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
@@ -16,6 +17,7 @@ from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.expected import Expected
 from carrousel.layers.fx_graph import record_call
 from carrousel.layers.inside import each
+from carrousel.layers.per_sample import has_expanded_weights, run_per_sample
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
     as_tuple,
@@ -267,6 +269,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
 
         The rows of packed data have the caller's `order` [B].
         """
+        if not torch.compiler.is_compiling() and has_expanded_weights(self):
+            return run_per_sample(self, x, hx, layout, initial)
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = hx if hx is None or self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
