@@ -5,7 +5,7 @@ minimal.py         MinGRU MinLSTM
 xlstm/             SLSTM MLSTM
 
 options.py         our options, beside torch's
-parameters.py      options, names and shapes
+parameters.py      options, names and shapes; rnnbase_names.py: private names of torch.nn's that programs use
 initial_values.py  what the parameters are at first
 expected.py        what input and states are expected to be; checks.py: what is refused
 sequences.py       lengths, offsets, resets, initial states

@@ -17,6 +17,7 @@ from carrousel.layers.checks import check_cell, check_flag, check_options, check
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.options import refuse_unknown
 from carrousel.layers.regularization import Regularization
+from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
@@ -68,7 +69,7 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     return shapes
 
 
-class Parameters(nn.Module):
+class Parameters(RNNBaseNames):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
 
     regularization: Regularization | None = None  # what LSTM and GRU are given
@@ -200,15 +201,6 @@ class Parameters(nn.Module):
     def _kind(self) -> Kind:
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
         return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
-
-    @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer and direction [L*D], in their order."""
-        return [[getattr(self, name) for name in names] for names in self._all_weights]
-
-    @property
-    def _flat_weights(self) -> list[Tensor]:
-        return [weight for weights in self.all_weights for weight in weights]
 
     def _weights(self, names: tuple[str, ...]) -> Weights:
         """The weights of one layer and direction, as they are now.
