@@ -52,14 +52,17 @@ def run_per_sample(layer: Recurrent[Any], x: Tensor, hx: Any, layout: Layout, in
 
 @contextmanager
 def without_onednn() -> Iterator[None]:
-    """Let torch compute without oneDNN. torch.backends.mkldnn.flags would set other flags too, and warn of one."""
-    mkldnn: Any = torch.backends.mkldnn
-    before = mkldnn.enabled
-    mkldnn.enabled = False
+    """Let torch compute without oneDNN.
+
+    torch.backends.mkldnn.flags would set other flags too, and warn of one; torch.backends.mkldnn.enabled may be closed
+    to assignments (torch.backends.disable_global_flags).
+    """
+    before = torch._C._get_mkldnn_enabled()  # type: ignore[attr-defined]
+    torch._C._set_mkldnn_enabled(False)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        mkldnn.enabled = before
+        torch._C._set_mkldnn_enabled(before)  # type: ignore[attr-defined]
 
 
 def refuse_other_layers(layer: Recurrent[Any], layout: Layout, initial: Any) -> None:
