@@ -160,6 +160,11 @@ class Cell:
         self._check_names()
         self._check_order()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the fields of a pickled cell, which may be of a version without `fed`."""
+        vars(self).update(state)
+        vars(self)["fed"] = self.fed or self.states[:1]
+
     def further(self, weights: Sequence[Any] = (), masks: Sequence[Any] | None = None) -> tuple[tuple[Any, ...], ...]:
         """What `step` takes after rows and states: weights and masks, where it has any. Default: nothing is drawn."""
         masks = [value for _, value in self.masks] if masks is None else masks

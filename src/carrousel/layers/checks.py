@@ -124,10 +124,7 @@ def check_input(x: Tensor, W: Tensor, input_size: int, packed: bool, many_states
 
     The exception for a wrong dtype is another one for packed data in an LSTM: torch.nn.LSTM leaves that to its kernels.
     """
-    if x.layout != torch.strided:
-        raise RuntimeError(
-            f"input has the layout {x.layout}, and is read as a dense tensor: input.to_dense() makes one"
-        )
+    check_dense("input", x)
     if x.dtype != W.dtype and not torch.is_autocast_enabled(x.device.type):
         error = RuntimeError if packed and many_states else ValueError
         raise error(
@@ -151,6 +148,31 @@ def check_states_belong(x: Tensor, states: tuple[Tensor, ...]) -> None:
                 f"Input and hidden tensors are not the same dtype, found input tensor with {x.dtype} and hidden tensor "
                 f"with {state.dtype}: convert hx with .to({x.dtype})"
             )
+
+
+def check_dense(name: str, tensor: Any) -> None:
+    """Raise RuntimeError if a tensor is sparse, nested or in oneDNN's own layout; what is no tensor passes."""
+    if isinstance(tensor, Tensor) and (wrong := describe_layout(name, tensor)):
+        raise RuntimeError(f"{name} {wrong}")
+
+
+def check_dense_states(cell: Cell, argument: str, states: Any) -> None:
+    """Raise RuntimeError unless every state is dense, as they came from the caller in hx or another argument."""
+    if len(cell.states) == 1:
+        return check_dense(argument, states)
+    for k, state in enumerate(states):
+        check_dense(f"{argument}[{k}]", state)
+
+
+def describe_layout(name: str, tensor: Tensor) -> str:
+    """What is wrong with the layout of a tensor, and what to do; "" if it is dense."""
+    if tensor.is_nested:
+        jagged = tensor.layout is torch.jagged and name == "input"
+        remedy = "layer(input.values(), offsets=input.offsets())" if jagged else f"{name}.to_padded_tensor(0)"
+        return f"is a nested tensor, and is read as a dense tensor: give {remedy}"
+    if tensor.layout is not torch.strided:
+        return f"has the layout {tensor.layout}, and is read as a dense tensor: {name}.to_dense() makes one"
+    return ""
 
 
 def check_same_device(kind: str, x: Tensor, other: Tensor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carrousel.layers.checks import check_input, check_state_dims, check_states_belong, told
+from carrousel.layers.checks import check_dense_states, check_input, check_state_dims, check_states_belong, told
 from carrousel.layers.parameters import Parameters
 from carrousel.scan.layout import Layout
 
@@ -21,23 +21,29 @@ class Expected(Parameters):
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
         """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
-        shape, dtype = x.shape, x.dtype
-        if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
-            return False
-        if x.layout is not torch.strided:
-            return False
-        if states is None:
-            return True
-        B = shape[0 if self.batch_first else 1]
-        for state, (places, width) in zip(states, self._state_sizes):
-            if state.shape != (places, B, width) or state.dtype != dtype or state.is_cpu != W.is_cpu:
+        try:
+            shape, dtype = x.shape, x.dtype
+            if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != (is_cpu := W.is_cpu) or not x.numel():
                 return False
-        return len(states) == len(self._state_sizes)
+            if x.layout is not torch.strided:
+                return False
+            if states is None:
+                return True
+            B = shape[0 if self.batch_first else 1]
+            for state, (places, width) in zip(states, self._state_sizes):
+                if state.shape != (places, B, width) or state.dtype != dtype or state.is_cpu != is_cpu:
+                    return False
+                if state.layout is not torch.strided:
+                    return False
+            return len(states) == len(self._state_sizes)
+        except RuntimeError:  # of a nested tensor: it has no shape
+            return False
 
     def _check_call(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:
         """Raise unless x and hx, which may be None, fit the layer; W is its first weight."""
         check_input(x, W, self.input_size, layout.is_flat, self._many_states)
         if hx is not None:
+            check_dense_states(self.cell, "hx", hx)
             self._check_states(x, hx, layout.batch(x))
             check_states_belong(x, hx if self._many_states else (hx,))
         if not layout.is_flat and not x.shape[1 if self.batch_first else 0]:

@@ -7,7 +7,7 @@ those in weight_ch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ from carrousel.layers.checks import check_cell, check_flag, check_options, check
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.options import refuse_unknown
 from carrousel.layers.regularization import Regularization
+from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
+from carrousel.layers.torch_layers import to_torch
 from carrousel.scan.layout import check_memory
 from carrousel.scan.weights import Weights
 
@@ -32,7 +34,7 @@ FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_h
 
 NORMED = "weight_ln"  # and what weight_ch is called where a cell normalises
 
-# The options that repr shows where they are not these.
+# The defaults of the options: repr shows what differs from them.
 USUAL = {
     "proj_size": 0,
     "num_layers": 1,
@@ -67,11 +69,12 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     return shapes
 
 
-class Parameters(nn.Module):
+class Parameters(RNNBaseNames):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
 
     regularization: Regularization | None = None  # what LSTM and GRU are given
     _pointwise = True  # whether the cell goes unit by unit, as a step must
+    _usual: ClassVar[dict[str, Any]] = {}  # the defaults of a layer's own options, and of those in USUAL that differ
 
     def __init__(
         self,
@@ -114,34 +117,42 @@ class Parameters(nn.Module):
         self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
         self.learn_initial = learn_initial
         check_memory(memory)
-        self._standard = is_standard(cell, proj_size)
-        self._many_states = len(cell.states) > 1  # hx is then a tuple of tensors, not a tensor
-        places = num_layers * (2 if bidirectional else 1)
-        self._state_sizes: Any = self._sizes_of_states(places)
         self._streams = Streams()
-        self._make_parameters(device, dtype)
+        self._make_parameters(self._derive_names(), device, dtype)
         self.reset_parameters()
 
-    def _make_parameters(self, device: Any, dtype: torch.dtype | None) -> None:
+    def _derive_names(self) -> dict[str, tuple[int, ...]]:
+        """Set all that follows from the options; return the shape of each parameter by name, in their order."""
+        self._standard = is_standard(self.cell, self.proj_size)
+        self._many_states = len(self.cell.states) > 1  # hx is then a tuple of tensors, not a tensor
+        places = self.num_layers * (2 if self.bidirectional else 1)
+        self._state_sizes: Any = self._sizes_of_states(places)
         self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
         self._fields: list[list[tuple[str, ...]]] = []  # [L][D], names in the order of Weights, "" for none
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
-            self._make_layer(layer, device, dtype)
+            shapes |= self._derive_names_of(layer)
         self._initial_names = [f"initial_{state}" for state in self.cell.states] if self.learn_initial else []
-        for name, (places, *width) in zip(self._initial_names, self._state_sizes):
-            setattr(self, name, nn.Parameter(torch.empty(places, 1, *width, device=device, dtype=dtype)))
-        self.flatten_parameters()
+        return shapes | {n: (places, 1, *width) for n, (_, *width) in zip(self._initial_names, self._state_sizes)}
 
-    def _make_layer(self, layer: int, device: Any, dtype: torch.dtype | None) -> None:
+    def _derive_names_of(self, layer: int) -> dict[str, tuple[int, ...]]:
         suffixes = (f"_l{layer}", f"_l{layer}_reverse") if self.bidirectional else (f"_l{layer}",)
         width = len(suffixes) * (self.proj_size or self.hidden_size) if layer else self.input_size
         shapes = self._shapes(width)
-        for suffix in suffixes:
-            for name, shape in shapes.items():
-                setattr(self, name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
-            self._all_weights.append([name + suffix for name in shapes])
+        self._all_weights += [[name + suffix for name in shapes] for suffix in suffixes]
         fields = [NORMED if name == "weight_ch" and self.cell.normed else name for name in FIELDS]
         self._fields.append([tuple(name + suffix if name in shapes else "" for name in fields) for suffix in suffixes])
+        return {name + suffix: shape for suffix in suffixes for name, shape in shapes.items()}
+
+    def _make_parameters(self, shapes: dict[str, tuple[int, ...]], device: Any, dtype: torch.dtype | None) -> None:
+        for name, shape in shapes.items():
+            setattr(self, name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.flatten_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the attributes of a pickled layer. Options that its version did not have yet get their defaults."""
+        super().__setstate__({"_streams": Streams(), **USUAL, **self._usual, **state})
+        self._derive_names()
 
     def _sizes_of_states(self, places: int) -> list[tuple[int, ...]]:
         """The sizes of each state but for B, which stands second: (L*D, P), and (L*D, H) of all but the first."""
@@ -191,15 +202,6 @@ class Parameters(nn.Module):
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
         return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
-    @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
-        """The parameters of each layer and direction [L*D], in their order."""
-        return [[getattr(self, name) for name in names] for names in self._all_weights]
-
-    @property
-    def _flat_weights(self) -> list[Tensor]:
-        return [weight for weights in self.all_weights for weight in weights]
-
     def _weights(self, names: tuple[str, ...]) -> Weights:
         """The weights of one layer and direction, as they are now.
 
@@ -215,6 +217,22 @@ class Parameters(nn.Module):
     def _sources(self, names: tuple[str, ...]) -> list[str]:
         """The names of the parameters that `_weights(names)` is made of."""
         return [name for name in names if name]
+
+    def __prepare_scriptable__(self) -> nn.RNNBase:
+        """Make what torch.jit.script compiles in place of the layer: torch.nn's, with the same Parameter objects.
+
+        Raises:
+            ValueError: torch.nn has no such cell or option.
+        """
+        try:
+            if not self._standard:
+                raise ValueError(f"torch.nn has no layer with the cell {self.mode.lower()}")
+            return to_torch(self)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(
+                f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "
+                "torch.export.export takes every layer"
+            ) from None
 
     def extra_repr(self) -> str:
         """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import torch
 from torch import Tensor
+from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
+from carrousel.layers.checks import check_dense, check_dense_states
 from carrousel.layers.expected import Expected
+from carrousel.layers.fx_graph import record_call
 from carrousel.layers.inside import each
+from carrousel.layers.per_sample import has_expanded_weights, run_per_sample
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
     as_tuple,
@@ -182,8 +187,26 @@ class Recurrent(Streaming, Expected, Generic[States]):
             ValueError: the input has neither 2 nor 3 dimensions, or not the weights' dtype; or lengths, offsets, resets
                 or initial do not fit the input and the layer; or padding_value is given without lengths, or seed to a
                 layer without masks.
-            RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all.
+            RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all; or a tensor is
+                sparse, nested or in oneDNN's layout.
         """
+        if symbolic_trace._is_fx_tracing_flag:  # torch's own function for this takes longer than the rest of the check
+            node: Any = record_call(
+                Recurrent.forward,
+                self,
+                input,
+                hx,
+                lengths=lengths,
+                offsets=offsets,
+                padding_value=padding_value,
+                resets=resets,
+                initial=initial,
+                seed=seed,
+                return_states=return_states,
+                return_gates=return_gates,
+            )
+            if node is not None:
+                return node
         if lengths is None and not (type(padding_value) is float and padding_value == 0):
             check_padding(padding_value, lengths)
         if isinstance(input, PackedSequence):
@@ -230,6 +253,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
 
     def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
+        if hx is not None:
+            check_dense_states(self.cell, "hx", hx)
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
         initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
         y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial, seed)
@@ -245,6 +270,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
             initial = tuple([state if state.shape[1] == 1 else state.index_select(1, order) for state in in_order])
         if hx is not None:
             self._check_state_dims(hx, 3)
+            check_dense_states(self.cell, "hx", hx)
             hx = self.permute_hidden(hx, order)
         y, hx, inside = self._run(x, hx, layout, initial, seed, order)
         y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
@@ -259,6 +285,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
 
         The rows of packed data have the caller's `order` [B].
         """
+        if not torch.compiler.is_compiling() and has_expanded_weights(self):
+            return run_per_sample(self, x, hx, layout, initial)
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = None if hx is None else tuple(hx) if self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
@@ -280,7 +308,13 @@ class Recurrent(Streaming, Expected, Generic[States]):
             cell = self.cell if draw is None else draw.cell
             layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
             run = self._by_autocast if rounded else self._by_stack
-            y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
+            try:
+                y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
+            except (RuntimeError, ValueError):
+                for names in self._all_weights:
+                    for name in names:
+                        check_dense(name, getattr(self, name))
+                raise
         return y, states if self._many_states else states[0], inside
 
     def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, layout: Layout) -> tuple[Tensor, ...]:

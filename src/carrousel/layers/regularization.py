@@ -32,6 +32,7 @@ from torch import Tensor
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import draw_matrix
+from carrousel.scan.constant import mark_constant
 from carrousel.scan.layout import Layout
 from carrousel.scan.noise import INPUT, Mask, Noise, always, dropping, keeping, signed
 
@@ -70,7 +71,7 @@ class Masks(NamedTuple):
     of_weights: Mask | None
 
 
-@torch.compiler.assume_constant_result  # dynamo would look past the cache, and warn of it
+@mark_constant  # dynamo would look past the cache, and warn of it
 def masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
     """The masks of a layer whose sequences that cell computes: in evaluation each of the cell's is its mean."""
     return _masks_of(rates, cell, training)

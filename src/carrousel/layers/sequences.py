@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from carrousel.layers.checks import check_flag, check_same_device
+from carrousel.layers.checks import check_dense, check_dense_states, check_flag, check_same_device
 from carrousel.scan.layout import Layout, check_layout, check_resets, whole_numbers
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ def layout_of(
 
     Raises:
         TypeError, ValueError: an argument does not fit x; the error names it.
+        RuntimeError: a tensor is sparse, nested or in oneDNN's layout.
     """
     check_padding(padding_value, lengths)
+    for name, given in (("input", x), ("lengths", lengths), ("offsets", offsets), ("resets", resets)):
+        check_dense(name, given)
     layout = Layout(
         lengths=None if lengths is None else whole_numbers("lengths", lengths),
         offsets=None if offsets is None else whole_numbers("offsets", offsets),
@@ -58,6 +61,7 @@ def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor |
     x, batch_sizes, order, _ = packed
     if resets is None:
         return Layout(batch_sizes)
+    check_dense("resets", resets)
     T, B = len(batch_sizes), _rows(batch_sizes, resets, batch_first)
     check_resets(resets, (B, T) if batch_first else (T, B))
     by_time = resets.T if batch_first else resets
@@ -84,6 +88,8 @@ def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout
     Raises:
         TypeError, ValueError: the resets do not fit.
     """
+    check_dense("input", x)
+    check_dense("resets", resets)
     check_resets(resets, x.shape[:1])
     batch = 0 if batch_first else 1
     return on_device(Layout(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
@@ -141,6 +147,7 @@ def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[
         ValueError: their number, sizes or dtype do not fit the layer.
         RuntimeError: they are on another device.
     """
+    check_dense_states(layer.cell, "initial", initial)
     states = as_tuple(initial)
     names, sizes = layer.cell.states, layer._state_sizes
     if len(states) != len(sizes):

@@ -6,6 +6,7 @@ noise.py       random masks: what their numbers are
 probe.py       a step, tried on small tensors
 gates.py       what a cell's rows are after their functions
 rounded.py     matrix products of operands rounded to bfloat16, as under autocast
+constant.py    functions that torch.compile calls and does not trace
 recurrence.py  scan: the steps, one after the other
 """
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
+from carrousel.scan.constant import mark_constant
 from carrousel.scan.layout import Layout, check_layout
 from carrousel.scan.noise import Mask
 
@@ -118,7 +119,7 @@ def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
 # ---- what may be projected ------------------------------------------------------------------------------------------
 
 
-@torch.compiler.assume_constant_result  # a graph could not look at the numbers
+@mark_constant  # a graph could not look at the numbers
 def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
     """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
     return _reads_h(cell, masks)

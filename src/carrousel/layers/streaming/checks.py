@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.fused import is_plain, is_transformed
-from carrousel.layers.checks import told
+from carrousel.layers.checks import check_dense_states, describe_layout, told
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.state import State, kind_of
 
@@ -69,10 +69,8 @@ def check_block(layer: Parameters, x: Any, state: State, action: str) -> None:
     order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
     if not isinstance(x, Tensor) or x.dim() != 3:
         raise ValueError(f"{name}: input is {told(x)}, expected {order}, or [{B}, {I}] for one step")
-    if x.layout != torch.strided:
-        raise ValueError(
-            f"{name}: input has the layout {x.layout}, expected a dense tensor: input.to_dense() makes one"
-        )
+    if wrong := describe_layout("input", x):
+        raise ValueError(f"{name}: input {wrong}")
     if x.shape[2] != I or x.shape[0 if layer.batch_first else 1] != B:
         raise ValueError(
             f"{name}: input is {told(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"
@@ -137,6 +135,7 @@ def checked_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) ->
     if len(states) != len(kind.states) or not all(isinstance(s, Tensor) for s in states):
         form = "a tensor" if len(kind.states) == 1 else f"a tuple of {len(kind.states)} tensors"
         raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {told(hx)}")
+    check_dense_states(layer.cell, "hx", hx)
     dims = len(kind.shapes(1)[0])
     B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == dims else 1)
     for state, label, shape in zip(states, kind.states, kind.shapes(B)):

@@ -5,7 +5,7 @@ Letters: I input, H hidden units, L layers, D directions, N heads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
     Raises:
         ValueError: num_heads is not a whole number that divides hidden_size; else as `Recurrent`.
     """
+
+    _usual: ClassVar = {"initialise": "xlstm", "num_heads": 1}
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ Letters: T time, B batch, I input, H hidden units, L layers, D directions, N hea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -95,6 +95,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
+    _usual: ClassVar = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
     _form = staticmethod(chunkwise)  # how a plain call computes a sequence
 
     def __init__(
@@ -163,11 +164,15 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
                 raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
+        if x.is_nested or x.layout is not torch.strided:
+            return False
         shape, dtype = x.shape, x.dtype
         if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
             return False
         B = shape[0 if self.batch_first else 1]
         for state, (places, *rest) in zip(states or (), self._state_sizes):
+            if state.is_nested or state.layout is not torch.strided:
+                return False
             if state.shape != (places, B, *rest) or state.dtype != dtype or state.is_cpu != W.is_cpu:
                 return False
         return True

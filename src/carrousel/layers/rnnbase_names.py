@@ -1,0 +1,61 @@
+"""Names of torch.nn.RNNBase that begin with an underscore: programs that draw or tie weights use them all the same.
+
+torch.nn keeps a list of the weights beside the parameters; ours are looked up by name whenever they are used.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class RNNBaseNames(nn.Module):
+    """What torch.nn.RNNBase keeps beside the parameters, made of them when it is asked for."""
+
+    _all_weights: list[list[str]]  # [L*D] the names of the parameters of each layer and direction
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if issubclass(cls, nn.RNNBase):
+            ours = next(of.__name__ for of in cls.__mro__ if of.__module__.startswith("carrousel."))
+            raise TypeError(
+                f"class {cls.__name__} is derived from both torch.nn.RNNBase and carrousel.{ours}, and each makes the "
+                "parameters: put carrousel.Recurrent in the place of torch.nn.RNNBase"
+            )
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer and direction [L*D], in their order."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        return [weight for weights in self.all_weights for weight in weights]
+
+    @_flat_weights.setter
+    def _flat_weights(self, weights: Sequence[Any]) -> None:
+        for name, weight in zip(self._flat_weights_names, weights, strict=True):
+            setattr(self, name, weight)
+
+    @property
+    def _flat_weight_refs(self) -> list[weakref.ref[Tensor]]:
+        return [weakref.ref(weight) for weight in self._flat_weights]
+
+    def _weights_have_changed(self) -> bool:
+        return False  # no list is kept that could be out of date
+
+    def _init_flat_weights(self) -> None:
+        self.flatten_parameters()
+
+    def _update_flat_weights(self) -> None:
+        pass
+
+    def flatten_parameters(self) -> None:
+        """Move the weights into one block of memory, where that makes a difference."""
