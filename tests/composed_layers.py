@@ -16,7 +16,7 @@ from own_cells import compiled, needs_compiler
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_leaves, tree_map
-from twins import assert_equal_to_1e10, scalar_of
+from twins import assert_equal_to_1e10
 
 import carrousel
 from carrousel import odyssey
@@ -55,6 +55,8 @@ TORCHS = {
     "RNN_relu": partial(torch.nn.RNN, nonlinearity="relu"),
 }
 
+OPTIONS = ("num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")
+
 
 def kinds(*names: str):
     """A test's argument `kind`: those named, or all."""
@@ -72,16 +74,19 @@ def make(kind: str, **options) -> torch.nn.Module:
 
 def plain_of(layer: torch.nn.Module) -> torch.nn.Module:
     """The same layer, same parameters, in torch operations: its cell is not one that a kernel was made for."""
-    if isinstance(layer, MGU):
-        options = {name: getattr(layer, name) for name in ("num_layers", "bidirectional", "batch_first", "dropout")}
-        twin = MGU(layer.input_size, layer.hidden_size, **options).double()
+    step = layer.cell.step
+    cell = replace(layer.cell, name="plain", step=lambda *arguments: step(*arguments))
+    if isinstance(layer, carrousel.LSTM | carrousel.GRU | carrousel.RNN):  # else torch's own functions compute it
+        options = {name: getattr(layer, name) for name in OPTIONS}
+        learns = any("initial" in name for name in layer.state_dict())
+        twin = carrousel.Recurrent(cell, I, H, learn_initial=learns, **options).double()
         twin.load_state_dict(layer.state_dict())
         return twin
-    twin, step = copy.deepcopy(layer), layer.cell.step
+    twin = copy.deepcopy(layer)
     if isinstance(layer, carrousel.MLSTM):
         twin.chunk_size = 1  # step after step
     else:
-        twin.cell = replace(layer.cell, step=lambda *arguments: step(*arguments))
+        twin.cell = cell
     return twin
 
 
@@ -123,8 +128,13 @@ def inputs_of(layer: torch.nn.Module, T: int = T) -> Inputs:
 
 
 def loss_of(outputs) -> Tensor:
-    """A scalar whose gradient depends on the outputs."""
-    return scalar_of(output.sin() for output in tree_leaves(outputs))
+    """A scalar whose gradient depends on the outputs; each number with its own weight."""
+    return sum((output.sin() * weights_like(output)).sum() for output in tree_leaves(outputs))
+
+
+def weights_like(output: Tensor) -> Tensor:
+    """Fixed numbers, by no random generator: vmap refuses one."""
+    return torch.arange(output.numel(), dtype=output.dtype).cos().view(output.shape)
 
 
 def first_order(outputs, leaves: dict[str, Tensor], **options) -> dict[str, Tensor]:
@@ -166,3 +176,22 @@ def row_of(states) -> Tensor:
 def as_input(y: Tensor) -> Tensor:
     """An output as an input: of width I."""
     return pad(y, (0, I - y.shape[-1])) if y.shape[-1] < I else y[..., :I]
+
+
+def two_calls(layer, x, hx, **call):
+    """A layer on the first steps, then on the others and on what came of the first; states are carried."""
+    time = 1 if layer.batch_first else 0
+    first, rest = x.split(2, time)
+    y, hx, *inside = layer(first, hx, **call)
+    return y, inside, layer(rest + as_input(y), hx, **call)
+
+
+class Twice(torch.nn.Module):
+    """`two_calls` as a module, whose weights can be exchanged."""
+
+    def __init__(self, layer, **call):
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self, x, hx):
+        return two_calls(self.layer, x, hx, **self.call)
