@@ -140,7 +140,7 @@ def test_cells_in_torch_operations_are_refused_or_right(kind, dynamo):
     for size in SIZES:
         try:
             assert_right(session, module, data(module.layer, *size))
-        except RuntimeError as refused:
+        except Exception as refused:  # of a type that only ONNX Runtime has
             if "INVALID_ARGUMENT" not in str(refused):
                 raise
 
