@@ -112,7 +112,7 @@ def check_out_without_memory(kind):
     before = layer.step(x[0], state)
     out = torch._efficientzerotensor(before.shape, dtype=before.dtype)
     for give in (lambda: layer.step(x[1], state, out=out), lambda: layer.block(x[1:2], state, out=out[None])):
-        with pytest.raises((ValueError, RuntimeError), match="out|ZeroTensor"):
+        with pytest.raises((ValueError, RuntimeError), match=r"out|ZeroTensor"):
             give()
     again = layer.start(hx=hx)
     layer.step(x[0], again)
