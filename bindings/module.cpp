@@ -154,7 +154,8 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
             at<const uint8_t>(from[10])};
   q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.heads = int(size(9)), q.ld_y = size(10),
   q.threads = int(size(11));
-  q.x = at<F>(address_to_read(nb::object(inputs[1]))), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5), q.per_unit = input(6), q.projection = input(7);
+  q.x = at<F>(address_to_read(nb::object(inputs[1]))), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5),
+  q.per_unit = input(6), q.projection = input(7);
   Addresses(initial).fill(q.initial);
   Addresses(restored).fill(q.restored);
   const Addresses to(outputs);

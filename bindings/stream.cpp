@@ -46,20 +46,22 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sour
   return std::make_shared<Stack<F>>(cell, std::move(described), listed);
 }
 
-// Whether torch has counted a change in the parameters that a stack was packed from, or they lie elsewhere. From Python each look costs
+// Whether torch has counted a change in the parameters that a stack was packed from, they lie elsewhere, or they are other objects, which
+// may be views of the same memory. From Python each look costs
 // twice as much, and a step of a small layer has eight.
 class Parameters {
  public:
-  // For each its name, address and version. Without versions torch does not count them.
-  Parameters(nb::list names, nb::list places, nb::list versions) {
+  // For each its name, itself, address and version. Without versions torch does not count them.
+  Parameters(nb::list names, nb::list parameters, nb::list places, nb::list versions) {
     for (size_t k = 0; k < names.size(); ++k)
-      looks_.push_back({names[k], nb::cast<Address>(places[k]), k < versions.size() ? nb::cast<int64_t>(versions[k]) : -1});
+      looks_.push_back(
+          {names[k], parameters[k].ptr(), nb::cast<Address>(places[k]), k < versions.size() ? nb::cast<int64_t>(versions[k]) : -1});
   }
 
   bool hold(nb::dict now) const {
     for (const Look& look : looks_) {
       PyObject* found = PyDict_GetItemWithError(now.ptr(), look.name.ptr());
-      if (!found || found == Py_None) return false;
+      if (found != look.parameter) return false;
       const nb::handle parameter(found);
       if (nb::cast<Address>(parameter.attr(data_ptr_)()) != look.place) return false;
       if (look.version >= 0 && nb::cast<int64_t>(parameter.attr(version_)) != look.version) return false;
@@ -70,6 +72,7 @@ class Parameters {
  private:
   struct Look {
     nb::object name;
+    const PyObject* parameter;  // not kept alive: what hooks on it hold might be the layer, in a circle that Python does not see
     Address place;
     int64_t version;
   };
@@ -130,7 +133,7 @@ void add(nb::module_& m, const char* precision) {
 
 void add_streams(nb::module_& m) {
   nb::class_<Parameters>(m, "Parameters")
-      .def(nb::init<nb::list, nb::list, nb::list>(), "names"_a, "places"_a, "versions"_a)
+      .def(nb::init<nb::list, nb::list, nb::list, nb::list>(), "names"_a, "parameters"_a, "places"_a, "versions"_a)
       .def("hold", &Parameters::hold, "now"_a);
   add<float>(m, "32");
   add<double>(m, "64");

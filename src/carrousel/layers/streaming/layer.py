@@ -27,7 +27,7 @@ from carrousel.layers.streaming.checks import (
     checked_out,
     told,
 )
-from carrousel.layers.streaming.packed import Packed, cell_of, is_plain
+from carrousel.layers.streaming.packed import Packed, cell_of, is_packable
 from carrousel.layers.streaming.state import State, kind_of
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
@@ -235,7 +235,7 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
         sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
         if type(x) not in (Tensor, Parameter) or not has_kernel(cell_of(layer), x):
             return None
-        if not all(is_plain(w) and w.dtype == x.dtype for w in sources.values()):
+        if not all(is_packable(w) and w.dtype == x.dtype for w in sources.values()):
             return None
         # Only then in place, when it is whole: another thread may look at the same time.
         layer._streams.packed = packed = Packed(layer, sources)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
-from carrousel.fused.kernels import STREAMS
+from carrousel.fused.kernels import STREAMS, is_plain
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.regularization import masks_of
 from carrousel.layers.streaming.state import State
@@ -34,7 +34,9 @@ class Packed:
         self.classes = STREAMS[self.dtype]
         places = [w.data_ptr() for w in sources.values()]
         # Whether the parameters lie where they lay, and torch has counted no change.
-        self.parameters = self.classes.Parameters(list(sources), places, versions(sources.values()))
+        self.parameters = self.classes.Parameters(
+            list(sources), list(sources.values()), places, versions(sources.values())
+        )
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
         cell, regularized = cell_of(layer), layer.regularization
         masks = tuple(mask.left for mask in masks_of(regularized, cell.name, False).of_cell) if regularized else ()
@@ -63,6 +65,6 @@ def versions(weights: Any) -> list[int]:
         return []
 
 
-def is_plain(weight: Any) -> bool:
-    """A parameter that holds its numbers itself: not one that is computed anew at each look."""
-    return type(weight) is Parameter and weight.is_cpu and weight.is_contiguous()
+def is_packable(weight: Any) -> bool:
+    """Whether it is a parameter whose memory holds its numbers in order: not one that is computed at each look."""
+    return type(weight) is Parameter and weight.is_cpu and weight.is_contiguous() and is_plain(weight)
