@@ -32,15 +32,14 @@ def test_every_picture_has_a_file_of_its_own_in_the_folder():
     names = [file_name(row) for _, row in ROWS]
     assert len({name.lower() for name in names}) == len(names)  # also where case makes no difference
     assert all(Path(name).name == name and name.isprintable() and " " not in name for name in names)
-    assert {"6a.png", "4-1-linear-output.png", "6a-f-taken-as-1-4.png"} <= set(names)
+    assert {"6a.png", "4-1-linear-output.png", "6a-steep.png"} <= set(names)
 
 
-def test_a_reading_with_a_slash_in_its_name_is_drawn_and_told(tmp_path, monkeypatch):
-    """A picture in a folder that is not there once ended the run with an error, before its JSON was written."""
+def test_a_reading_is_drawn_into_a_file_of_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "run", lambda work, seed, done, *rest, **more: [done(row, SOLVED) for row, _ in work])
-    asked = ["reproduce", "--row", "6a", "--reading", "f' taken as 1/4", "--trials", "2", "--out", str(tmp_path)]
+    asked = ["reproduce", "--row", "6a", "--reading", "steep", "--trials", "2", "--out", str(tmp_path)]
     assert cli.run([*asked, "--json", str(tmp_path / "rows.json")]) == 0
-    assert (tmp_path / "6a-f-taken-as-1-4.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "6a-steep.png").read_bytes().startswith(b"\x89PNG")
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 1
 
 
@@ -60,8 +59,12 @@ def test_the_legend_names_what_is_there(tmp_path, monkeypatch, outcomes):
     assert ("failed" in told) == (FAILED in outcomes)
 
 
-def test_titles_fit_their_figures(tmp_path, monkeypatch):
-    longest = max(ROWS, key=lambda of_row: len(of_row[0].title + of_row[1].setting + of_row[1].reading))
-    figure = drawn(tmp_path, monkeypatch, *longest, [SOLVED])
+@pytest.mark.parametrize("line", ["title", "row"])
+def test_titles_fit_their_figures(tmp_path, monkeypatch, line):
+    of, row = max(
+        ROWS, key=lambda of_row: len(of_row[0].title if line == "title" else of_row[1].setting + of_row[1].key)
+    )
+    figure = drawn(tmp_path, monkeypatch, of, row, [SOLVED])
+    assert figure.axes[0].get_title().startswith(f"{of.title}\nrow {row.number} ({row.setting})")
     box = figure.axes[0].title.get_window_extent()
     assert 0 <= box.x0 < box.x1 <= figure.bbox.x1

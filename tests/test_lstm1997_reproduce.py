@@ -13,7 +13,7 @@ from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import trials
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.reproduce import document
-from carrousel.papers.lstm1997.reproduce.command import choose
+from carrousel.papers.lstm1997.reproduce.choice import choose
 from carrousel.papers.lstm1997.reproduce.report import report
 from carrousel.papers.lstm1997.reproduce.work import Kept, companies, run_all
 from carrousel.papers.lstm1997.trials import Outcome, thinned
@@ -31,7 +31,7 @@ def numbers(*arguments):
 def test_an_experiment_is_its_short_rows_and_their_readings():
     assert numbers(["temporal-order"], [], "literal", False) == ["6a"]
     adding = numbers(["adding"], [], None, False)
-    assert adding[:2] == ["4-1", "4-1 linear output"]
+    assert adding[:2] == ["4-1", "4-1 linear-output"]
     assert not any(key.startswith("4-3") for key in adding)
     assert numbers(["temporal-order"], [], "literal", True) == ["6a", "6b"]
 
@@ -39,7 +39,7 @@ def test_an_experiment_is_its_short_rows_and_their_readings():
 def test_rows_by_the_papers_names():
     assert numbers([], ["1-3", "6b"], None, False) == ["1-3", "6b"]
     assert numbers([], ["2c"], None, False) == [f"2c-{k}" for k in range(1, 10)]
-    assert numbers([], ["4"], "linear output", False) == [f"4-{k} linear output" for k in (1, 2, 3)]
+    assert numbers([], ["4"], "linear-output", False) == [f"4-{k} linear-output" for k in (1, 2, 3)]
     assert len(numbers([], ["4-1"], "all", False)) > 2
     assert numbers([], ["6"], None, False) == ["6a", "6b"]
     assert numbers([], ["3"], None, False) == numbers(["two-sequence"], [], "literal", True)
@@ -57,7 +57,10 @@ def test_all_is_every_row_of_the_tables():
     [
         ((["addding"], [], None, False), "there is no experiment 'addding'; there are reber"),
         ((["adding"], ["6a"], None, False), "--row 6a is not among 4-1"),
-        ((["adding"], [], "loose", False), "--reading 'loose' is none of these rows'; there are 'all', 'literal'"),
+        (
+            (["adding"], [], "loose", False),
+            "--reading 'loose' is not a reading of these rows; there are all, literal, linear-output, ",
+        ),
     ],
     ids=["experiment", "row", "reading"],
 )
@@ -103,7 +106,7 @@ def test_a_failed_trial_counts_as_failed():
 
 def test_the_document_has_every_row_and_reading():
     rows = []
-    for key in [("4-1", "literal"), ("4-1", "linear output"), ("3a-1", "literal")]:
+    for key in [("4-1", "literal"), ("4-1", "linear-output"), ("3a-1", "literal")]:
         experiment, row = made(*key)
         outcome = Outcome(
             0, True, 50_000, [40_000, 50_000][: row.criterion.stages], wrong=1, absolute=0.01, squared=0.001
@@ -113,7 +116,8 @@ def test_the_document_has_every_row_and_reading():
     assert (
         "| 4-1 | T = 100 | literal | 10/10 / 10/10 | 50,000 ± 0 / 74,000 | 1.0 / 1 | 0.68 | reproduced | 2.0 |" in text
     )
-    assert "| 4-1 | T = 100 | linear output |" in text
+    assert "| 4-1 | T = 100 | linear-output |" in text
+    assert text.count("* `linear-output`: The output unit is linear, not logistic.\n") == 1
     assert "ST1 after 40,000 (paper 27,380)" in text
     assert "Literal readings reproduced: 2 of 2. Seed 7" in text
 

@@ -7,6 +7,7 @@ learner.py       one network that learns online, from a stream
 construction.py  memory cells that come once the error stops falling
 
 experiments/     data, network, rate, criterion and test of each, as rows; row.py: what a row is
+readings.py      short names for what a row changes of the paper's letter, and what they mean
 sequences.py     a block of sequences; streams.py: where chance comes from
 criteria.py      when a trial has succeeded
 trials.py        trials of rows, until success or the cap

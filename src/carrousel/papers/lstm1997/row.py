@@ -1,15 +1,16 @@
-"""A row of the paper's tables: all that is needed to run it again."""
+"""A row of the paper's tables: everything needed to run it again, and the reading of the paper it is run with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from carrousel.papers.lstm1997.criteria import Criterion
 from carrousel.papers.lstm1997.network import Network
+from carrousel.papers.lstm1997.readings import LITERAL, describe, join_names
 from carrousel.papers.lstm1997.sequences import Sequences
 from carrousel.papers.lstm1997.streams import Stream
 from carrousel.papers.lstm1997.tables import PAPER, Figures
@@ -40,7 +41,7 @@ class Row:
         steps: of a sequence, on average.
         grows: the memory cell block comes when the error stops decreasing (sequential network construction).
         opening: of the input gate that comes then, as `construction.with_blocks` takes it.
-        reading: "literal", or what is different from the paper's letter.
+        changes: what differs from the paper's letter, by the names in `readings.CHANGES`; none: the literal reading.
         error: the output units' error signal, as the trainer's.
         update: when the weights change, as the trainer's.
         until: sequences after which a trial has failed; None: five times the paper's mean.
@@ -57,15 +58,25 @@ class Row:
     steps: int
     grows: bool = False
     opening: float = 0.0
-    reading: str = "literal"
+    changes: tuple[str, ...] = ()
     error: str = "squared"
     update: str = "sequence"
     until: int | None = None
     long: bool = False
 
     @property
+    def reading(self) -> str:
+        """Short name of the reading, as --reading takes it: "literal", "linear-output-judged-1000"."""
+        return join_names(self.changes)
+
+    @property
+    def description(self) -> str:
+        """A sentence that says what the reading changes."""
+        return describe(self.changes)
+
+    @property
     def paper(self) -> Figures:
-        """What the paper tells of it."""
+        """The paper's figures for this row."""
         return PAPER[self.number]
 
     @property
@@ -85,8 +96,23 @@ class Row:
 
     @property
     def key(self) -> str:
-        """A name that no other row has."""
-        return self.number if self.reading == "literal" else f"{self.number} {self.reading}"
+        """Unique name of the row and its reading: "4-1", "4-1 linear-output"."""
+        return self.number if self.reading == LITERAL else f"{self.number} {self.reading}"
+
+
+def change(row: Row, *changes: str, **fields: Any) -> Row:
+    """The row read otherwise.
+
+    Args:
+        row: the row; changes that it has already stay.
+        changes: names of what is changed, from `readings.CHANGES`.
+        fields: the fields of the row that make the change, as `dataclasses.replace` takes them.
+
+    Example:
+        >>> change(row, "linear-output", network=replace(row.network, output="linear")).reading
+        'linear-output'
+    """
+    return replace(row, changes=(*row.changes, *changes), **fields)
 
 
 @dataclass(frozen=True)
@@ -95,12 +121,12 @@ class Experiment:
 
     Args:
         name: what a person types.
-        title: the paper's number and name of it.
-        rows: literal readings, in the paper's order.
-        variants: rows that read the paper otherwise.
-        silent: what the paper does not tell, and what is done here.
-        explained: what the variants are and why they are there.
-        inputs: what the input units are called, in a picture; none: they are numbered.
+        title: the paper's number and name of the experiment.
+        rows: the literal readings, in the paper's order.
+        variants: the same rows in other readings.
+        silent: what the paper does not say, and what is done here.
+        explained: why the other readings are there, and what they show; readings stand in backquotes.
+        inputs: names of the input units in plots; without any, they are numbered.
     """
 
     name: str
@@ -110,6 +136,11 @@ class Experiment:
     silent: tuple[str, ...] = ()
     explained: str = ""
     inputs: tuple[str, ...] = ()
+
+    @property
+    def readings(self) -> dict[str, str]:
+        """Every reading of the experiment, the literal one first: name and description."""
+        return {row.reading: row.description for row in (*self.rows, *self.variants)}
 
 
 def drawn(training: Draw) -> Callable[[Stream, int], Source]:

@@ -6,7 +6,6 @@ a_(p-1), x), each with probability 0.5. At each symbol the next one is to be pre
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from carrousel.papers.lstm1997.criteria import Within
 from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.row import Experiment, Row, Source
+from carrousel.papers.lstm1997.row import Experiment, Row, Source, change
 from carrousel.papers.lstm1997.sequences import Sequences
 from carrousel.papers.lstm1997.streams import Stream
 
@@ -65,19 +64,19 @@ def source(stream: Stream, trial: int) -> Source:
 
 
 LITERAL = Row("2a", "p = 100", network(p=100), 1.0, source, Within(0.25), wrong_from=None, steps=100, grows=True)
-NO_SLOPE = replace(LITERAL, error="entropy", reading="f' left out")
-SHUT = replace(LITERAL, opening=-3.0, reading="new gate almost shut")
+NO_SLOPE = change(LITERAL, "no-slope", error="entropy")
+SHUT = change(LITERAL, "shut-new-gate", opening=-3.0)
 
 EXPERIMENT = Experiment(
     "long-lag-noise-free",
     "Experiment 2a: noise-free sequences with long time lags",
     rows=(LITERAL,),
     variants=(
-        replace(NO_SLOPE, opening=-3.0, reading="new gate almost shut, f' left out"),
+        change(NO_SLOPE, "shut-new-gate", opening=-3.0),
         SHUT,
         NO_SLOPE,
-        replace(LITERAL, grows=False, reading="cell from the start"),
-        replace(LITERAL, update="step", reading="update at every step"),
+        change(LITERAL, "cell-from-start", grows=False),
+        change(LITERAL, "step-updates", update="step"),
     ),
     silent=(
         "weights change once, at the end of each sequence",
@@ -86,12 +85,11 @@ EXPERIMENT = Experiment(
         "100 before; then the memory cell and its input gate come, with new random weights",
     ),
     explained=(
-        "Read to the letter, the new cell disturbs what was learnt: gate and g, both logistic, are half open, so that "
-        "its state, which no h bounds, grows by a quarter at each step, to 25 at the sequence's end. Once its gate has "
-        "shut, x and y are told apart, but the last of two outputs to come within 0.25 takes some 15,000 sequences: "
-        "the slope f' of outputs near 0 holds up what is left to learn. The reading "
-        "\"new gate almost shut, f' left out\" lets the input gate come with -3 added to its weights, and leaves f' "
-        "out of the output units' error; the others change one of it, have the cell from the start, or change the "
-        "weights at each symbol."
+        "Read literally, the new cell disturbs what was learned: gate and g, both logistic, are half open, so that the "
+        "cell's state, which h does not bound, grows by a quarter at each step, to 25 at the end of the sequence. Once "
+        "its gate has shut, x and y are told apart, but the last of two outputs to come within 0.25 takes some 15,000 "
+        "sequences: the slope f' of outputs near 0 slows down what is left to learn. `shut-new-gate-no-slope` adds -3 "
+        "to the new input gate's weights and leaves f' out of the output units' error; the others make one change "
+        "each."
     ),
 )

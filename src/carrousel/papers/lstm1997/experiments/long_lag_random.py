@@ -6,14 +6,13 @@ symbol can be predicted.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from carrousel.papers.lstm1997.criteria import Successive
 from carrousel.papers.lstm1997.experiments.long_lag_noise_free import framed, network
-from carrousel.papers.lstm1997.row import Experiment, Row, drawn
+from carrousel.papers.lstm1997.row import Experiment, Row, change, drawn
 from carrousel.papers.lstm1997.sequences import Sequences
 
 
@@ -41,17 +40,17 @@ LITERAL = Row(
     steps=100,
     grows=True,
 )
-AT_END = replace(LITERAL, source=drawn(partial(told_at_the_end, p=100)), reading="error at the end")
+AT_END = change(LITERAL, "error-at-end", source=drawn(partial(told_at_the_end, p=100)))
 
 EXPERIMENT = Experiment(
     "long-lag-random",
     "Experiment 2b: no local regularities",
     rows=(LITERAL,),
     variants=(
-        replace(AT_END, error="entropy", reading="error at the end, f' left out"),
+        change(AT_END, "no-slope", error="entropy"),
         AT_END,
-        replace(LITERAL, error="entropy", reading="f' left out"),
-        replace(LITERAL, update="step", reading="update at every step"),
+        change(LITERAL, "no-slope", error="entropy"),
+        change(LITERAL, "step-updates", update="step"),
     ),
     silent=(
         "weights change once, at the end of each sequence",
@@ -61,10 +60,9 @@ EXPERIMENT = Experiment(
         "100 before; then the memory cell and its input gate come, with new random weights",
     ),
     explained=(
-        "Read to the letter, the outputs x and y have an error at each of the hundred steps, and at 99 of them it "
-        "pushes them down: nothing in the input tells which step is the last. No trial learns to say x or y within "
-        '0.25 there. The reading "error at the end, f\' left out" trains on the last symbol only, as most of the '
-        "paper's experiments do, and leaves f' out of the output units' error; the others change one of it, or change "
-        "the weights at each symbol."
+        "Read literally, the outputs x and y have an error at each of the hundred steps, and at 99 of them it pushes "
+        "them down: nothing in the input says which step is the last. No trial learns to predict x or y within 0.25 "
+        "there. `error-at-end-no-slope` trains on the last symbol only, as most of the paper's experiments do, and "
+        "leaves f' out of the output units' error; the others make one change each."
     ),
 )

@@ -17,7 +17,7 @@ import numpy as np
 
 from carrousel.papers.lstm1997.criteria import TestSet
 from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.row import Experiment, Row, drawn
+from carrousel.papers.lstm1997.row import Experiment, Row, change, drawn
 from carrousel.papers.lstm1997.sequences import Sequences, random_lengths, starts
 
 TARGETS = {"3a": (1.0, 0.0), "3b": (1.0, 0.0), "3c": (0.2, 0.8)}  # of class 1 and class 2
@@ -91,17 +91,13 @@ ROWS = (
     row("3c-2", T=100, N=1),
 )
 ONE_SET = tuple(
-    replace(row, criterion=replace(CRITERIA[row.number[:2]], fixed=True), reading="one test set a trial")
+    change(row, "fixed-test-set", criterion=replace(CRITERIA[row.number[:2]], fixed=True))
     for row in ROWS
     if row.steps < 200
 )
 
-STEEP = tuple(
-    replace(row, error="entropy", rate=row.rate / 4, reading="f' taken as 1/4")
-    for row in ROWS
-    if row.number.startswith("3b")
-)
-PATIENT = replace(ROWS[5], until=10_000_000, reading="ten million sequences")
+STEEP = tuple(change(row, "steep", error="entropy", rate=row.rate / 4) for row in ROWS if row.number.startswith("3b"))
+PATIENT = change(ROWS[5], "ten-million", until=10_000_000)
 
 EXPERIMENT = Experiment(
     "two-sequence",
@@ -113,11 +109,11 @@ EXPERIMENT = Experiment(
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",
     ),
     explained=(
-        'Of the "randomly chosen test set" the paper does not say whether it is chosen once. A set that stays may hold '
-        "a sequence that a network which is right otherwise never gets right: then the trial never ends. A set that "
-        "changes lets luck end a trial a little sooner. In 3b-3 all trials keep their outputs near 0.5 for more than a "
-        'million sequences, and two are still there at the cap; run on, these two succeed as well ("ten million '
-        "sequences\"; the paper names no bound). At 0.5 f' is 1/4 anyway: the reading \"f' taken as "
-        '1/4", which helps in Experiments 1 and 6, changes nothing here.'
+        'The paper does not say whether its "randomly chosen test set" is chosen once. A fixed set '
+        "(`fixed-test-set`) may hold a sequence that an otherwise correct network never gets right: then the trial "
+        "never ends. A set that changes lets luck end a trial a little earlier. In 3b-3 all trials hold their outputs "
+        "near 0.5 for more than a million sequences, and two are still there at the cap; when they run on, these two "
+        "succeed as well (`ten-million`; the paper names no bound). At 0.5 f' is 1/4 anyway: `steep`, which helps in "
+        "Experiments 1 and 6, changes nothing here."
     ),
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from carrousel.papers.lstm1997.criteria import Successive
 from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.row import Experiment, Row, drawn
+from carrousel.papers.lstm1997.row import Experiment, Row, change, drawn
 from carrousel.papers.lstm1997.sequences import Sequences, starts
 
 
@@ -63,44 +63,35 @@ ROWS = (
     row("2c-8", q=1000, p=100),
     row("2c-9", q=1000, p=50),
 )
-CELLS = tuple(
-    replace(row, network=replace(row.network, recurrent_cells=False), reading="cells see the inputs only")
-    for row in ROWS
-)
-NARROW = tuple(
-    replace(row, network=replace(row.network, weight_range=0.1), reading=f"{row.reading}, weights from [-0.1, 0.1]")
-    for row in CELLS
-)
-
-STEEP = replace(CELLS[-1], error="entropy", rate=0.01 / 4, reading=f"{CELLS[-1].reading}, f' taken as 1/4")
-RANGE = tuple(
-    replace(row, network=replace(row.network, weight_range=0.1), reading="weights from [-0.1, 0.1]") for row in ROWS[:2]
-)
-PATIENT = replace(CELLS[-1], until=5_000_000, reading=f"{CELLS[-1].reading}, five million sequences")
+CELLS = tuple(change(row, "input-only-cells", network=replace(row.network, recurrent_cells=False)) for row in ROWS)
+NARROW = tuple(change(row, "small-weights", network=replace(row.network, weight_range=0.1)) for row in CELLS)
+STEEP = change(CELLS[-1], "steep", error="entropy", rate=0.01 / 4)
+RANGE = tuple(change(row, "small-weights", network=replace(row.network, weight_range=0.1)) for row in ROWS[:2])
+PATIENT = change(CELLS[-1], "five-million", until=5_000_000)
 
 EXPERIMENT = Experiment(
     "very-long-lag",
     "Experiment 2c: very long time lags, no local regularities",
     rows=ROWS,
-    variants=(*NARROW, *CELLS, PATIENT, STEEP, *RANGE, replace(ROWS[0], error="entropy", reading="f' left out")),
+    variants=(*NARROW, *CELLS, PATIENT, STEEP, *RANGE, change(ROWS[0], "no-slope", error="entropy")),
     silent=(
         "the final symbol is not read: the last input is the trigger",
         "the 10,000 sequences are tried, with frozen weights, once the 1000 most recent training sequences were all "
         "right; only the sequences trained on count",
     ),
     explained=(
-        "Read to the letter, the gates feed the cells through weights drawn from [-0.2, 0.2]. Gates without biases are "
+        "Read literally, the gates feed the cells through weights drawn from [-0.2, 0.2]. Gates without biases are "
         "half open at first, so these weights act as biases: each step adds about the same to a state, which drifts "
-        "away in proportion to the lag and leaves h no slope to learn from. It is the drift that the paper's section 4 "
-        "warns of; but the paper's figures hardly depend on the lag, as though there were none. The reading "
-        '"cells see the inputs only" holds the weights from the hidden layer into the cells at zero; gates see all, '
-        "and the number of weights stays the paper's. Four trials of 2c-9 fail with it, whether f' is taken as 1/4 or "
-        "not: with few symbols, each seen twenty times, what they add to a state is large again. The paper stops "
-        "trials of this experiment at five million sequences; run so far, two of the four succeed. [-0.1, 0.1] is the "
-        "range of random biases in the caption of the paper's Table 10, where Table 11 has [-0.2, 0.2] for weights; "
-        "weights drawn from it halve what is left of the drift: with "
-        '"cells see the inputs only, weights from [-0.1, 0.1]" every trial of every row succeeds, and the first six '
-        "rows need the paper's number of sequences to within 11 %. The range alone, with gates that feed the cells, is "
-        "enough for 2c-1 and not for 2c-2."
+        "away in proportion to the lag and leaves h no slope to learn from. The paper's section 4 warns of this drift, "
+        "but the paper's figures hardly depend on the lag, as if there were none. `input-only-cells` holds the weights "
+        "from the hidden layer into the cells at zero; the gates see everything, and the number of weights stays the "
+        "paper's. Four trials of 2c-9 fail with it, whether f' is taken as 1/4 (`input-only-cells-steep`) or not: with "
+        "few symbols, each seen twenty times, what they add to a state is large again. The paper stops trials of this "
+        "experiment at five million sequences; run that far (`input-only-cells-five-million`), two of the four "
+        "succeed. [-0.1, 0.1] is the range of random biases in the caption of the paper's Table 10, where Table 11 has "
+        "[-0.2, 0.2] for weights; weights drawn from it halve what is left of the drift. With "
+        "`input-only-cells-small-weights` every trial of every row succeeds, and the first six rows need the paper's "
+        "number of sequences to within 11 %. `small-weights` alone, with gates that feed the cells, is enough for 2c-1 "
+        "and not for 2c-2."
     ),
 )

@@ -1,4 +1,4 @@
-"""`carrousel reproduce`: its arguments, and what it tells."""
+"""`carrousel reproduce`: its arguments, and what it prints."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from carrousel.errors import UserError
 from carrousel.interrupt import Interrupt
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce import document, plots
+from carrousel.papers.lstm1997.readings import LITERAL
+from carrousel.papers.lstm1997.reproduce import document, listing, plots
+from carrousel.papers.lstm1997.reproduce.choice import Chosen, choose
 from carrousel.papers.lstm1997.reproduce.report import JSON, report, table, told
 from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
@@ -34,23 +33,27 @@ WIDTH = 120  # where no terminal tells one
 
 def reproduce(
     experiments: Annotated[
-        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="Names, as --list tells them.")
+        list[str] | None, typer.Argument(metavar="[EXPERIMENT]...", help="Names, as --list prints them.")
     ] = None,
     listed: Annotated[
-        bool, typer.Option("--list", help="Tell the experiments and their rows; with names, theirs.")
+        bool,
+        typer.Option("--list", help="List the experiments; with EXPERIMENT, --row or --reading, rows and readings."),
     ] = False,
     row: Annotated[
         list[str] | None,
-        typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c, 3: all of it."),
+        typer.Option(help="A row by the paper's name: 1-3, 2a, 2c-4, 3a-2, 4-1, 5-1, 6a; 2c, 3: all of its rows."),
     ] = None,
     reading: Annotated[
-        str | None, typer.Option(help="literal, all, or another reading's name (default: all; with --row: literal).")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A name that --list EXPERIMENT prints, or all (default: all; with --row: literal)."
+        ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All rows, those that take minutes too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All rows, also those that take minutes.")] = False,
     trials: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Of each row (default: the paper's number).")
+        int | None, typer.Option(min=1, max=MOST, help="Trials of each row (default: the paper's number).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all random streams.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random streams.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON; - is stdout.")
     ] = None,
@@ -59,17 +62,24 @@ def reproduce(
         bool | None,
         typer.Option("--plot/--no-plot", help="Draw each row into --out (default: the first that succeeded)."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for pictures and for trials that have ended.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for plots and for trials that have ended.")] = Path(
         "runs/reproduce"
     ),
 ) -> int:
-    """Run the experiments of the 1997 LSTM paper again, and tell our figures beside the paper's.
+    """Run the experiments of the 1997 LSTM paper again, and print our figures beside the paper's.
 
-    `carrousel reproduce adding` takes half a minute. Ctrl-C keeps the trials that have ended; the same command goes on
-    from them.
+    A reading is one interpretation of what the paper leaves open. After Ctrl-C, the same command continues with the
+    trials that have not ended.
+
+    Examples:
+
+    `carrousel reproduce adding` runs the adding problem with T = 100 in all readings, in half a minute.
+
+    `carrousel reproduce --row 4-1 --reading linear-output` runs one row in one reading.
     """
     if listed or not (experiments or row or everything):
-        tell_list(choose(experiments or [], row or [], reading or "all", everything=True), json_file)
+        chosen = choose(experiments or [], row or [], reading or "all", everything=True)
+        print_list(chosen, in_detail=bool(experiments or row or reading), json_file=json_file)
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
@@ -99,50 +109,6 @@ def reproduce(
     return 0
 
 
-def choose(
-    names: Sequence[str], numbers: Sequence[str], reading: str | None, everything: bool
-) -> list[tuple[Experiment, Row]]:
-    """The rows that are asked for, in the paper's order.
-
-    Raises:
-        UserError: a name that is none.
-    """
-    for name in names:
-        if name not in ALL:
-            raise UserError(f"there is no experiment {name!r}; there are {', '.join(ALL)}{meant(name)}")
-    asked = [experiment for name, experiment in ALL.items() if name in names or not names]
-    rows = [(experiment, row) for experiment in asked for row in (*experiment.rows, *experiment.variants)]
-    for number in numbers:
-        if not any(is_called(row, number) for _, row in rows):
-            known = ", ".join(dict.fromkeys(row.number for _, row in rows))
-            raise UserError(f"--row {number} is not among {known}")
-    if numbers:
-        rows = [(e, row) for e, row in rows if any(is_called(row, number) for number in numbers)]
-    elif not everything:
-        rows = [(e, row) for e, row in rows if not row.long]
-    wanted = reading or ("literal" if numbers else "all")
-    found = [(e, row) for e, row in rows if wanted in ("all", row.reading)]
-    if not found:
-        known = ["all", *dict.fromkeys(row.reading for _, row in rows)]  # quoted: there are commas in them
-        raise UserError(f"--reading {wanted!r} is none of these rows'; there are {', '.join(map(repr, known))}")
-    return found
-
-
-def meant(name: str) -> str:
-    """What may have been meant by a name that is none."""
-    if any(is_called(row, name) for experiment in ALL.values() for row in experiment.rows):
-        return f"; {name} is a row: --row {name}"
-    typed = name.lower().replace("_", "-")
-    near = [known for known in ALL if typed in known] or get_close_matches(typed, ALL, n=1)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def is_called(row: Row, number: str) -> bool:
-    """Whether a number is a row's, or that of a group it is in: 2c, 3a, 3, 4."""
-    number = number.lower()
-    return row.number.startswith(number) and not row.number[len(number) :][:1].isdigit()
-
-
 def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
     """Run the rows, with a bar on stderr while it is a terminal; the seconds of each."""
     console = Console(stderr=True)
@@ -159,8 +125,8 @@ def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
         return run_all(rows, counts, kept, progress, halted)
 
 
-def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], seconds: float) -> None:
-    """A table for each experiment, what the paper does not tell, and the rules of the verdicts."""
+def tell(chosen: Chosen, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Print a table for each experiment, where the paper is silent, and the rules of the verdicts."""
     console = screen(WIDTH)
     for of in dict.fromkeys(experiment.name for experiment, _ in chosen):
         tell_of(ALL[of], [row for row in rows if row["experiment"] == of], console)
@@ -169,38 +135,33 @@ def tell(chosen: Sequence[tuple[Experiment, Row]], rows: list[dict[str, Any]], s
 
 
 def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
-    """An experiment's table, its verdicts, and what the paper does not tell."""
-    console.print(table(of, rows))
+    """Print an experiment's table, its verdicts, where the paper is silent, and what the readings are."""
+    console.print(table(of, rows, console.width))
     console.print(told(rows))
     lines = [f"- {line}" for line in of.silent]
     console.print("where the paper is silent:", *lines, sep="\n", markup=False)
-    if of.explained and any(row["reading"] != "literal" for row in rows):
-        console.print(f"readings: {of.explained}", markup=False)
+    others = {row["reading"]: row["description"] for row in rows if row["reading"] != LITERAL}
+    if others:
+        lines = [f"- {name}: {description}" for name, description in others.items()]
+        console.print("readings:", *lines, of.explained, sep="\n", markup=False)
     console.print()
 
 
-def tell_list(chosen: Sequence[tuple[Experiment, Row]], json_file: Path | None) -> None:
-    """What could be run: a table for people, or each row and reading as JSON."""
+def print_list(chosen: Chosen, in_detail: bool, json_file: Path | None) -> None:
+    """Print what can be run, for people or as JSON.
+
+    Args:
+        chosen: the rows.
+        in_detail: with rows and readings, not one line an experiment.
+        json_file: as of --json.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     if str(json_file) != "-":
-        screen(WIDTH).print(listing(chosen))
-    facts = [
-        {"experiment": of.name, "row": row.number, "reading": row.reading, "trials": row.paper.trials, "long": row.long}
-        for of, row in chosen
-    ]
-    write(json_file, json.dumps(facts, indent=1) + "\n", "--json")
-
-
-def listing(chosen: Sequence[tuple[Experiment, Row]]) -> Table:
-    """Experiments, their rows, and how else they have been read."""
-    shown = Table(title="carrousel reproduce EXPERIMENT", title_justify="left")
-    for name in ("name", "experiment", "rows (* takes minutes: --row or --all)", "other readings"):
-        shown.add_column(name, overflow="fold")
-    for name in dict.fromkeys(of.name for of, _ in chosen):
-        rows = [row for of, row in chosen if of.name == name]
-        numbers = dict.fromkeys(row.number + "*" * row.long for row in rows)
-        readings = dict.fromkeys(row.reading for row in rows if row.reading != "literal")
-        shown.add_row(name, ALL[name].title, ", ".join(numbers), "; ".join(readings))
-    return shown
+        show = listing.print_rows_and_readings if in_detail else listing.print_experiments
+        show(chosen, screen(WIDTH))
+    write(json_file, json.dumps(listing.facts(chosen), indent=1) + "\n", "--json")
 
 
 def check_writable(path: Path | None, option: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrousel.errors import UserError
+from carrousel.papers.lstm1997.readings import LITERAL
 from carrousel.papers.lstm1997.reference import Reference
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.sequences import Sequences, starts
@@ -20,8 +20,8 @@ BESIDE = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False}
 
 
 def file_name(row: Row) -> str:
-    """Of a row's picture: letters, digits and dots of its key, which may hold a slash, as in "f' taken as 1/4"."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", row.key).strip("-") + ".png"
+    """Name of the file of a row's plot: 4-1.png, 4-1-linear-output.png."""
+    return row.key.replace(" ", "-") + ".png"
 
 
 def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: int, path: Path) -> None:
@@ -36,8 +36,8 @@ def draw(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seed: in
     figure = Figure(figsize=(10, 8 if first else 4), layout="constrained")
     axes = figure.subplots(3 if first else 1, 1, squeeze=False)[:, 0]
     curves(axes[0], row, outcomes)
-    reading = "" if row.reading == "literal" else f"\n{row.reading}"
-    axes[0].set_title(f"{experiment.title}, row {row.number} ({row.setting}){reading}")
+    reading = "" if row.reading == LITERAL else f", {row.reading}"
+    axes[0].set_title(f"{experiment.title}\nrow {row.number} ({row.setting}){reading}")
     if first:
         stream = streams(seed, row.group)
         sequence = row.source(stream, first.trial).training(stream("picture", first.trial), 1)
@@ -83,9 +83,9 @@ def inputs_and_states(above, below, row: Row, weights: NDArray, sequence: Sequen
         above.legend(**BESIDE)
     for cell, column in enumerate(states.T):
         below.plot(steps, column, lw=1.2, label=f"cell {cell + 1}")
-    told, wanted = outputs[-1], target_of(sequence, row.network.outputs)
+    output, target = outputs[-1], target_of(sequence, row.network.outputs)
     below.set_title(
-        f"states of the first trial's cells; told at the end {words(told)}, wanted {words(wanted)}", fontsize=9
+        f"states of the first trial's cells; output at the end {words(output)}, target {words(target)}", fontsize=9
     )
     below.set(xlabel="step", ylabel="internal state s")
     below.legend(**BESIDE)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import mean, stdev
+from textwrap import fill
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from carrousel.papers.lstm1997.readings import LITERAL
 from carrousel.papers.lstm1997.reproduce import verdicts
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
 
 JSON = (
-    *("experiment", "row", "reading", "trials", "solved", "mean_sequences", "sd_sequences", "wrong_of_2560", "paper"),
-    *("verdict", "seconds"),
+    *("experiment", "row", "reading", "description", "trials", "solved", "mean_sequences", "sd_sequences"),
+    *("wrong_of_2560", "paper", "verdict", "seconds"),
 )  # what --json writes of a row; the rest is for people
+OTHER_COLUMNS = 62  # of the terminal, at most: every column but that of setting and reading
 
 
 def report(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -36,6 +39,7 @@ def report(experiment: Experiment, row: Row, outcomes: Sequence[Outcome], second
         "experiment": experiment.name,
         "row": row.number,
         "reading": row.reading,
+        "description": row.description,
         "setting": row.setting,
         "trials": len(outcomes),
         "solved": len(solved),
@@ -84,8 +88,14 @@ def judged(row: Row, outcomes: Sequence[Outcome]) -> list[verdicts.Judgement]:
     return found if solved else found[:1]
 
 
-def table(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Table:
-    """The paper's table with ours beside it, in 80 columns."""
+def table(experiment: Experiment, rows: Sequence[dict[str, Any]], columns: int = 80) -> Table:
+    """The paper's table with ours beside it.
+
+    Args:
+        experiment: whose rows they are.
+        rows: as `report` gives them.
+        columns: of the terminal, at least 80; names of readings that are too long for it are broken at a hyphen.
+    """
     shown = Table(
         title=experiment.title,
         title_justify="left",
@@ -101,7 +111,8 @@ def table(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         both = zip(("ours", *ours(row)), ("paper", *theirs(row["paper"])))
         beside = ("\n".join(pair) for pair in both)
-        shown.add_row(row["row"], f"{row['setting']}\n{row['reading']}", *beside, ratio(row), f"{row['seconds']:.1f}")
+        named = f"{row['setting']}\n{fill(row['reading'], columns - OTHER_COLUMNS)}"
+        shown.add_row(row["row"], named, *beside, ratio(row), f"{row['seconds']:.1f}")
     return shown
 
 
@@ -109,7 +120,7 @@ def told(rows: Sequence[dict[str, Any]]) -> Text:
     """The verdicts, a line each."""
     lines = Text()
     for row in rows:
-        reading = "" if row["reading"] == "literal" else f" {row['reading']}"
+        reading = "" if row["reading"] == LITERAL else f" {row['reading']}"
         good = row["verdict"].startswith("reproduced")
         lines.append(f"{row['row']}{reading}: ").append(f"{row['verdict']}\n", style="green" if good else "red")
     return lines
