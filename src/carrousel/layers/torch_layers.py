@@ -36,7 +36,7 @@ class Constructed(ABC, Generic[OurLayer]):
 
 
 # What a subclass may define while its layers compute what the base class does: its constructor has already run.
-HARMLESS = {*vars(Constructed), "__annotations_cache__"}  # the last: Python 3.14, on demand
+HARMLESS = {*vars(Constructed), *vars(ABC), *vars(Generic), "__annotations_cache__"}  # the last: Python 3.14, on demand
 
 
 def to_torch(layer: Recurrent[Any]) -> nn.RNNBase:
