@@ -173,7 +173,8 @@ class Recurrent(Streaming, Expected, Generic[States]):
 
         Returns:
             The last layer's h of every step, shaped as the input with D*P in the last place; and the states after each
-            row's last step, shaped as hx: those it started from, for a row of length 0.
+            row's last step, shaped as hx: those it started from, for a row of length 0. A row has the same bits in any
+            batch of two or more; alone it is added up in another order, and differs by rounding (docs/tools.md).
 
             With `return_states` or `return_gates`, third, a named tuple: a field for each state and then for each gate
             asked for, such as h, c, i, f, g, o of an LSTM (g is tanh, the others sigmoid), h, r, z, n of a GRU. A field

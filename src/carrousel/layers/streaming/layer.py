@@ -94,7 +94,7 @@ class Streaming(Parameters):
 
         Returns:
             The last layer's h [B, P]. Where a kernel computes, a sequence of steps returns the very bits of
-            `layer(x, hx)` on all of them; elsewhere the same numbers to rounding.
+            `layer(x, hx)` on all of them, for as many rows; elsewhere the same numbers to rounding.
 
         Raises:
             TypeError, ValueError: the state is not one of this layer's, or state, input and out do not fit one another.
