@@ -222,14 +222,14 @@ class Parameters(RNNBaseNames):
         """Make what torch.jit.script compiles in place of the layer: torch.nn's, with the same Parameter objects.
 
         Raises:
-            ValueError: torch.nn has no such cell or option.
+            RuntimeError: torch.nn has no such cell or option.
         """
         try:
             if not self._standard:
                 raise ValueError(f"torch.nn has no layer with the cell {self.mode.lower()}")
             return to_torch(self)  # type: ignore[arg-type]
         except ValueError as error:
-            raise ValueError(
+            raise RuntimeError(
                 f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "
                 "torch.export.export takes every layer"
             ) from None
