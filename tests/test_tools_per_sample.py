@@ -25,6 +25,7 @@ OTHERS = {
     "PeepholeLSTM": carrousel.PeepholeLSTM,
     "SLSTM": carrousel.SLSTM,
     "MLSTM": carrousel.MLSTM,
+    "MinGRU": carrousel.MinGRU,
     "own": MGU,
     "learn_initial": lambda *sizes: carrousel.GRU(*sizes, learn_initial=True),
     "drop_connect": lambda *sizes: carrousel.LSTM(*sizes, drop_connect=0.2),

@@ -36,7 +36,7 @@ class Expected(Parameters):
                 if state.layout is not torch.strided:
                     return False
             return len(states) == len(self._state_sizes)
-        except RuntimeError:  # of a nested tensor: it has no shape
+        except RuntimeError:  # a nested tensor has no shape, one of torch's ExpandedWeights no is_cpu
             return False
 
     def _check_call(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from carrousel.cells import Cell
-from carrousel.layers.checks import check_cell, check_flag, check_options, check_projection
+from carrousel.layers.checks import check_cell, check_dense, check_flag, check_options, check_projection
 from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.options import refuse_unknown
+from carrousel.layers.per_sample import has_expanded_weights, refuse_other_layers
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
-from carrousel.scan.layout import check_memory
+from carrousel.scan.layout import Layout, check_memory
 from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
@@ -211,8 +212,19 @@ class Parameters(RNNBaseNames):
         at = self._parameters
         found: list[Any] = [(at[n] if n in at else getattr(self, n)) if n else None for n in names]
         if found[1] is None:  # R of a cell that has none: no rows
-            found[1] = found[0].new_empty(0, self.proj_size or self.hidden_size)
+            try:
+                found[1] = found[0].new_empty(0, self.proj_size or self.hidden_size)
+            except RuntimeError:
+                self._refuse_weights()
+                raise
         return Weights(*found)
+
+    def _refuse_weights(self) -> None:
+        """Raise RuntimeError if a weight is of a kind that this layer cannot read: asked when something has failed."""
+        if has_expanded_weights(self):
+            refuse_other_layers(self, Layout(), None)
+        for name in self._flat_weights_names:
+            check_dense(name, getattr(self, name))
 
     def _sources(self, names: tuple[str, ...]) -> list[str]:
         """The names of the parameters that `_weights(names)` is made of."""
@@ -222,14 +234,14 @@ class Parameters(RNNBaseNames):
         """Make what torch.jit.script compiles in place of the layer: torch.nn's, with the same Parameter objects.
 
         Raises:
-            ValueError: torch.nn has no such cell or option.
+            RuntimeError: torch.nn has no such cell or option.
         """
         try:
             if not self._standard:
                 raise ValueError(f"torch.nn has no layer with the cell {self.mode.lower()}")
             return to_torch(self)  # type: ignore[arg-type]
         except ValueError as error:
-            raise ValueError(
+            raise RuntimeError(
                 f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "
                 "torch.export.export takes every layer"
             ) from None

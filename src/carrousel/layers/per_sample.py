@@ -18,15 +18,17 @@ from carrousel.layers.torch_functions import run_torch
 from carrousel.scan.layout import Layout
 
 if TYPE_CHECKING:
+    from carrousel.layers.parameters import Parameters
     from carrousel.layers.recurrent import Recurrent
 
-MODULE = (
-    "torch.nn.utils._expanded_weights.expanded_weights_impl"  # where the class is; `import torch` does not import it
-)
+MODULE = "torch.nn.utils._expanded_weights.expanded_weights_impl"  # of the class; `import torch` does not import it
 
 
-def has_expanded_weights(layer: Recurrent[Any]) -> bool:
-    """Whether a parameter of the layer stands for one of torch's ExpandedWeights."""
+# A plain call has no time to ask: reading an attribute of such a weight raises, and then this is asked.
+def has_expanded_weights(layer: Parameters) -> bool:
+    """Whether one of the layer's parameters is an ExpandedWeight."""
+    if torch.compiler.is_compiling():
+        return False
     module = sys.modules.get(MODULE)
     return module is not None and any(type(p) is module.ExpandedWeight for p in layer._parameters.values())
 
@@ -65,7 +67,7 @@ def without_onednn() -> Iterator[None]:
         torch._C._set_mkldnn_enabled(before)  # type: ignore[attr-defined]
 
 
-def refuse_other_layers(layer: Recurrent[Any], layout: Layout, initial: Any) -> None:
+def refuse_other_layers(layer: Parameters, layout: Layout, initial: Any) -> None:
     """Raise RuntimeError where torch's functions do not compute what the layer does."""
     is_plain = layout.resets is None and not layout.is_ragged and not layout.shows and initial is None
     if layer._standard and not layer.regularization and not layer.learn_initial and is_plain:

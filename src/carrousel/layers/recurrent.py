@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-import torch
 from torch import Tensor
 from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
-from carrousel.layers.checks import check_dense, check_dense_states
+from carrousel.layers.checks import check_dense_states
 from carrousel.layers.expected import Expected
 from carrousel.layers.fx_graph import record_call
 from carrousel.layers.inside import each
@@ -286,11 +285,11 @@ class Recurrent(Streaming, Expected, Generic[States]):
 
         The rows of packed data have the caller's `order` [B].
         """
-        if not torch.compiler.is_compiling() and has_expanded_weights(self):
-            return run_per_sample(self, x, hx, layout, initial)
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = None if hx is None else tuple(hx) if self._many_states else (hx,)
         if layout.is_flat or not self._fits(x, states, weights[0][0].W):
+            if has_expanded_weights(self):
+                return run_per_sample(self, x, hx, layout, initial)
             self._check_call(x, hx, weights[0][0].W, layout)
         if initial is None and self._initial_names:
             initial = self._initial()
@@ -312,9 +311,9 @@ class Recurrent(Streaming, Expected, Generic[States]):
             try:
                 y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
             except (RuntimeError, ValueError):
-                for names in self._all_weights:
-                    for name in names:
-                        check_dense(name, getattr(self, name))
+                if has_expanded_weights(self):  # of which the first is none, or it would have been seen above
+                    return run_per_sample(self, x, hx, layout, initial)
+                self._refuse_weights()
                 raise
         return y, states if self._many_states else states[0], inside
 

@@ -164,18 +164,17 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
                 raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
-        if x.is_nested or x.layout is not torch.strided:
-            return False
-        shape, dtype = x.shape, x.dtype
-        if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != W.is_cpu or not x.numel():
-            return False
-        B = shape[0 if self.batch_first else 1]
-        for state, (places, *rest) in zip(states or (), self._state_sizes):
-            if state.is_nested or state.layout is not torch.strided:
+        try:
+            shape, dtype, is_cpu = x.shape, x.dtype, W.is_cpu
+            if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != is_cpu or not x.numel():
                 return False
-            if state.shape != (places, B, *rest) or state.dtype != dtype or state.is_cpu != W.is_cpu:
-                return False
-        return True
+            B = shape[0 if self.batch_first else 1]
+            for state, (places, *rest) in zip(states or (), self._state_sizes):
+                if state.shape != (places, B, *rest) or state.dtype != dtype or state.is_cpu != is_cpu:
+                    return False
+            return all(tensor.layout is torch.strided for tensor in (x, *(states or ())))
+        except RuntimeError:  # as of other layers
+            return False
 
     def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
         for name, state, (places, *rest) in zip(CELL.states, hx, self._state_sizes):
