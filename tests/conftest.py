@@ -13,6 +13,7 @@ import os
 import hypothesis
 import pytest
 import torch
+from separate_process import separately  # noqa: F401 - a fixture
 
 # The tests' tensors are too small to share out; tests about threads ask for more themselves.
 THREADS = 1

@@ -1,72 +1,18 @@
-"""Tensors that are not plain memory: negated and zero ones that torch resolves late, expanded, strided and empty ones.
-
-Wherever a tensor goes in, the result is that of the same numbers laid out plainly.
-"""
+"""Tensors that are not plain memory, wherever one goes in: the result is that of the same numbers laid out plainly."""
 
 from __future__ import annotations
 
 from functools import partial
 
-import pytest
 import torch
 from composed_layers import I, kinds, make
-from separate_process import separately  # noqa: F401
-from torch import Tensor
+from lazy_views import VIEWS, every_view, plain
 from torch.func import functional_call
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 from twins import assert_equal_to_1e10
 
 T, B = 3, 2
-
-
-def of_a_conjugate(t: Tensor) -> Tensor:
-    """The imaginary part of a conjugate: each number is negated when it is read."""
-    view = torch.complex(torch.zeros_like(t), -t).conj().imag
-    assert view.is_neg()
-    return view
-
-
-def zeros_without_memory(t: Tensor) -> Tensor:
-    return torch._efficientzerotensor(t.shape, dtype=t.dtype)
-
-
-def expanded(t: Tensor) -> Tensor:
-    """One number for all of the last place: a stride of zero."""
-    return t[..., :1].expand(t.shape)
-
-
-def with_gaps(t: Tensor) -> Tensor:
-    wide = t.new_full((*t.shape, 3), torch.nan)
-    wide[..., 1] = t
-    return wide[..., 1]
-
-
-def transposed(t: Tensor) -> Tensor:
-    return t.mT.contiguous().mT if t.dim() > 1 else with_gaps(t)
-
-
-def overlapping(t: Tensor) -> Tensor:
-    """Rows that share memory."""
-    return t.flatten().repeat(2).as_strided(t.shape, [1] * t.dim())
-
-
-VIEWS = {
-    "negated": lambda t: torch._neg_view(-t),
-    "of_a_conjugate": of_a_conjugate,
-    "negated_and_expanded": lambda t: expanded(torch._neg_view(-t)),
-    "zeros_without_memory": zeros_without_memory,
-    "expanded": expanded,
-    "with_gaps": with_gaps,
-    "transposed": transposed,
-    "overlapping": overlapping,
-}
-every_view = pytest.mark.parametrize("view", VIEWS)
-
-
-def plain(t: Tensor) -> Tensor:
-    """The same numbers in memory of their own."""
-    return torch.zeros_like(t, memory_format=torch.contiguous_format) + t.resolve_neg()
 
 
 def tensors_of(layer):
@@ -121,13 +67,13 @@ def assert_close(got, expected, place):
 
 @every_view
 @kinds()
-def test_everywhere(kind, view, separately):  # noqa: F811
+def test_everywhere(kind, view, separately):
     separately(check_all_places, kind, view, torch.float64)
 
 
 @every_view
 @kinds("LSTM", "GRU", "PeepholeLSTM")
-def test_everywhere_in_float32(kind, view, separately):  # noqa: F811
+def test_everywhere_in_float32(kind, view, separately):
     separately(check_all_places, kind, view, torch.float32)
 
 
@@ -149,7 +95,7 @@ def check_without_gradients(kind, view):
 
 @every_view
 @kinds("LSTM", "LSTM_low", "GRU", "PeepholeLSTM", "SLSTM_heads", "MLSTM")
-def test_without_gradients(kind, view, separately):  # noqa: F811
+def test_without_gradients(kind, view, separately):
     separately(check_without_gradients, kind, view)
 
 
@@ -163,5 +109,5 @@ def check_packed(kind, view):
 
 @every_view
 @kinds("LSTM", "GRU", "PeepholeLSTM", "MLSTM")
-def test_packed(kind, view, separately):  # noqa: F811
+def test_packed(kind, view, separately):
     separately(check_packed, kind, view)

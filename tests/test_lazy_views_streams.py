@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from composed_layers import I, kinds, make
-from separate_process import separately  # noqa: F401
-from test_lazy_views import VIEWS, every_view, plain
+from lazy_views import VIEWS, every_view, plain
 from torch.utils._pytree import tree_leaves, tree_map
 from twins import assert_equal_to_1e10
 
@@ -73,19 +72,19 @@ def test_a_weight_is_exchanged_for_a_view_of_it(kind):
 
 @every_view
 @every_kind
-def test_inputs(kind, view, separately):  # noqa: F811
+def test_inputs(kind, view, separately):
     separately(check_inputs, kind, view)
 
 
 @every_view
 @every_kind
-def test_states(kind, view, separately):  # noqa: F811
+def test_states(kind, view, separately):
     separately(check_states, kind, view)
 
 
 @every_view
 @every_kind
-def test_weights(kind, view, separately):  # noqa: F811
+def test_weights(kind, view, separately):
     separately(check_weights, kind, view)
 
 
@@ -120,10 +119,10 @@ def check_out_without_memory(kind):
 
 
 @every_kind
-def test_out_negated(kind, separately):  # noqa: F811
+def test_out_negated(kind, separately):
     separately(check_out, kind)
 
 
 @every_kind
-def test_out_without_memory(kind, separately):  # noqa: F811
+def test_out_without_memory(kind, separately):
     separately(check_out_without_memory, kind)

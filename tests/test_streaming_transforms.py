@@ -7,7 +7,6 @@ import re
 import pytest
 import torch
 from composed_layers import I, kinds, make
-from separate_process import separately  # noqa: F401
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.func import grad, jvp, vmap
@@ -181,7 +180,7 @@ def named(t):
 @pytest.mark.parametrize("wrap", [named, wrapped])
 @every_method
 @every_kind
-def test_subclasses(kind, method, wrap, separately):  # noqa: F811
+def test_subclasses(kind, method, wrap, separately):
     separately(check_refused_or_right, kind, method, wrap)
 
 
@@ -192,5 +191,5 @@ def check_fake(kind, method):
 
 @every_method
 @every_kind
-def test_fake_tensors(kind, method, separately):  # noqa: F811
+def test_fake_tensors(kind, method, separately):
     separately(check_fake, kind, method)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 import torch
 from composed_layers import I, kinds, make, plain_of
-from separate_process import separately  # noqa: F401
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -148,5 +147,5 @@ def assert_equal(got, expected, where):
 
 @pytest.mark.parametrize("name", CLASSES)
 @kinds("LSTM", "GRU", "RNN_tanh", "PeepholeLSTM", "SLSTM_heads", "LayerNormLSTM", "MLSTM", "own_compiled")
-def test_classes(kind, name, separately):  # noqa: F811
+def test_classes(kind, name, separately):
     separately(check, kind, name)
