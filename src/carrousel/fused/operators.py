@@ -21,6 +21,7 @@ from carrousel.fused.autograd import gradients_by_scan, is_transformed
 from carrousel.fused.kernels import KERNELS, Kernel
 from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import checked_plan
+from carrousel.scan.constant import mark_constant
 from carrousel.scan.layout import Layout
 from carrousel.scan.noise import Mask, Noise
 from carrousel.scan.weights import Weights
@@ -83,7 +84,7 @@ class SequenceCall(NamedTuple):
         return cls(cell, by_name["x"], tuple(by_name["state"]), weights, tuple(by_name["restored"]), layout)
 
 
-@torch.compiler.assume_constant_result  # a graph would hold the encoder
+@mark_constant  # a graph would hold the encoder
 def _as_json(cell: str, plain: tuple[Any, ...], noise: tuple[Any, ...] | None) -> str:
     """The options of a call: the cell's name, the layout's PLAIN options where they are not the default, and masks."""
     usual = Layout._field_defaults

@@ -77,7 +77,7 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
         ValueError: they do not stand in a line.
     """
     numbers = given if isinstance(given, Tensor) else _as_tensor(name, given)
-    if _is_batched(numbers):
+    if not torch.compiler.is_compiling() and _is_batched(numbers):
         raise ValueError(
             f"{name} is mapped over by torch.func.vmap, and where a sequence ends cannot differ between its examples: "
             f"give {name} from outside, or loop over the examples"
