@@ -79,9 +79,9 @@ class Addresses {
 enum { alike = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
 
 // 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous,
-// `needs_grad` where one requires a gradient, `wrapped` where the type of one is not among `plain`, and `lazy` where the memory of one does
-// not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs twice as much, and a
-// small network has forty.
+// `needs_grad` where one requires a gradient, `wrapped` where one is not of the types `plain`, Tensor and Parameter, and `lazy` where the
+// memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs
+// twice as much, and a small network has forty.
 int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
   struct Names {
     nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"}, is_neg{"is_neg"},
@@ -92,9 +92,7 @@ int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
   for (nb::handle tensor : tensors) {
     if (tensor.is_none()) continue;
     if (!nb::object(tensor.attr(its.dtype)).is(dtype) || !nb::cast<bool>(tensor.attr(its.is_cpu))) return 0;
-    bool is_plain = false;
-    for (nb::handle type : plain) is_plain |= tensor.type().is(type);
-    if (!is_plain) {
+    if (!tensor.type().is(plain[0]) && !tensor.type().is(plain[1])) {
       all |= wrapped;
     } else {
       if (!nb::cast<bool>(tensor.attr(its.is_contiguous)())) all &= ~in_order;
@@ -138,7 +136,8 @@ carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
 // outputs: y; what is kept, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
 // histories: of the states but the first, where they are shown
 template <class F>
-Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories) {
+Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories,
+                     bool reads_y) {
   Sequence<F> q;
   const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
   const Addresses from(inputs);
@@ -159,7 +158,7 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
   Addresses(initial).fill(q.initial);
   Addresses(restored).fill(q.restored);
   const Addresses to(outputs);
-  q.y = at<F>(to[0]);
+  q.y = at<F>(reads_y ? address_to_read(nb::object(outputs[0])) : to[0]);
   if (F* const kept = at<F>(to[1])) {
     const int64_t pairs = nb::cast<int64_t>(outputs[2]);
     const nb::tuple starts = nb::cast<nb::tuple>(outputs[3]);
@@ -180,7 +179,7 @@ template <class F>
 void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
              nb::tuple histories, double padding, nb::tuple gates, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories);
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, false);
   Addresses(final).fill(q.final);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   q.padding = F(padding), q.noise = noise(noise_of, k.masks);
@@ -195,7 +194,7 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
               nb::tuple histories, nb::tuple gates, nb::tuple d_y, nb::tuple d_final, nb::tuple d_histories, nb::tuple d_gates,
               nb::tuple gradients, nb::tuple noise_of) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories);
+  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, true);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
   q.noise = noise(noise_of, k.masks);

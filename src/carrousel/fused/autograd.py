@@ -89,7 +89,7 @@ def is_transformed(gradients: Sequence[Tensor | None] = ()) -> bool:
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:  # type: ignore[attr-defined]
         return True
-    return any(d is not None and is_legacy_batchedtensor(d) for d in gradients)
+    return bool(gradients) and any(d is not None and is_legacy_batchedtensor(d) for d in gradients)
 
 
 def parts_of(inputs: Sequence[Any], n_states: int) -> tuple[Tensor, tuple[Tensor, ...], Weights, tuple[Tensor, ...]]:
@@ -145,5 +145,5 @@ def in_full(cell, x, states, weights, layout, restored, zeros=True):
 
 
 def standing(states, alone: bool):
-    """Final states [B, .] as [1, B, .], if the layer stands alone."""
-    return tuple([state[None] for state in states]) if alone else states
+    """Final states [B, .] as [1, B, .], if the layer stands alone: copies, which the caller may change in place."""
+    return tuple([torch.stack([state]) for state in states]) if alone else states

@@ -19,6 +19,9 @@ from carrousel.scan.weights import Weights
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters
 
+# Looked up once: every call of a layer asks.
+is_compiling, get_tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state  # type: ignore[attr-defined]
+
 # The cells that torch has, and its function for a whole stack of layers of each.
 FUNCTIONS = {"lstm": _VF.lstm, "gru": _VF.gru, "rnn_tanh": _VF.rnn_tanh, "rnn_relu": _VF.rnn_relu}
 
@@ -50,8 +53,7 @@ def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: 
 
 def is_onnx_export() -> bool:
     """Whether torch.onnx.export is at work, by the new way or the old one."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    return traced and torch.onnx.is_in_onnx_export()
+    return (is_compiling() or get_tracing_state() is not None) and torch.onnx.is_in_onnx_export()
 
 
 def run_torch(
