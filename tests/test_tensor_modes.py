@@ -155,7 +155,8 @@ def check_distributed(kind):
         try:
             y = layer(given)[0]
         except (RuntimeError, NotImplementedError, TypeError) as error:
-            assert "DTensor" in str(error) or "shard" in str(error), error  # noqa: PT017
+            if not any(word in str(error).lower() for word in ("dtensor", "shard")):
+                raise
         else:
             y = y.full_tensor() if hasattr(y, "full_tensor") else y
             assert_equal_to_1e10({"y": y.detach()}, {"y": expected})
