@@ -213,9 +213,9 @@ class Run:
         }
         result["files"] = ["last.safetensors", *(["best.safetensors"] if best else []), "loss.png", "run.json"]
         title = f"{self.options.cell}, {result['weights']:,} weights"
-        checkpoint.replace(self.out / "loss.png", draw(self.curve, title))
+        checkpoint.replace(self.out / "loss.png", [draw(self.curve, title)])
         report = {"result": result, "options": self.options.as_facts(), "curve": self.curve.as_facts()}
-        checkpoint.replace(self.out / "run.json", json.dumps(report, indent=1).encode())
+        checkpoint.replace(self.out / "run.json", [json.dumps(report, indent=1).encode()])
         return result
 
     def train_score(self) -> dict[str, float] | None:
