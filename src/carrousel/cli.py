@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from carrousel import __version__
+from carrousel import __version__, ctrl_c
 from carrousel.bench.command import app as bench
 from carrousel.errors import UserError
 from carrousel.language_model.evaluate import evaluate
@@ -183,7 +183,13 @@ app.command("reproduce", epilog=CODES)(reproduce)
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        ctrl_c.raise_once()
+        code = run(sys.argv[1:])
+        ctrl_c.leave_at_once(code)
+    except KeyboardInterrupt:
+        code = ctrl_c.CODE
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
