@@ -110,4 +110,4 @@ def tensor_of(file: BinaryIO, name: str, entry: dict[str, Any], begin: int) -> T
 
 def buffer(tensor: Tensor) -> Any:
     """The bytes of a tensor, which may be written to where it is contiguous."""
-    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data
