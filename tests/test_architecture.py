@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "carrousel"
 # A module imports only from lines above its own, and from its own line as long as nothing runs in a circle. "*" is all
 # that stands on no other line; "__init__" is the package itself, with what it lists.
 ORDER = [
-    ["cells", "errors", "checkpoint"],
+    ["cells", "errors", "tensor_file", "checkpoint"],
     ["scan", "codegen", "_kernels"],
     ["fused"],
     ["layers"],

@@ -107,6 +107,32 @@ def test_a_signal_saves_and_says_how_to_go_on(text, whole, tmp_path):
     assert same_run(out, whole)
 
 
+def test_a_terminal_that_is_closed_ends_a_run_with_all_saved(text, tmp_path):
+    """What is left of it are errors on each write, and SIGHUP."""
+    ours, theirs = pty.openpty()
+    out = tmp_path / "out"
+    process = carrousel_process("train", "text", text, "--out", out, *SMALL, "--steps", "1000000", stderr=theirs)
+    os.close(theirs)
+    wait_for_start(out, process)
+    before = step_of(out)
+    os.close(ours)
+    time.sleep(0.5)  # some of the bar is written to nowhere meanwhile
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert step_of(out) > before
+
+
+def test_nohup_stays_what_it_is(text, tmp_path):
+    ignored = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    arguments = ["train", "text", text, "--out", tmp_path / "out", *LONG]
+    process = carrousel_process(*arguments, preexec_fn=ignored)
+    wait_for_start(tmp_path / "out", process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_a_second_run_does_not_disturb_the_first(text, tmp_path, capsys):
     out = tmp_path / "out"
     process = carrousel_process("train", "text", text, "--out", out, *SMALL, "--steps", "1000000")

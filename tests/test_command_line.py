@@ -39,6 +39,8 @@ def test_a_group_alone_tells_its_commands(arguments, capsys):
         ("reproduce adding --seed -1", "--seed", "-1"),
         ("train text x --out y --hidden 1.5", "--hidden", "1.5"),
         ("bench layers --repeat 0", "--repeat", "0"),
+        ("bench layers --shapes I4-H8-B1-T10 --threads 99999999999999999999", "--threads", "99999999999999999999"),
+        ("bench layers --shapes I4-H8-B1-T10 --threads 100000", "--threads", "100000"),  # OpenMP had ended the process
     ],
 )
 def test_a_bad_value_is_told_with_its_option(typed, option, value, capsys):
@@ -72,6 +74,24 @@ def test_a_closed_stdout_is_no_error():
     closed = ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "reproduce", "--list"]
     done = subprocess.run(closed, stderr=subprocess.PIPE, env=BUFFERED)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("descriptor", ["2>/dev/full", "2>&-"])
+def test_an_error_that_cannot_be_told_keeps_its_exit_code(descriptor):
+    """On a full stderr it was a second error; on a closed one, words on stdout."""
+    command = ["sh", "-c", f'exec "$@" {descriptor}', "sh", *PROGRAM, "reproduce", "nothing"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=BUFFERED)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["train text {long} --out out", "train text x --out {long}", "sample {long}", "eval {long} x", "bench text {long}"],
+)
+def test_a_name_that_no_file_can_have_is_told_in_a_line(typed, capsys):
+    assert run(typed.format(long="a" * 300).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
 
 
 @pytest.mark.parametrize(("columns", "width"), [(40, 80), (100, 100)])

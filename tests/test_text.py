@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carrousel.errors import UserError
+from carrousel.language_model.reading import read
 from carrousel.language_model.stdlib import stdlib
 from carrousel.language_model.streams import Streams
-from carrousel.language_model.text import Corpus, Vocabulary, letters_only, read
+from carrousel.language_model.text import Corpus, Vocabulary, letters_only
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHAKESPEARE = SHARED / "tinyshakespeare" / "input.txt.gz"

@@ -12,10 +12,14 @@ language_model/   carrousel train text, sample, eval
 papers/           carrousel reproduce
 bench/            carrousel bench
 cli.py            the command line
-checkpoint.py     what commands and layers share: files that are whole or not there; interrupt.py: Ctrl-C as a request;
+checkpoint.py     what commands and layers share: files that are whole or not there, in the format of tensor_file.py;
+                  interrupt.py: Ctrl-C as a request; ctrl_c.py: Ctrl-C before and after; memory.py: where it is out;
                   results.py: where results go; errors.py
 """
 
+from carrousel import ctrl_c as ctrl_c  # first: torch takes a second, in which Ctrl-C would print a traceback
+
+# isort: split
 from importlib.metadata import PackageNotFoundError, version
 
 from carrousel import odyssey

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
+from carrousel import tensor_file
 from carrousel.errors import UserError
 
 RESUME = "the checkpoint of before, if there was one, stays: make room, then go on with --resume"
@@ -41,7 +40,7 @@ def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], advice:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = {"format": FORMAT, **facts}
     header = json.dumps({**facts, "sha256": checksum(facts, tensors)}, sort_keys=True)
-    replace(path, save(tensors, {"carrousel": header}), advice)
+    replace(path, tensor_file.encode(tensors, {"carrousel": header}), advice)
 
 
 def read(path: Path, advice: str = TRAINED) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -55,23 +54,15 @@ def read(path: Path, advice: str = TRAINED) -> tuple[dict[str, Any], dict[str, T
         UserError: there is none; it is truncated, edited, of another format, or no checkpoint at all.
     """
     try:
-        content = path.read_bytes()  # in one go: a run that is training may put another file in this one's place
-        # Cloned: some products round by where a tensor lies, and among these bytes it lies elsewhere.
-        tensors = {name: tensor.clone() for name, tensor in load(content).items()}
-        header = header_of(content)
+        with open(path, "rb") as file:  # the file of now, also where a run that is training puts another in its place
+            tensors, metadata = tensor_file.decode(file)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {advice}") from None
-    except SafetensorError as error:
+    except tensor_file.Malformed as error:
         raise UserError(f"{path} is truncated or not a checkpoint ({error}): restore it or use another") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    return verified(path, header, tensors), tensors
-
-
-def header_of(content: bytes) -> str | None:
-    """Our entry in the header of a safetensors file: eight bytes of length, then JSON."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:end]).get("__metadata__", {}).get("carrousel")
+    return verified(path, metadata.get("carrousel"), tensors), tensors
 
 
 def verified(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -95,7 +86,7 @@ def checksum(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor_file.buffer(tensor))
     return digest.hexdigest()
 
 
@@ -104,10 +95,11 @@ def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def replace(path: Path, content: bytes, advice: str = RESUME) -> None:
+def replace(path: Path, content: Iterable[Any], advice: str = RESUME) -> None:
     """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut.
 
-    A link stays one: what it leads to is replaced. What is no file (a folder; /dev/null, if one is root) stays too.
+    Its content comes as buffers, one after another. A link stays one: what it leads to is replaced. What is no file (a
+    folder; /dev/null, if one is root) stays too.
     """
     whole = Path(os.path.realpath(path))
     partial = Path(f"{whole}.partial")
@@ -115,15 +107,17 @@ def replace(path: Path, content: bytes, advice: str = RESUME) -> None:
         if whole.exists() and not whole.is_file():
             raise OSError(0, "Is a directory" if whole.is_dir() else "Not a regular file")
         with open(partial, "wb") as file:
-            file.write(content)
+            for piece in content:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, whole)
         sync_folder(whole.parent)
     except OSError as error:
+        raise UserError(f"{path} could not be saved ({error.strerror or error}); {advice}") from None
+    finally:  # also after Ctrl-C, or where memory is out
         with suppress(OSError):  # where no folder is, nothing is to be removed
             partial.unlink(missing_ok=True)
-        raise UserError(f"{path} could not be saved ({error.strerror or error}); {advice}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,21 +7,21 @@ at the end of this file.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from carrousel import __version__
+from carrousel import __version__, ctrl_c, memory, results
 from carrousel.bench.command import app as bench
 from carrousel.errors import UserError
 from carrousel.language_model.evaluate import evaluate
+from carrousel.language_model.reading import STDIN, read
 from carrousel.language_model.sample import sample
-from carrousel.language_model.text import read
 from carrousel.language_model.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
 from carrousel.language_model.train.progress import clock
 from carrousel.language_model.train.run import train_text
@@ -33,6 +33,9 @@ CODES = (
     "Exit codes: 0 done; 2 bad input or a run that cannot go on, told in one line; "
     "128 + n stopped by signal n, all saved (130: Ctrl-C)."
 )
+LESS = "ask for less at once (sizes, trials, text, prompt), or free some"  # where memory is out
+FILE = "Text, plain or gzip; - is stdin."
+FILES = "Text, plain or gzip; several are joined; - is stdin."
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # click's; newer typers bring their own click
 
 
@@ -47,12 +50,12 @@ TEXT, MODEL, TRAINING, RUN = "Text", "Model", "Training", "Run"  # panels of the
 def text(
     context: typer.Context,
     out: Annotated[Path, about(RUN, "Folder for checkpoints, curve and report.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Text, plain or gzip; several are joined.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help=FILES)] = None,
     stdlib: Annotated[bool, about(TEXT, "Train on the source of Python's own standard library.", "--stdlib")] = False,
     encoding: Annotated[str, about(TEXT, "Of the files.")] = Options.encoding,
     letters: Annotated[bool, about(TEXT, "Letters only, lower case; all else is a blank.", "--letters")] = False,
     characters: Annotated[int | None, about(TEXT, "Take only so many, from the start.")] = None,
-    valid: Annotated[Path | None, about(TEXT, "Text to validate on, instead of the end of the files.")] = None,
+    valid: Annotated[str | None, about(TEXT, "Text to validate on, instead of the end of the files.")] = None,
     valid_fraction: Annotated[float, about(TEXT, "Part at the end to validate on.")] = Options.valid_fraction,
     cell: Annotated[str, about(MODEL, f"One of {', '.join(CELLS)}.")] = Options.cell,
     hidden: Annotated[int, about(MODEL, "Units of a layer (H).")] = Options.hidden,
@@ -79,21 +82,27 @@ def text(
 
     Ctrl-C saves, and says how to go on. Killed at any moment and resumed, a run with --steps or --epochs ends with the
     same weights, bit for bit, as one that was never stopped (on the same CPU, with as many threads). With --minutes it
-    goes on by the clock, where it was.
+    goes on by the clock, where it was. A text from stdin is not kept: to go on, pipe it again and name - again.
     """
     given = {name for name in NAMES if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     values = {name: context.params[name] for name in NAMES}
-    values |= {"files": tuple(map(str, files or ())), "valid": valid and str(valid)}
+    values["files"] = tuple(files or ())
     result = train_text(Options(**values), out, resume=resume, given=given, quiet=as_json)
     if as_json:
         print(json.dumps(result))
     else:
         summary(result)
     if result["ended"] == "interrupted":
-        command = shlex.join([*program(), "train", "text", "--out", str(out), "--resume"])
-        print(f"stopped at step {result['step']:,}, all is saved; go on with: {command}", file=sys.stderr)
+        results.say(f"stopped at step {result['step']:,}, all is saved; {go_on(values['files'], valid, out)}")
         return 128 + result["signal"]
     return 0
+
+
+def go_on(files: Sequence[str], valid: str | None, out: Path) -> str:
+    """How a run that was stopped goes on; its files are known, but what came from stdin has to come again."""
+    again = [*(files if STDIN in files else ()), *(("--valid", STDIN) if valid == STDIN else ())]
+    command = shlex.join([*program(), "train", "text", *again, "--out", str(out), "--resume"])
+    return f"{'pipe the same text again and ' if again else ''}go on with: {command}"
 
 
 def summary(result: dict[str, Any]) -> None:
@@ -138,7 +147,7 @@ def draw_text(
 
 def evaluate_file(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
-    file: Annotated[Path, typer.Argument(help="Text, plain or gzip.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=FILE)],
     encoding: Annotated[str, about(None, "Of the file.")] = "utf-8",
     device: Annotated[str, about(None, "cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
     as_json: Annotated[bool, about(None, "Print the numbers as JSON.", "--json")] = False,
@@ -150,7 +159,8 @@ def evaluate_file(
     """
     trained = load(model)
     where = chosen(device)
-    score = evaluate(trained.model.to(where), trained.encode(read(file, encoding), str(file)).to(where)).numbers()
+    name = "stdin" if file == STDIN else file
+    score = evaluate(trained.model.to(where), trained.encode(read(file, encoding), name).to(where)).numbers()
     print(json.dumps(score) if as_json else f"{loss(score)}  ({score['characters']:,} characters)")
     return 0
 
@@ -183,14 +193,22 @@ app.command("reproduce", epilog=CODES)(reproduce)
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        ctrl_c.raise_once()
+        results.escape_what_cannot_be_encoded()
+        code = run(sys.argv[1:])
+        ctrl_c.leave_at_once(code)
+    except KeyboardInterrupt:
+        code = ctrl_c.CODE
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments or ["--help"], prog_name="carrousel", standalone_mode=False) or 0
+        with memory.explained(lambda: LESS):
+            code = command.main(arguments or ["--help"], prog_name="carrousel", standalone_mode=False) or 0
         print(end="", flush=True)  # while it can still be told that there is no room
         return code
     except UserError as error:
@@ -198,23 +216,23 @@ def run(arguments: list[str]) -> int:
     except USAGE_ERROR as error:
         message = error.format_message() + value_of(error, arguments)  # type: ignore[attr-defined]
     except (BrokenPipeError, SystemExit):  # the reader has gone, as in `... | head`: typer and rich make it an exit
-        give_up_stdout()
+        results.give_up(1)
         return 128 + signal.SIGPIPE
     except typer.Abort:  # Ctrl-C outside of a run, which has its own way; typers without this return 130 themselves
         return 128 + signal.SIGINT
     except OSError as error:
-        if error.filename is not None:  # not stdout, but a file that a command should have told of
-            raise
-        give_up_stdout()
-        message = f"stdout cannot be written: {error.strerror}; make room, then run the same command again"
+        message = about_files(error)
     if message:  # a group without a command has shown its help instead
-        print(f"carrousel: {' '.join(message.split())}", file=sys.stderr)
+        results.say(f"carrousel: {' '.join(message.split())}")
     return 2
 
 
-def give_up_stdout() -> None:
-    """What stdout still holds goes nowhere: else Python tries once more when it ends, and complains."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def about_files(error: OSError) -> str:
+    """What to say of a file that no command has said more of, or of stdout."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}; name another"
+    results.give_up(1)
+    return f"stdout cannot be written: {error.strerror}; make room, then run the same command again"
 
 
 def value_of(error: Exception, arguments: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request."""
+"""Ctrl-C as a request, and so with what ends a process otherwise."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from types import FrameType
 
 
 class Interrupt:
-    """While it is entered, SIGINT and SIGTERM are noted instead of obeyed; the second one is obeyed."""
+    """While it is entered, SIGINT, SIGTERM and SIGHUP are noted instead of obeyed; the second one is obeyed.
+
+    SIGHUP comes when the terminal is closed; under `nohup` it stays ignored.
+    """
 
     number = 0  # of the signal that came
 
     def __enter__(self) -> Interrupt:
-        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        self.before = {number: signal.signal(number, self.note) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -19,6 +19,8 @@ Repeat = Annotated[int, typer.Option(min=1, help="At least so many turns of each
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the README's table.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is stdout.")]
 
+MOST_THREADS = 1024  # OpenMP ends a process that cannot have so many as it asks for
+
 
 def split(names: str) -> list[str]:
     """The parts between commas."""
@@ -40,12 +42,14 @@ def chosen_threads(counts: str) -> list[int]:
     """What --threads asks for, increasing; by default one and all.
 
     Raises:
-        UserError: it asks for something else than whole numbers from 1 on.
+        UserError: it asks for something else than whole numbers from 1 to MOST_THREADS.
     """
     try:
         chosen = sorted({int(count) for count in split(counts)} if counts else {1, torch.get_num_threads()})
     except ValueError:
         chosen = [0]
-    if chosen[0] < 1:
-        raise UserError(f"--threads {counts} must be whole numbers from 1 on, with commas between, such as 1,2")
+    if not 1 <= chosen[0] <= chosen[-1] <= MOST_THREADS:
+        raise UserError(
+            f"--threads {counts} must be whole numbers from 1 to {MOST_THREADS}, with commas between, such as 1,2"
+        )
     return chosen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -23,7 +22,7 @@ from carrousel.bench.arguments import (
     split,
 )
 from carrousel.bench.output import measured, progress, tell
-from carrousel.language_model.text import read
+from carrousel.language_model.reading import read
 
 app = typer.Typer(no_args_is_help=True, help="Speed and memory beside torch.nn's, measured together in one run.")
 
@@ -34,7 +33,7 @@ AnyShapes = Annotated[str, typer.Option(help=SHAPES)]
 CELLS = "Cells, with commas between. Default: lstm, and peephole and lstm1997 where they have targets."
 Cells = Annotated[str, typer.Option("--cells", help=CELLS)]
 Kinds = Annotated[str, typer.Option(help=f"Kinds of layers, with commas between. Default: {', '.join(cells.KINDS)}.")]
-Book = Annotated[Path, typer.Argument(help="The Time Machine, or another text in English.")]
+Book = Annotated[str, typer.Argument(metavar="FILE", help="The Time Machine, or another text in English; - is stdin.")]
 EPOCHS = f"Also train our LSTM for so many passes and tell its perplexity; the book: {text.EPOCHS}."
 Epochs = Annotated[int, typer.Option(min=0, help=EPOCHS)]
 

@@ -22,6 +22,7 @@ from carrousel.bench.clock import medians
 from carrousel.bench.layers import forward_backward, layer, rival
 from carrousel.bench.shapes import Shape, named
 from carrousel.bench.table import Result, empty_table, verdict
+from carrousel.errors import UserError
 
 MOST_MEMORY, MOST_TIME = 0.45, 1.4  # what memory="low" may take of the plain call's
 OURS = {"ours": "full", "low": "low"}  # sides that are ours -> what they are given as `memory`
@@ -55,8 +56,13 @@ def compare(shape: Shape, cell: str = "lstm", seconds: float = 10, repeat: int =
     Args:
         shape, cell: what is run.
         seconds, repeat: as `clock.medians` takes them.
+
+    Raises:
+        UserError: the shape is too large for this machine, or too small to be measured.
     """
     ours, low, theirs = (in_a_process(side, shape, cell) for side in ("ours", "low", "torch"))
+    if not ours:
+        raise UserError(f"{shape.name} takes no memory that could be measured: take a larger shape")
     low_time = time_of_low(shape, cell, seconds, repeat)
     return Row(cell, shape.name, ours, theirs, theirs / ours, low, low / ours, low_time)
 
@@ -70,9 +76,17 @@ def time_of_low(shape: Shape, cell: str, seconds: float, repeat: int) -> float:
 
 
 def in_a_process(side: str, shape: Shape, cell: str) -> float:
-    """One side's peak in MB."""
+    """One side's peak in MB.
+
+    Raises:
+        UserError: the process has failed, mostly for want of memory; says how.
+    """
     command = [sys.executable, "-m", "carrousel.bench.memory", side, shape.name, cell]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2] or "out of memory, it seems"
+        raise UserError(f"{side} on {shape.name} ended with exit code {done.returncode} ({last}): take a smaller shape")
+    return float(done.stdout)
 
 
 def peak_of(side: str, shape: Shape, cell: str) -> float:

@@ -1,6 +1,7 @@
 """A character language model: `carrousel train text`, `eval` and `sample`.
 
-text.py      a text as numbers: reading, vocabulary, split
+reading.py   the text of a file, or of stdin
+text.py      a text as numbers: cleaning, vocabulary, split
 stdlib.py    a text that is on every machine
 streams.py   a text read at many places at once
 model.py     one-hot or embedding, recurrent layers, linear

@@ -1,77 +1,23 @@
-"""Text as a sequence of symbols: reading, cleaning, vocabulary, split."""
+"""Text as a sequence of symbols: cleaning, vocabulary, split."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from carrousel import memory
 from carrousel.errors import UserError
+from carrousel.language_model.reading import position
 
-GZIP_MAGIC = b"\x1f\x8b"
-
-
-def read(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of a file, decompressed if it is gzip's.
-
-    Args:
-        path: the file.
-        encoding: how its bytes stand for characters, by Python's name for it.
-
-    Raises:
-        UserError: it cannot be read, is empty, or has bytes that are not of this encoding (says where).
-    """
-    content = read_bytes(Path(path))
-    if not content:
-        raise UserError(f"{path} is empty: name a file with text in it")
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")  # a byte order mark is no character
-    except UnicodeDecodeError as error:
-        raise UserError(undecodable(path, error)) from None
-    except LookupError:
-        raise UserError(f"--encoding {encoding} is not a text encoding; try utf-8, latin-1, cp1252 or utf-16") from None
-    except UnicodeError as error:
-        raise UserError(f"{path} is not {encoding}: {error}; name its encoding with --encoding") from None
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes, decompressed if it is gzip's."""
-    if path.is_dir():
-        raise UserError(f"{path} is a directory: name the files in it, for example {path}/*.txt")
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: check the name") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged or not all there (gzip: {error}): fetch it again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def undecodable(path: str | Path, error: UnicodeDecodeError) -> str:
-    """Says where the first byte stands that could not be read."""
-    before = error.object[: error.start].decode(error.encoding, errors="ignore")
-    place = position(before, len(before))
-    other = "latin-1" if error.encoding.replace("-", "") != "latin1" else "utf-8"
-    return (
-        f"{path} is not {error.encoding}: byte 0x{error.object[error.start]:02x} at {place}, byte {error.start + 1} "
-        f"of the file; name its encoding, for example --encoding {other}"
-    )
-
-
-def position(text: str, index: int) -> str:
-    """Where a character stands, as an editor counts: from line 1, column 1."""
-    return f"line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)}"
+MOST_SHOWN = 200  # symbols, in a message
+BYTES = 20  # that `Vocabulary.encode` takes of each character: its code point, and its number twice
 
 
 def letters_only(text: str) -> str:
@@ -104,6 +50,7 @@ class Vocabulary:
         Raises:
             UserError: a character that is not in the vocabulary; names it and says where it stands.
         """
+        memory.require(BYTES * len(text), name, "take a part of it")
         points = code_points(text)
         codes = np.searchsorted(self.points, points)
         codes[codes == len(self)] = 0
@@ -117,12 +64,17 @@ class Vocabulary:
         character = text[index]
         return (
             f"{name} has {character!r} (U+{ord(character):04X}) at {position(text, index)}, which the model never saw "
-            f"and gives no probability; it knows {len(self)} symbols: {self.symbols!r}"
+            f"and gives no probability; it knows {len(self)} symbols: {shortened(self.symbols)!r}"
         )
 
     def decode(self, codes: Sequence[int]) -> str:
         """The characters of some numbers."""
         return "".join(self.symbols[code] for code in codes)
+
+
+def shortened(symbols: str) -> str:
+    """As many symbols as a message has room for."""
+    return symbols if len(symbols) <= MOST_SHOWN else f"{symbols[:MOST_SHOWN]}..."
 
 
 def code_points(text: str) -> np.ndarray:

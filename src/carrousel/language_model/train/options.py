@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from carrousel.errors import UserError
 from carrousel.language_model.model import CELLS
+from carrousel.language_model.reading import STDIN, absolute
 
 OPTIMIZERS = {"adamw": 6e-3, "adam": 6e-3, "sgd": 1.0}  # and the rate that each has if none is given
 SCHEDULES = ("cosine", "linear", "constant")
@@ -67,8 +67,8 @@ class Options:
             dropout=(0.2 if self.layers > 1 else 0.0) if self.dropout is None else self.dropout,
             lr=OPTIMIZERS[self.optimizer] if self.lr is None else self.lr,
             minutes=self.minutes if budgets else DEFAULT_MINUTES,
-            files=tuple(str(Path(file).absolute()) for file in self.files),
-            valid=self.valid and str(Path(self.valid).absolute()),
+            files=tuple(map(absolute, self.files)),
+            valid=self.valid and absolute(self.valid),
         )
 
     def check_sources(self) -> None:
@@ -76,14 +76,20 @@ class Options:
         if self.stdlib and self.files:
             raise UserError("--stdlib is a text of its own: leave out the files, or leave out --stdlib")
         if not self.stdlib and not self.files:
-            raise UserError("no text to train on: name one or more files, or take --stdlib")
+            raise UserError("no text to train on: name one or more files, - for stdin, or take --stdlib")
+        if [*self.files, self.valid].count(STDIN) > 1:
+            raise UserError("- is stdin, which can be read only once: name it once, and files beside it")
 
     def check_numbers(self) -> None:
         """Every number in its range."""
-        for name in ("hidden", "layers", "length", "batch", "characters", "steps"):
+        for name in ("hidden", "layers"):
+            self.check(name, 1, 10**6 + 1, "at least 1 and at most 1,000,000")
+        for name in ("length", "batch", "characters"):
             self.check(name, 1, math.inf)
-        for name in ("minutes", "epochs", "lr"):
-            self.check(name, math.ulp(0.0), math.inf, "above 0")
+        self.check("steps", 1, 2**63, "at least 1 and below 2**63")
+        for name in ("minutes", "epochs"):
+            self.check(name, math.ulp(0.0), 1e12, "above 0 and below 1e12")
+        self.check("lr", math.ulp(0.0), math.inf, "above 0")
         for name in ("clip", "weight_decay", "save_every", "patience"):
             self.check(name, 0, math.inf)
         self.check("seed", 0, 2.0**64)
@@ -121,10 +127,21 @@ class Options:
                     f"--{name.replace('_', '-')} {getattr(now, name)} does not fit: the run to resume has "
                     f"{getattr(self, name)}; leave the option out, or train into another --out"
                 )
+        self.check_stdin(given)
         changes = {name: getattr(now, name) for name in given if name in MAY_CHANGE}
         if any(name in given for name in BUDGETS):
             changes = {**dict.fromkeys(BUDGETS), **changes}
         return replace(self, **changes)
+
+    def check_stdin(self, given: Collection[str]) -> None:
+        """Refuse to go on with a text that came from stdin and is not there any more."""
+        gone = "files" not in given and STDIN in self.files, "valid" not in given and self.valid == STDIN
+        if any(gone):
+            again = [*(self.files if gone[0] else ()), *(("--valid", STDIN) if gone[1] else ())]
+            raise UserError(
+                "the run to resume read its text from stdin, and no text is kept: pipe the same text into it again, "
+                f"and name stdin again: {' '.join(again)}"
+            )
 
 
 NAMES = tuple(field.name for field in fields(Options))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -34,12 +36,22 @@ class Display:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.bar.stop()
+        with self.terminal():
+            self.bar.stop()
+
+    @contextmanager
+    def terminal(self) -> Iterator[None]:
+        """Write to the terminal; when it is closed the run goes on without it."""
+        try:
+            yield
+        except OSError:
+            self.live, self.quiet = False, True
 
     def say(self, line: str) -> None:
         """One line that stays."""
         if self.live:
-            self.bar.print(line, markup=False, soft_wrap=True)
+            with self.terminal():
+                self.bar.print(line, markup=False, soft_wrap=True)
         elif not self.quiet:
             try:
                 print(line, flush=True)
@@ -59,8 +71,9 @@ class Display:
         if self.live and now - self.shown >= 0.25:
             self.shown = now
             figures = f"loss {loss:.3f}  {rate:,.0f} characters/s  {clock(left)} left"
-            self.bar.update(self.task, completed=progress, description=figures)
-            self.bar.refresh()
+            with self.terminal():
+                self.bar.update(self.task, completed=progress, description=figures)
+                self.bar.refresh()
 
     def validation(self, step: int, seconds: float, train: float, valid: Score) -> None:
         """A line for a validation."""

@@ -6,20 +6,22 @@ import json
 import math
 import time
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from carrousel import checkpoint
+from carrousel import checkpoint, memory
 from carrousel.errors import UserError
 from carrousel.interrupt import Interrupt
 from carrousel.language_model.evaluate import Score
-from carrousel.language_model.train import start
+from carrousel.language_model.train import sizes, start
 from carrousel.language_model.train.curve import Curve, Point, draw
 from carrousel.language_model.train.options import Options
 from carrousel.language_model.train.progress import Display
 from carrousel.language_model.train.trainer import Diverged, Trainer
+from carrousel.language_model.trained import KIND, read_checkpoint
 
 POINTS = 100  # of the training curve
 VALIDATIONS = 20  # in a run
@@ -51,12 +53,13 @@ def train_text(
     with start.folder(out):
         if not last.exists():
             return Run(options.checked(), out, quiet).to_the_end()
-        facts, tensors = checkpoint.read(last)
+        facts, tensors = read_checkpoint(last)
         if not resume:
             raise UserError(f"--out {out} holds a run at step {facts['step']:,}: add --resume, or choose another")
         options = Options.from_facts(facts["options"]).resumed(options, given)
         run = Run(options.checked(), out, quiet)
         run.restore(facts, tensors)
+        del tensors  # a second copy of all, else until the end
         return run.to_the_end()
 
 
@@ -71,10 +74,12 @@ class Run:
 
     def __init__(self, options: Options, out: Path, quiet: bool) -> None:
         self.options, self.out = options, out
-        self.corpus = start.corpus(options)
+        with memory.explained(lambda: "train on a smaller text"):
+            self.corpus = start.corpus(options)
         device = start.device(options.device)
-        self.trainer = Trainer(options, self.corpus, device)
-        self.valid = self.corpus.valid.to(device)
+        with self.explained():
+            self.trainer = Trainer(options, self.corpus, device)
+            self.valid = self.corpus.valid.to(device)
         self.display = Display(quiet)
         self.curve = Curve()
         self.losses: list[float] = []  # since the last point of the curve
@@ -89,17 +94,33 @@ class Run:
 
     def to_the_end(self) -> dict[str, Any]:
         """Train, save, measure, draw."""
-        with self.display, Interrupt() as interrupt:
-            try:
+        with self.explained():
+            with self.display, Interrupt() as interrupt:
+                ended = self.train(interrupt)
+            return self.result(ended, interrupt.number)
+
+    def train(self, interrupt: Interrupt) -> str:
+        """Train and save; says how it ended."""
+        try:
+            self.save()
+            ended = self.loop(interrupt)
+            self.save()
+            if ended != "interrupted":
+                self.validate()
                 self.save()
-                ended = self.loop(interrupt)
-                self.save()
-                if ended != "interrupted":
-                    self.validate()
-                    self.save()
-            except Diverged as error:
-                raise Diverged(f"{error}; the weights of step {self.saved_step:,} are kept in {self.out}") from None
-        return self.result(ended, interrupt.number)
+        except Diverged as error:
+            raise Diverged(f"{error}; the weights of step {self.saved_step:,} are kept in {self.out}") from None
+        return ended
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Where memory is out, say what the run takes, what to lower, and what was saved."""
+        symbols, last = len(self.corpus.vocabulary), self.out / "last.safetensors"
+
+        def advice() -> str:
+            saved = f"{last} stays as it was saved last" if last.exists() else "nothing was saved yet"
+            return f"{sizes.advice(symbols, self.options)}; {saved}"
+
+        return memory.explained(advice)
 
     def loop(self, interrupt: Interrupt) -> str:
         """Train until the end that is set, until patience is exhausted, or until a signal comes; says which."""
@@ -165,7 +186,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """All that a checkpoint says beside its tensors."""
         return {
-            "kind": "text",
+            "kind": KIND,
             "options": self.options.as_facts(),
             "symbols": self.corpus.vocabulary.symbols,
             "digest": self.corpus.digest,
@@ -190,7 +211,8 @@ class Run:
         """
         if facts["digest"] != self.corpus.digest:
             raise UserError(f"--out {self.out} was trained on another text: give it the same, or choose another --out")
-        self.trainer.restore(facts["step"], tensors)
+        with self.explained():
+            self.trainer.restore(facts["step"], tensors)
         self.seconds, self.training = facts["seconds"], facts["training"]
         self.losses, self.curve = facts["losses"], Curve.from_facts(facts["curve"])
         self.saved_step, self.saved_at = self.trainer.step, self.seconds
@@ -213,9 +235,9 @@ class Run:
         }
         result["files"] = ["last.safetensors", *(["best.safetensors"] if best else []), "loss.png", "run.json"]
         title = f"{self.options.cell}, {result['weights']:,} weights"
-        checkpoint.replace(self.out / "loss.png", draw(self.curve, title))
+        checkpoint.replace(self.out / "loss.png", [draw(self.curve, title)])
         report = {"result": result, "options": self.options.as_facts(), "curve": self.curve.as_facts()}
-        checkpoint.replace(self.out / "run.json", json.dumps(report, indent=1).encode())
+        checkpoint.replace(self.out / "run.json", [json.dumps(report, indent=1).encode()])
         return result
 
     def train_score(self) -> dict[str, float] | None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from carrousel.errors import UserError
+from carrousel.language_model.reading import read
 from carrousel.language_model.stdlib import stdlib
-from carrousel.language_model.text import Corpus, letters_only, read
+from carrousel.language_model.text import Corpus, letters_only
 from carrousel.language_model.train.options import Options
 
 
@@ -23,22 +24,34 @@ def folder(out: Path) -> Iterator[None]:
     Raises:
         UserError: it cannot be made, or another process trains into it.
     """
-    made = not out.exists()
     try:
+        made = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY)
     except OSError as error:
         raise UserError(f"--out {out} cannot be a folder ({error.strerror}): choose another") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, out)
         yield
-    except BlockingIOError:
-        raise UserError(f"--out {out} is in use by another run: wait for its end, or choose another") from None
     finally:
         os.close(descriptor)
         if made:
             with suppress(OSError):  # it stays if there is something in it
                 out.rmdir()
+
+
+def lock(descriptor: int, out: Path) -> None:
+    """Keep other processes from training into a folder, until it is closed.
+
+    Raises:
+        UserError: another one does.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"--out {out} is in use by another run: wait for its end, or choose another") from None
+    except OSError as error:  # a file system that has no locks
+        raise UserError(f"--out {out} cannot be locked ({error.strerror}): choose another") from None
 
 
 def corpus(options: Options) -> Corpus:
@@ -65,5 +78,6 @@ def device(name: str) -> torch.device:
         found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.zeros(1, device=found).item()
     except (RuntimeError, AssertionError) as error:  # a torch built without CUDA asserts
-        raise UserError(f"--device {name} cannot be used ({str(error).splitlines()[0]}): try cpu") from None
+        reason = str(error).splitlines()[0].partition(". ")[0]  # what comes next lists all that torch has
+        raise UserError(f"--device {name} cannot be used ({reason}): try cpu") from None
     return found

@@ -15,6 +15,7 @@ from carrousel.language_model.evaluate import Score, evaluate
 from carrousel.language_model.model import CharModel, State, joined, parts
 from carrousel.language_model.streams import Streams
 from carrousel.language_model.text import Corpus
+from carrousel.language_model.train import sizes
 from carrousel.language_model.train.options import Options
 
 WARM_UP = 0.02  # the part of a run in which the rate rises from 0 (cosine, linear)
@@ -33,6 +34,8 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.options, self.device = options, device
         self.streams = Streams(corpus.train.to(device), options.batch, options.length)
+        if device.type == "cpu":
+            sizes.require(len(corpus.vocabulary), options)
         self.model = new_model(len(corpus.vocabulary), options).to(device)
         self.weights = list(self.model.parameters())
         self.optimizer = new_optimizer(self.weights, options)

@@ -4,6 +4,7 @@ network.py       the network as the paper describes it, and its weights
 reference.py     network and rule in plain float64, equation by equation; plain.py: the same for a Learner
 trainer.py       many trials, natively; checks.py: what the native side may rely on
 learner.py       one network that learns online, from a stream
+exclusive.py     what two threads must not use at once
 construction.py  memory cells that come once the error stops falling
 
 experiments/     data, network, rate, criterion and test of each, as rows; row.py: what a row is

@@ -99,3 +99,30 @@ def told(name: str, targets: ArrayLike | None, T: int, K: int, dtype: Any) -> tu
     if array.ndim == 1:
         return np.eye(K, dtype=dtype)[array], (array >= 0).astype(np.uint8)
     return array, (~np.isnan(array[:, 0])).astype(np.uint8)
+
+
+def fill_row(name: str, row: ArrayLike | int, numbers: NDArray, index: NDArray) -> bool:
+    """Copy one row into `numbers` [N], or the index of what is on into `index` [1]; True: it was an index, -1 for none.
+
+    Raises:
+        ValueError: another shape, NaN, infinity, or no such index.
+    """
+    array = array_of(name, row)
+    if array.ndim == 0 and array.dtype.kind in "iu":
+        if not -1 <= int(array) < len(numbers):
+            raise ValueError(f"{name}={row} is no index: they run from 0 to {len(numbers) - 1}, and -1 is none")
+        index[0] = int(array)
+        return True
+    if array.shape != numbers.shape or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{len(numbers)}] numbers, or an index"
+        )
+    if array.dtype == numbers.dtype:
+        numbers[:] = array
+    else:
+        with np.errstate(over="ignore"):  # to infinity, which is refused below; the context takes a microsecond
+            numbers[:] = array
+    if not np.isfinite(numbers).all():
+        bad, most = array[~np.isfinite(numbers)][0], np.finfo(numbers.dtype).max
+        raise ValueError(f"{name} holds {bad}; every number must be finite, up to {most:.2g}")
+    return False

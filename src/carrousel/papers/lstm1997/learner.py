@@ -14,7 +14,8 @@ from carrousel import checkpoint
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997 import plain
-from carrousel.papers.lstm1997.checks import rows, told
+from carrousel.papers.lstm1997.checks import fill_row, rows, told
+from carrousel.papers.lstm1997.exclusive import Exclusive
 from carrousel.papers.lstm1997.network import Network, array_of
 from carrousel.papers.lstm1997.trainer import checked_rule, native
 
@@ -23,12 +24,15 @@ SAVED = "name a file that Learner.save has written"
 ROOM = "what was there before stays: make room, or name another file"
 
 
-class Learner:
+class Learner(Exclusive):
     """One network on one stream.
 
     Nothing of the past is kept but the states, the activations and 2 C S (Z + 1) derivatives, so a stream may be
     endless; an error reaches back as far as the states remember. Hochreiter & Schmidhuber 1997, appendix A.1.
-    A copy (`copy`, `pickle`) is a learner of its own, which goes on bit for bit. One thread at a time may use it.
+    A copy (`copy`, `pickle`) is a learner of its own, which goes on bit for bit.
+
+    One thread at a time may use it: where two meet, the second one's call raises RuntimeError and changes nothing. Only
+    the attributes below may be read and set at any time; a call that runs keeps the rate with which it began.
 
     Args:
         network: the description.
@@ -59,6 +63,7 @@ class Learner:
         error: str = "squared",
         dtype: str = "float32",
     ) -> None:
+        super().__init__()
         if not isinstance(network, Network):
             raise ValueError(f"network={network!r} must be a Network")
         if dtype not in ("float32", "float64"):
@@ -102,9 +107,8 @@ class Learner:
     @property
     def weights(self) -> NDArray:
         """A copy of the weights [weight_count], in the order of Network.split; set them by assignment."""
-        weights = np.empty(self.network.weight_count, self.dtype)
-        self._online.save(weights.ctypes.data)
-        return weights
+        with self._turn:
+            return self._weights()
 
     @weights.setter
     def weights(self, weights: ArrayLike) -> None:
@@ -113,17 +117,25 @@ class Learner:
             raise ValueError(f"weights has shape {list(shape)}, expected [{self.network.weight_count}]")
         self.network.split(weights)  # raises where they do not fit
         flat = np.ascontiguousarray(weights, self.dtype)
-        self._online.load(flat.ctypes.data)
+        with self._turn:
+            self._online.load(flat.ctypes.data)
+
+    def _weights(self) -> NDArray:
+        weights = np.empty(self.network.weight_count, self.dtype)
+        self._online.save(weights.ctypes.data)
+        return weights
 
     @property
     def states(self) -> NDArray:
         """s, the cells' internal states [C*S]."""
-        return self._alive()[0]
+        with self._turn:
+            return self._alive()[0]
 
     @property
     def activations(self) -> NDArray:
         """y of the hidden units at the last step [U]: cells, input gates, output gates, conventional units."""
-        return self._alive()[1]
+        with self._turn:
+            return self._alive()[1]
 
     def _alive(self) -> tuple[NDArray, NDArray]:
         s, y = np.zeros(self.network.cells, self.dtype), np.zeros(self.network.units, self.dtype)
@@ -141,10 +153,12 @@ class Learner:
 
         Raises:
             ValueError: another shape, NaN, infinity, or no such index.
+            RuntimeError: another thread uses this Learner.
         """
-        x_at, index_at = self._fill("x", x, self._x, self._x_at)
-        self._online.predict(x_at, int(self._index[0]) if index_at else -1, self._y_at)
-        return self._y.copy()
+        with self._turn:
+            x_at, index_at = self._fill("x", x, self._x, self._x_at)
+            self._online.predict(x_at, int(self._index[0]) if index_at else -1, self._y_at)
+            return self._y.copy()
 
     def learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None = None) -> NDArray:
         """Take a step, and learn from its target if there is one.
@@ -158,7 +172,12 @@ class Learner:
 
         Raises:
             ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
+            RuntimeError: another thread uses this Learner; nothing has changed then.
         """
+        with self._turn:
+            return self._learn_one(x, y)
+
+    def _learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None) -> NDArray:
         target_at = 0
         if y is not None:
             target_at, index = self._fill("y", y, self._target, self._target_at)
@@ -186,6 +205,7 @@ class Learner:
 
         Raises:
             ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
+            RuntimeError: another thread uses this Learner; nothing has changed then.
         """
         n, T = self.network, len(np.atleast_1d(array_of("x", x)))
         x = rows("x", x, T, n.inputs, dtype=self.dtype)
@@ -193,40 +213,32 @@ class Learner:
         said = np.zeros((T, n.outputs), self.dtype)
         dense, index = (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
         addresses = (0, 0) if targets is None else (targets.ctypes.data, has.ctypes.data)
-        self._online.learn(self._rule, T, dense, index, *addresses, said.ctypes.data, n.inputs, n.outputs)
-        self.steps += T
+        with self._turn:
+            self._online.learn(self._rule, T, dense, index, *addresses, said.ctypes.data, n.inputs, n.outputs)
+            self.steps += T
         return said
 
     def _fill(self, name: str, value: ArrayLike | int, buffer: NDArray, at: int) -> tuple[int, int]:
         """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
-        array = array_of(name, value)
-        if array.ndim == 0 and array.dtype.kind in "iu":
-            if not -1 <= int(array) < len(buffer):
-                raise ValueError(f"{name}={value} is no index: they run from 0 to {len(buffer) - 1}, and -1 is none")
-            self._index[0] = int(array)
-            return 0, self._index_at
-        if array.shape != buffer.shape or array.dtype.kind not in "fiub":
-            raise ValueError(
-                f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{len(buffer)}] numbers, or an index"
-            )
-        with np.errstate(over="ignore"):
-            buffer[:] = array
-        if not np.isfinite(buffer).all():
-            bad, most = array[~np.isfinite(buffer)][0], np.finfo(self.dtype).max
-            raise ValueError(f"{name} holds {bad}; every number must be finite, up to {most:.2g}")
-        return at, 0
+        return (0, self._index_at) if fill_row(name, value, buffer, self._index) else (at, 0)
 
     def reset(self) -> None:
         """Activations, states and derivatives to zero. With update="sequence" the weights change now."""
-        self._online.reset()
+        with self._turn:
+            self._online.reset()
 
     def save(self, path: str | Path) -> None:
         """Write everything to a safetensors file with JSON in its header, at any step, also within a sequence.
 
         Raises:
             UserError: it cannot be written, or the weights are no numbers any more; what was there before stays.
+            RuntimeError: another thread uses this Learner.
         """
-        weights = self.weights
+        with self._turn:
+            self._save(path)
+
+    def _save(self, path: str | Path) -> None:
+        weights = self._weights()
         if not np.isfinite(weights).all():
             raise UserError(
                 f"the network has diverged at rate={self.rate}: its weights hold {weights[~np.isfinite(weights)][0]}, "
@@ -236,7 +248,7 @@ class Learner:
         facts |= {"steps": self.steps, "compiled": LSTM1997 is not None}
         arrays = {"weights": weights, "memory": self._memory()}
         if self.network.cells:  # for readers of the file; memory holds them too
-            arrays |= {"states": self.states, "activations": self.activations}
+            arrays |= dict(zip(("states", "activations"), self._alive()))
         checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()}, ROOM)
 
     def _settings(self) -> dict[str, Any]:
@@ -289,7 +301,8 @@ class Learner:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies and pickle: without it a copy would share the native network, and neither go its own way."""
-        at = (self.steps, LSTM1997 is not None, self.weights, self._memory())
+        with self._turn:
+            at = (self.steps, LSTM1997 is not None, self._weights(), self._memory())
         return type(self)._again, ("the learner", self.network, self._settings(), *at)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
 from carrousel.papers.lstm1997.checks import checked
+from carrousel.papers.lstm1997.exclusive import Exclusive
 from carrousel.papers.lstm1997.network import LARGEST, Network, array_of, is_number
 from carrousel.papers.lstm1997.sequences import Sequences
 
@@ -80,9 +81,10 @@ class Presented(NamedTuple):
     stopped: bool  # the criterion is met: the last of them was the last that changed the weights
 
 
-class Trainer:
+class Trainer(Exclusive):
     """Trials of one network.
 
+    One thread at a time may use it; the `threads` that it starts are its own.
     Where targets stand at every step, an index of -1 or a row of NaN is no target; in x an index of -1 is no input.
 
     Args:
@@ -101,6 +103,7 @@ class Trainer:
 
     Raises:
         ValueError: an argument that is none of those; names it and its value.
+        RuntimeError: of all methods: another thread uses this Trainer; nothing has changed then.
         UserError: the compiled kernels are missing.
     """
 
@@ -115,6 +118,7 @@ class Trainer:
         threads: int = 1,
         window: int = 2000,
     ) -> None:
+        super().__init__()
         if LSTM1997 is None:
             raise UserError(
                 "the trials of 1997 need the compiled kernels: install a C++20 compiler and carrousel again"
@@ -144,7 +148,9 @@ class Trainer:
             trials = len(self._weights) if hasattr(self, "_weights") else "trials"
             raise ValueError(f"weights has shape {list(shape)}, expected [{trials}, {self.network.weight_count}]")
         self.network.split(weights)  # raises where they do not fit
-        self._weights = np.array(weights, dtype=np.float32, order="C")  # a copy
+        copied = np.array(weights, dtype=np.float32, order="C")
+        with self._turn:
+            self._weights = copied
 
     def begin(self, trial: int, weights: ArrayLike) -> None:
         """A new trial in place of one that is over.
@@ -157,8 +163,9 @@ class Trainer:
             ValueError: weights that do not fit the network; nothing has changed.
         """
         self.network.split(weights)  # raises where they do not fit
-        self._weights[trial] = weights
-        self.presented[trial], self.stopped[trial], self._recent[trial] = 0, False, 0
+        with self._turn:
+            self._weights[trial] = weights
+            self.presented[trial], self.stopped[trial], self._recent[trial] = 0, False, 0
 
     def train(self, blocks: Sequence[Sequences | None], stop: Stop | None = None) -> list[Presented | None]:
         """Present each trial's block, sequence by sequence; activations start at zero in each.
@@ -176,10 +183,11 @@ class Trainer:
         if stop is not None and stop.window > self.window:
             raise ValueError(f"stop.window={stop.window} is longer than window={self.window} of this trainer")
         results: list[Presented | None] = [None] * len(self.weights)
-        for i, errors, done, stopped in self._present(self._checked(blocks, frozen=False), stop, learn=True):
-            seen = done - self.presented[i]
-            self.presented[i], self.stopped[i] = done, stopped
-            results[i] = Presented(Errors(*errors[:seen].T), stopped)
+        with self._turn:
+            for i, errors, done, stopped in self._present(self._checked(blocks, frozen=False), stop, learn=True):
+                seen = done - self.presented[i]
+                self.presented[i], self.stopped[i] = done, stopped
+                results[i] = Presented(Errors(*errors[:seen].T), stopped)
         return results
 
     def evaluate(self, blocks: Sequence[Sequences | None]) -> list[Errors | None]:
@@ -187,7 +195,8 @@ class Trainer:
 
         Errors are taken from `truth` where a block has one in numbers, and from `targets` otherwise.
         """
-        presented = self._present(self._checked(blocks, frozen=True), None, learn=False)
+        with self._turn:
+            presented = self._present(self._checked(blocks, frozen=True), None, learn=False)
         errors = {i: Errors(*of_trial.T) for i, of_trial, _, _ in presented}
         return [errors.get(i) for i in range(len(self.weights))]
 
@@ -195,7 +204,8 @@ class Trainer:
         """The outputs at every row of targets [N or steps, K], float32, with frozen weights; 0 where no target is."""
         taken = self._checked(blocks, frozen=True)
         said = {i: np.zeros((len(block.targets), self.network.outputs), np.float32) for i, block in taken.items()}
-        self._present(taken, None, learn=False, said=said)
+        with self._turn:
+            self._present(taken, None, learn=False, said=said)
         return [said.get(i) for i in range(len(self.weights))]
 
     def _checked(self, blocks: Sequence[Sequences | None], frozen: bool) -> dict[int, Sequences]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +23,7 @@ from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
 from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
-from carrousel.results import screen, write
+from carrousel.results import say, screen, write
 
 KEPT = "trials.jsonl"
 MOST = 10_000  # trials of a row
@@ -92,7 +91,7 @@ def reproduce(
     with Interrupt() as interrupt:
         seconds = shown(chosen, counts, kept, lambda: bool(interrupt.number))
     if interrupt.number:
-        print(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on", file=sys.stderr)
+        say(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on")
         return 128 + interrupt.number
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
     write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
@@ -103,7 +102,7 @@ def reproduce(
     for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
         path = out / plots.file_name(each)
         plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
-        print(path, file=sys.stderr)
+        say(str(path))
     print(end="", flush=True)  # the trials stay where their figures could not be told
     kept.forget(counts)
     return 0

@@ -1,0 +1,69 @@
+"""Ctrl-C from the first line of the command `carrousel` to its last: exit code 130, and no traceback.
+
+The package imports this module first, because importing torch takes a second or more, and this module imports nothing
+that takes time. A program that imports carrousel as a library keeps its own way with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+CODE = 128 + signal.SIGINT
+SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
+
+
+def is_command() -> bool:
+    """Whether this process runs `carrousel` or `python -m carrousel`, or one of its modules by `-m`."""
+    argv = getattr(sys, "argv", None) or [""]
+    if argv[0] == "-m":  # while Python looks for the module; its name is not in argv yet
+        return re.fullmatch(r"(-\w*m)?carrousel(\..*)?", sys.orig_argv[-len(argv)]) is not None
+    return os.path.basename(argv[0]) == "carrousel"
+
+
+def leave(code: int = CODE) -> None:
+    """End the process now, without what Python does at the end, which Ctrl-C could interrupt again."""
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, SHOW_CURSOR)
+    os._exit(code)
+
+
+def leave_at_once(code: int = CODE) -> None:
+    """From now on Ctrl-C ends the process with this exit code: while it starts, and when its work is done."""
+    set_handler(lambda number, frame: leave(code))
+
+
+def raise_once() -> None:
+    """From now on Ctrl-C raises KeyboardInterrupt, and the next one ends the process."""
+    set_handler(interrupt)
+    sys.unraisablehook = leave_if_interrupted
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """The handler of the first Ctrl-C."""
+    leave_at_once()
+    raise KeyboardInterrupt
+
+
+def leave_if_interrupted(unraisable: Any) -> None:
+    """For what Python can only report: a Ctrl-C that came inside a destructor or a callback is obeyed here."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        leave()
+    sys.__unraisablehook__(unraisable)
+
+
+def set_handler(handler: Any) -> None:
+    """Set it, unless the process was started with Ctrl-C ignored, as a shell's script starts those with `&`."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        with suppress(ValueError):  # not in the main thread: the one who imports carrousel there is no command
+            signal.signal(signal.SIGINT, handler)
+
+
+if is_command():
+    leave_at_once()
