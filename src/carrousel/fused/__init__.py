@@ -9,7 +9,7 @@ dispatch.py   fused: by kernel, by operator, or by `scan`
 """
 
 from carrousel.fused.autograd import copied_when_written, is_transformed
-from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_trace
+from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_onnx, refuse_trace
 from carrousel.fused.kernels import instruction_set, instruction_sets, is_plain, resolved, use_instruction_set
 from carrousel.fused.operators import OPS
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_eager",
     "is_plain",
     "is_transformed",
+    "refuse_onnx",
     "refuse_trace",
     "resolved",
     "use_instruction_set",

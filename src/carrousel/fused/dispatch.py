@@ -182,7 +182,7 @@ def _by_operator(cell, x, states, weights, layout, restored, alone=False):
     kernel, weights = KERNELS[cell.name, x.dtype], with_all_heads(cell, weights)
     # no zeros: a trace would hold their number of rows
     states, restored = in_full(cell, x, states, weights, layout, restored, zeros=_counts_rows(layout))
-    _refuse_onnx(cell)
+    refuse_onnx(cell)
     keep = _needs_grad((x, *states, *weights, *restored))
     call = SequenceCall(cell.name, x, states, weights, restored, layout)
     y, *rest = torch.ops.carrousel.sequence(*call.arguments(), keep)
@@ -190,7 +190,7 @@ def _by_operator(cell, x, states, weights, layout, restored, alone=False):
     return y, standing(final, alone), shown
 
 
-def _refuse_onnx(cell: Cell) -> None:
+def refuse_onnx(cell: Cell) -> None:
     """Raise RuntimeError in an export to ONNX, which has no operator of ours."""
     if torch.onnx.is_in_onnx_export():
         raise RuntimeError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from carrousel.fused import refuse_trace
+from carrousel.fused import refuse_onnx, refuse_trace
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
@@ -193,6 +193,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         dropout: float,
         draw: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
+        refuse_onnx(cell)
         refuse_trace(cell)
         hx = self._in_full(x, hx, layout)
         restored = restored and self._in_full(x, restored, layout)
