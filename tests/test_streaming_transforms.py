@@ -21,12 +21,13 @@ every_method = pytest.mark.parametrize("method", METHODS)
 
 def made(kind):
     layer = make(kind).eval().requires_grad_(False)
-    return layer, torch.randn(T, B, I, dtype=torch.float64)
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    return layer, (x, tree_map(torch.zeros_like, layer(x)[1]))
 
 
-def stream(layer, method, x, wrap):
+def stream(layer, method, data, wrap):
     """A result of a stream into which `wrap` of a tensor goes: the input, or the states that it starts from."""
-    hx = tree_map(torch.zeros_like, layer(x)[1])
+    x, hx = data
     if method == "start":
         state = layer.start(hx=tree_map(wrap, hx))
         return layer.step(x[0], state)
@@ -36,9 +37,9 @@ def stream(layer, method, x, wrap):
     return layer.block(wrap(x), state) if method == "block" else layer.step(wrap(x[0]), state)
 
 
-def whole(layer, method, x, wrap):
+def whole(layer, method, data, wrap):
     """The same by the layer itself."""
-    hx = tree_map(torch.zeros_like, layer(x)[1])
+    x, hx = data
     if method == "start":
         return layer(x[:1], tree_map(wrap, hx))[0][0]
     if method == "started step":
@@ -58,11 +59,11 @@ def refused_or(layer, method, call):
     return None
 
 
-def compare(layer, method, x, transform):
+def compare(layer, method, data, transform):
     """`transform` of a stream is that of the layer itself, or refused."""
     got, expected = (
-        lambda: transform(lambda wrap: stream(layer, method, x, wrap)),
-        lambda: transform(lambda wrap: whole(layer, method, x, wrap)),
+        lambda: transform(lambda wrap: stream(layer, method, data, wrap)),
+        lambda: transform(lambda wrap: whole(layer, method, data, wrap)),
     )
     found = refused_or(layer, method, got)
     if found is not None:
@@ -83,13 +84,13 @@ def tangent(run):
 @every_method
 @every_kind
 def test_dual_tensors(kind, method):
-    layer, x = made(kind)
-    compare(layer, method, x, tangent)
+    layer, data = made(kind)
+    compare(layer, method, data, tangent)
 
 
 @every_kind
 def test_dual_weights(kind):
-    layer, x = made(kind)
+    layer, data = made(kind)
     weight = layer.weight_ih_l0.detach()
     del layer._parameters["weight_ih_l0"]
 
@@ -98,24 +99,24 @@ def test_dual_weights(kind):
             layer.weight_ih_l0 = forward_ad.make_dual(weight, torch.ones_like(weight))
             return forward_ad.unpack_dual(run(lambda t: t)).tangent
 
-    compare(layer, "step", x, of_a_weight)
+    compare(layer, "step", data, of_a_weight)
 
 
 @every_method
 @every_kind
 def test_jvp(kind, method):
-    layer, x = made(kind)
-    one = x.new_ones(())
-    compare(layer, method, x, lambda run: jvp(lambda seed: run(lambda t: t + seed), (one,), (one,))[1])
+    layer, data = made(kind)
+    one = torch.ones((), dtype=torch.float64)
+    compare(layer, method, data, lambda run: jvp(lambda seed: run(lambda t: t + seed), (one,), (one,))[1])
 
 
 @every_method
 @every_kind
 def test_grad(kind, method):
     """The words that a stream has for gradients will do."""
-    layer, x = made(kind)
+    layer, data = made(kind)
     with pytest.raises(RuntimeError, match=r"streams compute none|streams have none"):
-        grad(lambda seed: stream(layer, method, x, lambda t: t + seed).sum())(x.new_ones(()))
+        grad(lambda seed: stream(layer, method, data, lambda t: t + seed).sum())(torch.ones((), dtype=torch.float64))
 
 
 # ---- vmap -----------------------------------------------------------------------------------------------------------
@@ -124,17 +125,18 @@ def test_grad(kind, method):
 @every_method
 @every_kind
 def test_vmap(kind, method):
-    layer, x = made(kind)
-    seeds = x.new_tensor([0.0, 1.0, 2.0])
-    compare(layer, method, x, lambda run: vmap(lambda seed: run(lambda t: t + seed))(seeds))
+    layer, data = made(kind)
+    seeds = torch.arange(3, dtype=torch.float64)
+    compare(layer, method, data, lambda run: vmap(lambda seed: run(lambda t: t + seed))(seeds))
 
 
 @kinds("LSTM", "GRU", "PeepholeLSTM", "SLSTM_heads", "MLSTM", "own_compiled")
 @pytest.mark.parametrize("place", ["lengths", "offsets"])
 def test_vmap_of_lengths(kind, place):
     """Of a layer's own call: lengths decide about sizes, so they can not be a batch; or it is right."""
-    layer, x = made(kind)
+    layer, data = made(kind)
     batch = torch.tensor([[3, 1], [2, 2]]) if place == "lengths" else torch.tensor([[0, 1, 6], [0, 2, 6]])
+    x = data[0]
     given = x if place == "lengths" else x.flatten(0, 1)
 
     def run(lengths):
@@ -166,11 +168,11 @@ def fake(t):
 
 
 def check_refused_or_right(kind, method, wrap):
-    layer, x = made(kind)
-    y = refused_or(layer, method, lambda: stream(layer, method, x, wrap))
+    layer, data = made(kind)
+    y = refused_or(layer, method, lambda: stream(layer, method, data, wrap))
     if y is not None:
         y = y.a if isinstance(y, TwoTensor) else y.as_subclass(torch.Tensor)
-        torch.testing.assert_close(y, whole(layer, method, x, lambda t: t), rtol=0, atol=1e-10)
+        torch.testing.assert_close(y, whole(layer, method, data, lambda t: t), rtol=0, atol=1e-10)
 
 
 def named(t):
@@ -185,8 +187,8 @@ def test_subclasses(kind, method, wrap, separately):
 
 
 def check_fake(kind, method):
-    layer, x = made(kind)
-    assert refused_or(layer, method, lambda: stream(layer, method, x, fake)) is None
+    layer, data = made(kind)
+    assert refused_or(layer, method, lambda: stream(layer, method, data, fake)) is None
 
 
 @every_method

@@ -161,14 +161,14 @@ def test_saved_and_loaded_in_another_process(kind, tmp_path):
 
 @kinds("LSTM", "LSTM_projected", "GRU", "RNN_relu", "PeepholeLSTM", "MLSTM", "own")
 def test_scripted(kind):
-    """torch.jit.script of a module around a layer: its numbers, or refused with what to use."""
-    layer = make(kind).eval()
+    """torch.jit.script: the numbers of the layer, or refused with what to use."""
+    layer = nn.Sequential(make(kind)).eval()  # torch's own is called from a module too: its forward has two signatures
     try:
-        run = torch.jit.script(torch.nn.Sequential(layer))
-    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        run = torch.jit.script(layer)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
         if not ("torch.jit.script" in str(error) and "torch.export" in str(error)):
             raise
         return
     for size in ((4, 1), (6, 3)):
-        x = data(layer, size)
+        x = data(layer[0], size)
         assert_equal_to_1e10(outcome(run, (x,)), outcome(layer, (x,)))
