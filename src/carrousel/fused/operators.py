@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from carrousel.fused.autograd import gradients_by_scan, is_transformed
+from carrousel.fused.autograd import copied_when_written, gradients_by_scan, is_transformed
 from carrousel.fused.kernels import KERNELS, Kernel
 from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import checked_plan
@@ -117,7 +117,9 @@ def _from_json(options: str) -> tuple[str, Layout]:
 
 
 def _sequence(tensors, names, options, padding, keep):
-    """y, the final states [B, .], what is returned of every step; and with `keep` what the backward pass needs."""
+    """y, the final states [B, .], what is returned of every step; and with `keep` what the backward reads: what the
+    kernel has saved, and y again, for the caller may change the first.
+    """
     call = SequenceCall.of(tensors, names, options, padding)
     kernel, plan = _planned(call)
     if not call.x.numel():
@@ -125,7 +127,7 @@ def _sequence(tensors, names, options, padding, keep):
     y, final, shown, kept = forward(
         plan, kernel, call.x, call.states, call.weights, call.layout, keep, call.restored, blank=True
     )
-    return [y, *final, *shown] if kept is None else [y, *final, *shown, kept]
+    return [y, *final, *shown] if kept is None else [copied_when_written(y), *final, *shown, kept, y]
 
 
 def _without_steps(call, outputs):
@@ -151,7 +153,8 @@ def _sequence_fake(tensors, names, options, padding, keep):
     outputs += [x.new_empty(*x.shape[:-1], H) for _ in range(kernel.shown(layout))]
     if keep:
         rows = x.shape[0] if layout.is_flat else x.shape[0] * x.shape[1]
-        outputs.append(x.new_empty(rows * sum(kernel.kept_parts(H, I, call.weights.P is not None, layout))))
+        kept = sum(kernel.kept_parts(H, I, call.weights.P is not None, layout))
+        outputs += [x.new_empty(rows * kept), torch.empty_like(outputs[0])]
     return outputs
 
 
@@ -206,21 +209,26 @@ def _setup(ctx, inputs, output):
     n_inputs = sum(t is not None for _, t in call.tensors)
     # needs_input_grad says nothing of the tensors inside a list
     ctx.wanted, ctx.n_tensors = [t.requires_grad for t in tensors[:n_inputs]], len(tensors)
-    y, *others = output
-    shown = others[len(call.kernel.cell.states) : -1]
-    ctx.save_for_backward(*tensors, y, others[-1], *shown)
+    ctx.save_for_backward(*tensors, *(_saved(call, output) if ctx.keep else []))
+
+
+def _saved(call, output):
+    """What the backward pass reads of the outputs with `keep`: y, kept, and what was returned of every step."""
+    *others, kept, y = output
+    return y, kept, *others[1 + len(call.kernel.cell.states) :]
 
 
 def _differentiate(ctx, gradients):
-    if not ctx.keep:
-        raise RuntimeError("carrousel::sequence ran with keep=False: nothing was saved for a backward pass")
-    tensors, outputs = ctx.saved_tensors[: ctx.n_tensors], ctx.saved_tensors[ctx.n_tensors :]
-    gradients = gradients[:-1]  # none of what is kept
+    tensors, saved = ctx.saved_tensors[: ctx.n_tensors], ctx.saved_tensors[ctx.n_tensors :]
+    call = SequenceCall.of(tensors, *ctx.options)
+    gradients = gradients[: 1 + len(call.kernel.cell.states) + call.kernel.shown(call.layout)]
     if torch.is_grad_enabled() or is_transformed(gradients):
-        found = _by_scan(SequenceCall.of(tensors, *ctx.options), gradients, ctx.wanted)
+        found = _by_scan(call, gradients, ctx.wanted)
     else:
+        if not ctx.keep:  # a program that was exported without gradients, and is trained
+            saved = _saved(call, torch.ops.carrousel.sequence(list(tensors), *ctx.options, True))
         given = [d is not None for d in gradients]
-        arguments = (list(tensors), *ctx.options, [*outputs, *(d for d in gradients if d is not None)])
+        arguments = (list(tensors), *ctx.options, [*saved, *(d for d in gradients if d is not None)])
         found = torch.ops.carrousel.sequence_backward(*arguments, given, ctx.wanted)
     found = iter(found)
     of_inputs = [next(found) if want else None for want in ctx.wanted]
