@@ -68,7 +68,8 @@ def reproduce(
     from them.
     """
     if listed or not (experiments or row or everything):
-        tell_list(choose(experiments or [], row or [], reading or "all", everything=True), json_file)
+        of_reading = "all" if reading is None else reading
+        tell_list(choose(experiments or [], row or [], of_reading, everything=True), json_file)
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
@@ -119,7 +120,7 @@ def choose(
         rows = [(e, row) for e, row in rows if any(is_called(row, number) for number in numbers)]
     elif not everything:
         rows = [(e, row) for e, row in rows if not row.long]
-    wanted = reading or ("literal" if numbers else "all")
+    wanted = ("literal" if numbers else "all") if reading is None else reading
     found = [(e, row) for e, row in rows if wanted in ("all", row.reading)]
     if not found:
         known = ["all", *dict.fromkeys(row.reading for _, row in rows)]  # quoted: there are commas in them
