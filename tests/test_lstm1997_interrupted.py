@@ -51,11 +51,21 @@ def test_a_line_that_was_cut_short_costs_its_own_trial_only(tmp_path, part):
     assert trials_of(path, "6a") == ([0, 1, 2, 3] if part == -1 else [0, 2, 3])
 
 
-@pytest.mark.parametrize(
-    "garbage",
-    [b"\xff\xfe{", b"\0" * 100, b"{}", b"[1]", b"12", b'{"seed": 0, "row": ["6a"], "trial": 0}', b"", b"\n\n", b"null"],
-    ids=repr,
-)
+TRIAL = '{"seed": 0, "row": "6a", "trial": 0, "solved": true, "sequences": 5, "stages": []}'
+CHANGES = [
+    ('"6a"', '["6a"]'),
+    ("true", "1"),
+    ("5", '"5"'),
+    ("5", "1e400"),
+    ("[]", "[null]"),
+    ('"trial": 0', '"trial": true'),
+]
+CHANGES += [("[]", f"[], {fact}") for fact in ('"wrong": "a"', '"seconds": null', '"curve": [[true]]', '"other": 1')]
+GARBAGE = [b"\xff\xfe{", b"\0" * 100, b"{}", b"[1]", b"12", b"", b"\n\n", b"null", b"[" * 10**5]
+GARBAGE += [TRIAL.replace(*change).encode() for change in CHANGES]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[-60:]))
 def test_what_is_no_trial_is_passed_over(tmp_path, garbage):
     path = tmp_path / "trials.jsonl"
     path.write_bytes(garbage)

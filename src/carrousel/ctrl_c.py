@@ -22,7 +22,8 @@ def is_command() -> bool:
     """Whether this process runs `carrousel` or `python -m carrousel`, or one of its modules by `-m`."""
     argv = getattr(sys, "argv", None) or [""]
     if argv[0] == "-m":  # while Python looks for the module; its name is not in argv yet
-        return re.fullmatch(r"(-\w*m)?carrousel(\..*)?", sys.orig_argv[-len(argv)]) is not None
+        module = "".join(sys.orig_argv[-len(argv) :][:1])
+        return re.fullmatch(r"(-\w*m)?carrousel(\..*)?", module) is not None
     return os.path.basename(argv[0]) == "carrousel"
 
 

@@ -30,7 +30,7 @@ def choose(names: Sequence[str], numbers: Sequence[str], reading: str | None, ev
     check_numbers(numbers, rows)
     if numbers:
         rows = [(of, row) for of, row in rows if any(is_called(row, number) for number in numbers)]
-    wanted = reading or (LITERAL if numbers else EVERY)
+    wanted = (LITERAL if numbers else EVERY) if reading is None else reading
     found = [(of, row) for of, row in rows if wanted in (EVERY, row.reading)]
     if not found:
         known = list(dict.fromkeys((EVERY, *(row.reading for _, row in rows))))

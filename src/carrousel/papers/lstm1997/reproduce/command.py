@@ -77,8 +77,9 @@ def reproduce(
     `carrousel reproduce --row 4-1 --reading linear-output` runs one row in one reading.
     """
     if listed or not (experiments or row or everything):
-        chosen = choose(experiments or [], row or [], reading or "all", everything=True)
-        print_list(chosen, in_detail=bool(experiments or row or reading), json_file=json_file)
+        of_reading = "all" if reading is None else reading
+        chosen = choose(experiments or [], row or [], of_reading, everything=True)
+        print_list(chosen, in_detail=bool(experiments or row or reading is not None), json_file=json_file)
         return 0
     chosen = choose(experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):

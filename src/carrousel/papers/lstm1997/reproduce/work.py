@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 from carrousel.errors import UserError
 from carrousel.papers.lstm1997 import trials
 from carrousel.papers.lstm1997.row import Row
 from carrousel.papers.lstm1997.trials import Outcome
+
+KINDS = get_type_hints(Outcome)
 
 
 class Kept:
@@ -110,9 +113,21 @@ def trial_of(line: bytes) -> tuple[int, str, Outcome] | None:
     try:
         facts = json.loads(line)
         seed, key, outcome = facts.pop("seed"), facts.pop("row"), Outcome(**facts)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return (seed, key, outcome) if isinstance(key, str) and isinstance(outcome.trial, int) else None
+    whole = isinstance(key, str) and all(fits(getattr(outcome, name), kind) for name, kind in KINDS.items())
+    return (seed, key, outcome) if whole else None
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value that came from JSON is of the kind that a field is declared with."""
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(fits(each, *get_args(kind)) for each in value)
+    if get_args(kind):  # int | None
+        return any(fits(value, each) for each in get_args(kind))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def run_all(
