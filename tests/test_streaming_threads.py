@@ -59,7 +59,7 @@ def test_one_state_on_two_threads_is_refused_where_they_meet():
     for thread in threads:
         thread.join()
     assert len(met) <= 1
-    assert all(re.search("at its step on another thread already", words) for words in met)
+    assert all(re.search("in use by another thread", words) for words in met)
     layer.block(x[:1], state)
 
 

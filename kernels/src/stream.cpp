@@ -39,7 +39,7 @@ class Turn {
  public:
   explicit Turn(std::atomic<bool>& running) : running_(running) {
     if (running.exchange(true, std::memory_order_acquire))
-      throw std::runtime_error("this state is at its step on another thread already: give each thread a state of its own");
+      throw std::runtime_error("this State is in use by another thread; use one State per thread");
   }
   ~Turn() { running_.store(false, std::memory_order_release); }
   Turn(const Turn&) = delete;
