@@ -148,7 +148,8 @@ def test_cells_in_torch_operations_are_refused_or_right(kind, dynamo):
 
 def names(error, layer):
     """Whether an error says which layer it is about, by its class or its cell."""
-    return any(name in all_of(error) for name in (type(layer).__name__, f"'{layer.cell.name}'"))
+    names = type(layer).__name__, f"'{layer.cell.name}'", f'"cell": "{layer.cell.name}"'  # the last of an operator
+    return any(name in all_of(error) for name in names)
 
 
 def all_of(error):

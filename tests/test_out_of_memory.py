@@ -22,9 +22,11 @@ from carrousel.language_model.train.options import Options
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 
-# The command, in a process that may take so many megabytes more when everything is imported.
+# The command, in a process that may take so many megabytes more when everything is imported: torch's optimisers import
+# torch._dynamo at their first use.
 LIMITED = """
 import resource, sys
+import torch._dynamo
 from carrousel import memory
 from carrousel.cli import run
 used = memory.kilobytes("/proc/self/status")["VmSize"]
