@@ -6,6 +6,7 @@ that takes time. A program that imports carrousel as a library keeps its own way
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
@@ -68,3 +69,6 @@ def set_handler(handler: Any) -> None:
 
 if is_command():
     leave_at_once()
+    # The first to be registered is the last to be called. After it Python gives every signal that has a function of
+    # ours back to the system, where Ctrl-C would end the process by the signal; one that is ignored stays so.
+    atexit.register(set_handler, signal.SIG_IGN)
