@@ -111,7 +111,9 @@ def test_a_terminal_that_is_closed_ends_a_run_with_all_saved(text, tmp_path):
     """What is left of it are errors on each write, and SIGHUP."""
     ours, theirs = pty.openpty()
     out = tmp_path / "out"
-    process = carrousel_process("train", "text", text, "--out", out, *SMALL, "--steps", "1000000", stderr=theirs)
+    arguments = ["train", "text", text, "--out", out, *SMALL, "--steps", "1000000"]
+    obeyed = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # noqa: E731
+    process = carrousel_process(*arguments, stderr=theirs, preexec_fn=obeyed)
     os.close(theirs)
     wait_for_start(out, process)
     before = step_of(out)
