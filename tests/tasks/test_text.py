@@ -16,7 +16,7 @@ from carrousel.language_model.stdlib import stdlib
 from carrousel.language_model.streams import Streams
 from carrousel.language_model.text import Corpus, Vocabulary, letters_only
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHAKESPEARE = SHARED / "tinyshakespeare" / "input.txt.gz"
 TIME_MACHINE = SHARED / "timemachine" / "timemachine.txt"
 needs_shakespeare = pytest.mark.skipif(not SHAKESPEARE.exists(), reason=f"{SHAKESPEARE} is not here")

@@ -21,7 +21,7 @@ from carrousel.own import cache
 from carrousel.own.cache import is_whole, place, stored
 from carrousel.own.compiler import Compiler, Recipe, find_compiler, sources
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_processes_that_start_together_compile_once(tmp_path):
     wrapper.write_text(f'#!/bin/sh\n[ "$1" = --version ] || echo called >> {log}\nexec {called} "$@" -O0\n')
     wrapper.chmod(0o755)
     environment = {**os.environ, "CXX": str(wrapper), "CARROUSEL_CACHE": str(tmp_path / "cache")}
-    start = [sys.executable, "-c", PROGRAM, str(TESTS)]
+    start = [sys.executable, "-c", PROGRAM, str(TESTS / "shared")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
     together = [subprocess.Popen(start, **pipes) for _ in range(3)]
     told = [process.communicate(timeout=600) for process in together]

@@ -18,7 +18,7 @@ from carrousel.papers.lstm1997.reproduce.work import Kept
 from carrousel.papers.lstm1997.row import change
 from carrousel.papers.lstm1997.trials import Outcome
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "reproduction.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reproduction.md"
 LONGEST = 36  # characters of a name
 ROWS = {row.key: row for experiment in ALL.values() for row in (*experiment.rows, *experiment.variants)}
 READINGS = [(of.name, reading) for of in ALL.values() for reading in of.readings]

@@ -63,7 +63,7 @@ def test_more_states_than_a_kernel_carries_are_refused():
     assert "states = 6" in header(cells[0])
     with pytest.raises(CodegenError, match="7 states, and the kernels carry at most 6"):
         header(cells[1])
-    sequence = Path(__file__).resolve().parents[1] / "kernels" / "include" / "carrousel" / "sequence.hpp"
+    sequence = Path(__file__).resolve().parents[2] / "kernels" / "include" / "carrousel" / "sequence.hpp"
     assert f"max_states = {headers.MAX_STATES}, max_masks = {headers.MAX_MASKS};" in sequence.read_text()
 
 

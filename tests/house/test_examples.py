@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FORESEE = Path(__file__).resolve().parents[1] / "examples" / "foresee.py"
+FORESEE = Path(__file__).resolve().parents[2] / "examples" / "foresee.py"
 
 
 def foresee(*arguments):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "carrousel"
 
 # A module imports only from lines above its own, and from its own line as long as nothing runs in a circle. "*" is all

@@ -12,7 +12,7 @@ import pytest
 import torch
 from models import EncoderDecoder, I
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTATION = ROOT / "docs" / "clients.md"
 MODELS = {path.stem.removeprefix("with_") for path in (ROOT / "bench" / "client_models").glob("with_*.py")}
 
