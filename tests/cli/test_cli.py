@@ -112,8 +112,7 @@ def test_a_terminal_that_is_closed_ends_a_run_with_all_saved(text, tmp_path):
     ours, theirs = pty.openpty()
     out = tmp_path / "out"
     arguments = ["train", "text", text, "--out", out, *SMALL, "--steps", "1000000"]
-    obeyed = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # noqa: E731
-    process = carrousel_process(*arguments, stderr=theirs, preexec_fn=obeyed)
+    process = carrousel_process(*arguments, stderr=theirs)
     os.close(theirs)
     wait_for_start(out, process)
     before = step_of(out)

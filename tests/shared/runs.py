@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -51,9 +52,15 @@ def train(text: Path, out: Path, **options) -> dict:
     return train_text(Options(files=files, **{**SIZES, **options}), out, quiet=True)
 
 
+def obey_signals() -> None:
+    """Ctrl-C and a closed terminal mean what they mean in a terminal, even if the tests run under nohup or `&`."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def carrousel_process(*arguments, **options) -> subprocess.Popen:
     """The command in a process of its own."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": obey_signals}
     return subprocess.Popen([*PROGRAM, *map(str, arguments)], env=ENVIRONMENT, **{**pipes, **options})
 
 
