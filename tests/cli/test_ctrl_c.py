@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import ENVIRONMENT, PROGRAM, train, write_text
+from runs import ENVIRONMENT, PROGRAM, obey_signals, train, write_text
 
 # Sends SIGINT to its own process when the module in INTERRUPT_AT is about to be imported, or when Python ends.
 SITECUSTOMIZE = """
@@ -64,7 +64,7 @@ def start(command, **environment) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=obey_signals,
     )
 
 

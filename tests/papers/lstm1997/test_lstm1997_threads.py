@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import random
 import signal
@@ -127,28 +128,35 @@ def test_predictions_of_threads_that_meet_are_never_mixed_up(backend):
     assert not wrong
 
 
+@pytest.fixture
+def no_garbage_collection():
+    """Python cannot raise what interrupts a callback of its collector, such as hypothesis installs: it would be lost."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.parametrize("name", ["predict_one", "learn_one", "learn_many", "weights", "deepcopy"])
-def test_no_interruption_leaves_it_in_use(backend, name, tmp_path):
+def test_no_interruption_leaves_it_in_use(backend, name, tmp_path, no_garbage_collection):
     """A signal's handler raises KeyboardInterrupt at a random moment of the call, some hundred times."""
     learner = Learner(NETWORK, 0.1)
     seed = random.randrange(10**6)
     moments = random.Random(seed)
-    interrupted = 0
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for _ in range(300):
-            end = time.monotonic() + 0.1  # NumPy drops an exception now and then that it meets while it converts
+            end = time.monotonic() + 10
             try:
                 signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-5, 3e-4))
                 while time.monotonic() < end:
                     CALLS[name](learner, tmp_path)
+                pytest.fail(f"an interruption was lost, seed {seed}")
             except KeyboardInterrupt:
-                interrupted += 1
+                pass
             assert not learner._lock.locked(), f"seed {seed}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert interrupted > 200
     learner.learn_one(X, 3)
 
 
