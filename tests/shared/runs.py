@@ -53,7 +53,7 @@ def train(text: Path, out: Path, **options) -> dict:
 
 
 def obey_signals() -> None:
-    """For a child process: SIGINT and SIGHUP end it, even if the tests themselves run under nohup or in the background."""
+    """For a child process: SIGINT and SIGHUP end it, even if the tests run under nohup or in the background."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

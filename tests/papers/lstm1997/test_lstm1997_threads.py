@@ -130,7 +130,7 @@ def test_predictions_of_threads_that_meet_are_never_mixed_up(backend):
 
 @pytest.fixture
 def no_garbage_collection():
-    """Python cannot raise what interrupts a callback of its collector, such as hypothesis installs: it would be lost."""
+    """Python cannot raise what interrupts a callback of the collector, such as hypothesis installs: it is lost."""
     gc.disable()
     yield
     gc.enable()
