@@ -27,7 +27,7 @@ from twins import Size, largest, root_mean_square
 from carrousel.cells import ALL
 from carrousel.fused import fused, instruction_set, instruction_sets, use_instruction_set
 from carrousel.scan import scan
-from carrousel.scan.rounded import linear
+from carrousel.scan.bfloat16 import linear
 
 EPS = torch.finfo(torch.bfloat16).eps  # 2^-7; rounding is off by half of it at most
 SIZE = Size(T=20, B=6, I=28, H=65)

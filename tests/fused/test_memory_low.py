@@ -34,7 +34,7 @@ from twins import Size
 from carrousel.cells import ALL
 from carrousel.fused import fused
 from carrousel.fused.kernels import KERNELS
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PROJECTED = [name for name in CELLS if not reads_h(ALL[name])]

@@ -10,7 +10,7 @@ from regularized import ALL_OF, F64, KINDS, OPTIONS, RATES, B, H, I, T, assert_s
 from sequences import same_bits
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from carrousel.scan.noise import FED_BACK, INPUT, RECURRENT_WEIGHTS, Noise, draw, dropping, keeping
+from carrousel.scan.masks import FED_BACK, INPUT, RECURRENT_WEIGHTS, Noise, draw, dropping, keeping
 
 # ---- the papers -----------------------------------------------------------------------------------------------------
 

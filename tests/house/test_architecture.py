@@ -205,7 +205,7 @@ def test_files_without_a_name_are_found(tmp_path):
 LEAKY = '''
 """h' = h / 2 + tanh(a)"""
 
-from carrousel.cells.base import Cell, tanh
+from carrousel.cells import Cell, tanh
 
 
 def step(rows, states):

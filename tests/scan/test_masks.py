@@ -32,7 +32,7 @@ from twins import Size, assert_as_exact, assert_equal_to_1e10
 from carrousel.cells import ALL
 from carrousel.fused import draw_matrix, fused, instruction_set, instruction_sets, use_instruction_set
 from carrousel.scan import scan
-from carrousel.scan.noise import FED_BACK, MASKS, Noise, draw, dropping, keeping, uniform
+from carrousel.scan.masks import FED_BACK, MASKS, Noise, draw, dropping, keeping, uniform
 
 MASKED = [name for name, cell in ALL.items() if cell.masks]
 TARGETS = instruction_sets() or ["none"]

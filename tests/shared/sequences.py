@@ -17,7 +17,7 @@ from twins import Size, draws_for, random, scalar_of
 from carrousel.cells import ALL, Cell
 from carrousel.fused import fused
 from carrousel.scan import Weights, scan
-from carrousel.scan.noise import Noise, always, dropping, keeping
+from carrousel.scan.masks import Noise, always, dropping, keeping
 
 F32, F64 = torch.float32, torch.float64
 
@@ -172,7 +172,7 @@ def reads_h(cell: Cell) -> bool:
         return True
     number = torch.zeros(1)
     states = [number.new_tensor([float("nan")]), *[number] * (len(cell.states) - 1)]
-    further = cell.further([number] * len(cell.weights))
+    further = cell.more_arguments([number] * len(cell.weights))
     return any(bool(new.isnan()) for new in cell.step([number] * len(cell.rows), states, *further))
 
 

@@ -9,9 +9,9 @@ dispatch.py   fused: by kernel, by operator, or by `scan`
 """
 
 from carrousel.fused.autograd import copied_when_written, is_transformed
-from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_onnx, refuse_trace
 from carrousel.fused.kernels import instruction_set, instruction_sets, is_plain, resolved, use_instruction_set
-from carrousel.fused.operators import OPS
+from carrousel.fused.run import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_onnx, refuse_trace
+from carrousel.fused.torch_compile import OPS
 
 __all__ = [
     "OPS",

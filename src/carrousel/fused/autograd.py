@@ -11,11 +11,11 @@ from torch._C._functorch import is_legacy_batchedtensor  # type: ignore[attr-def
 from torch.autograd import forward_ad
 
 from carrousel.cells import Cell
+from carrousel.fused.call import backward, forward
 from carrousel.fused.kernels import LAZY, WRAPPED, Kernel, look, resolved
-from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import Plan, of_each_row
 from carrousel.scan import Weights, scan
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import with_all_heads
 
 N_WEIGHTS = len(Weights._fields)

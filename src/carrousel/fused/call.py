@@ -13,8 +13,8 @@ from torch import Tensor
 
 from carrousel.fused.kernels import Kernel, draw
 from carrousel.fused.plan import Plan
-from carrousel.scan.layout import Layout
-from carrousel.scan.noise import MASKS, Mask, Noise
+from carrousel.scan.masks import MASKS, Mask, Noise
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 # numbers between tensors that are written at the same places: equal addresses modulo 4096 fall on each other
@@ -177,7 +177,7 @@ def _masks(masks: tuple[Mask, ...], *others: Mask | None) -> tuple[Any, ...]:
 
 
 def drawn(noise: Noise, mask: Mask, number: int, rows: Tensor | None, shape: Sequence[int], like: Tensor) -> Tensor:
-    """`carrousel.scan.noise.draw` at step 0 for a matrix of this shape, in float32 or float64 on the CPU."""
+    """`carrousel.scan.masks.draw` at step 0 for a matrix of this shape, in float32 or float64 on the CPU."""
     values = like.new_empty(tuple(shape))
     numbers = 0 if rows is None else rows.data_ptr()
     write = draw(like.dtype)

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan.gates import places_of_gates
-from carrousel.scan.layout import Layout
+from carrousel.scan.gates import find_gates
+from carrousel.scan.rows import Layout
 
 _kernels: Any
 try:
@@ -120,7 +120,7 @@ def _load(cells: Iterable[Cell]) -> dict[tuple[str, torch.dtype], Kernel]:
         for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
             forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
             read = tuple(k for k, is_read in enumerate(history) if k and is_read)
-            gates = places_of_gates(cell, kept)
+            gates = find_gates(cell, kept)
             kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read, kept, gates, more)
     return kernels
 

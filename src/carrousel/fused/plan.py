@@ -13,7 +13,7 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused.kernels import PLANS, Kernel
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights, check_shapes, heads_of, with_all_heads
 
 MOST_PLANS = 1024  # more are not kept: where each batch has another length, most are used once
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 def plan_of(kernel: Kernel, x: Tensor, weights: Weights, layout: Layout, alone: bool = False) -> Plan:
-    """The plan of a call whose arguments fit each other, as `carrousel.fused.passes.forward` takes them."""
+    """The plan of a call whose arguments fit each other, as `carrousel.fused.call.forward` takes them."""
     H, I = weights.W.shape[0] // len(kernel.cell.from_x), x.shape[-1]
     P = H if weights.P is None else weights.P.shape[0]
     B = layout.batch(x)

@@ -14,12 +14,12 @@ from torch.nn import Parameter
 
 from carrousel.cells import Cell
 from carrousel.fused.autograd import Call, by_scan, differentiable, in_full, is_transformed, standing
+from carrousel.fused.call import drawn, forward
 from carrousel.fused.kernels import IN_ORDER, KERNELS, LAZY, NEEDS_GRAD, WRAPPED, Kernel, look, resolved
-from carrousel.fused.operators import SequenceCall
-from carrousel.fused.passes import drawn, forward
 from carrousel.fused.plan import checked_plan
-from carrousel.scan.layout import Layout, check_memory
-from carrousel.scan.noise import Mask, Noise, draw
+from carrousel.fused.torch_compile import SequenceCall
+from carrousel.scan.masks import Mask, Noise, draw
+from carrousel.scan.rows import Layout, check_memory
 from carrousel.scan.weights import Weights, check_shapes, with_all_heads
 
 
@@ -146,7 +146,7 @@ def draw_matrix(
 ) -> Tensor:
     """A mask at step 0 as a matrix of this shape, in the dtype and on the device of `like`, for rows of those numbers.
 
-    Arguments as `carrousel.scan.noise.draw` takes them; rows [shape[0]], None: 0, 1, ...
+    Arguments as `carrousel.scan.masks.draw` takes them; rows [shape[0]], None: 0, 1, ...
     """
     if KERNELS and like.is_cpu and like.dtype in (torch.float32, torch.float64) and is_eager(like):
         return drawn(noise, mask, number, rows, shape, like)

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from carrousel.fused.autograd import copied_when_written, gradients_by_scan, is_transformed
+from carrousel.fused.call import backward, forward
 from carrousel.fused.kernels import KERNELS, Kernel
-from carrousel.fused.passes import backward, forward
 from carrousel.fused.plan import checked_plan
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout
-from carrousel.scan.noise import Mask, Noise
+from carrousel.scan.masks import Mask, Noise
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 OPS = ("sequence", "sequence_backward") if KERNELS else ()  # in torch.ops.carrousel

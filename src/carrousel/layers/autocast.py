@@ -17,7 +17,7 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.layers.regularization import Draw
 from carrousel.layers.stack import run_stack
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 # Narrower layers are computed in float32: they gain nothing by rounding (at H = 16 and 24 the times were the same).

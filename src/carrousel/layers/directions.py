@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from carrousel.fused import copied_when_written
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 
 
 def room_for(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:

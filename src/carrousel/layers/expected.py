@@ -13,7 +13,7 @@ from torch import Tensor
 
 from carrousel.layers.checks import check_dense_states, check_input, check_state_dims, check_states_belong, told
 from carrousel.layers.parameters import Parameters
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 
 
 class Expected(Parameters):

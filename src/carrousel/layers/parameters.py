@@ -22,7 +22,7 @@ from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.streaming.state import Kind, Streams
 from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
-from carrousel.scan.layout import Layout, check_memory
+from carrousel.scan.rows import Layout, check_memory
 from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:

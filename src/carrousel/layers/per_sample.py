@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from carrousel.layers.torch_functions import run_torch
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

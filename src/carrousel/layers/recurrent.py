@@ -31,7 +31,7 @@ from carrousel.layers.sequences import (
 from carrousel.layers.stack import run_stack
 from carrousel.layers.streaming.layer import Streaming
 from carrousel.layers.torch_functions import belongs_to_torch, run_torch
-from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
+from carrousel.scan.rows import BATCH_FIRST, DENSE, Layout
 
 # The arguments of forward after hx, in their order.
 KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "seed", "return_states", "return_gates"]

@@ -33,8 +33,8 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.fused import draw_matrix
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout
-from carrousel.scan.noise import INPUT, Mask, Noise, always, dropping, keeping, signed
+from carrousel.scan.masks import INPUT, Mask, Noise, always, dropping, keeping, signed
+from carrousel.scan.rows import Layout
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

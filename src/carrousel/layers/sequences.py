@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.checks import check_dense, check_dense_states, check_flag, check_same_device
-from carrousel.scan.layout import Layout, check_layout, check_resets, whole_numbers
+from carrousel.scan.rows import Layout, check_layout, check_resets, whole_numbers
 
 if TYPE_CHECKING:
     from carrousel.layers.parameters import Parameters

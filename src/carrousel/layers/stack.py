@@ -16,7 +16,7 @@ from carrousel.layers.directions import room_for, side_by_side
 from carrousel.layers.inside import each, gather
 from carrousel.layers.regularization import Draw
 from carrousel.layers.xlstm.heads import ALONE, fused_by_heads
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights, heads_of
 
 

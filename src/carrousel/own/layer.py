@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from carrousel.cells import Cell
-from carrousel.cells.base import names_of
+from carrousel.cells.check_cell import parse_names
 from carrousel.layers import Recurrent
 from carrousel.layers.checks import check_flag
 from carrousel.own.fuse import fuse, is_fused
-from carrousel.scan.probe import probe
+from carrousel.scan.try_step import probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -132,7 +132,7 @@ def cell(
 
     def make(step: Step) -> type[OwnLayer]:
         called = name or getattr(step, "__name__", type(step).__name__)  # an object that can be called has none
-        all_rows = names_of(called, "rows", rows)
+        all_rows = parse_names(called, "rows", rows)
         by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
         own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
         probe(own)

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from carrousel.cells import Cell, layer_norm
 from carrousel.errors import add_note
-from carrousel.scan import rounded
+from carrousel.scan import bfloat16
 from carrousel.scan.gates import gates_of, step_with_gates
-from carrousel.scan.layout import Layout, packed_order
-from carrousel.scan.noise import FED_BACK, RECURRENT_WEIGHTS, Noise, draw
+from carrousel.scan.masks import FED_BACK, RECURRENT_WEIGHTS, Noise, draw
+from carrousel.scan.rows import Layout, packed_order
 from carrousel.scan.weights import Weights, check_shapes, width_of_h
 
 
@@ -180,7 +180,7 @@ def _restore(states, part, restored):
 
 def _linear(layout):
     """The matrix product, with its bias."""
-    return rounded.linear if layout.bfloat16 else functional.linear
+    return bfloat16.linear if layout.bfloat16 else functional.linear
 
 
 def _step(cell, from_x, states, weights, linear, layout, t):
@@ -196,7 +196,7 @@ def _step(cell, from_x, states, weights, linear, layout, t):
     per_unit = () if weights.c is None else weights.c.split(H)
     if weights.P is not None:  # its equations do not use h, which is narrower, but may name it
         states = (rows[0].new_zeros(rows[0].shape), *states[1:])
-    (h, *others), gates = _call(cell, layout, t, rows, states, *cell.further(per_unit, masks))
+    (h, *others), gates = _call(cell, layout, t, rows, states, *cell.more_arguments(per_unit, masks))
     return (h if weights.P is None else linear(h, weights.P), *others), gates
 
 

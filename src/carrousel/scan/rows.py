@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from carrousel.scan.noise import Noise
+from carrousel.scan.masks import Noise
 
 
 class Layout(NamedTuple):
@@ -35,7 +35,7 @@ class Layout(NamedTuple):
     padding_value: float = 0.0  # what y, and what else is returned of every step, holds beyond a row's length
     return_states: bool = False
     return_gates: bool = False
-    bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.scan.rounded`
+    bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.scan.bfloat16`
     noise: Noise | None = None  # random masks
     memory: str = "full"  # "low": kernels keep the states only, and their backward pass computes the rest once more
 

@@ -28,7 +28,7 @@ def probe(cell: Cell) -> None:
         TypeError: it does not return a tuple of tensors of the dtype that went in.
         ValueError: it changes an argument in place, or returns another number of states, or of another shape.
     """
-    masks = cell.further()[-1:] if cell.masks else ()  # each as where nothing is drawn
+    masks = cell.more_arguments()[-1:] if cell.masks else ()  # each as where nothing is drawn
     for dtype in (torch.float32, torch.float64):
         arguments = draw(cell, dtype)
         try:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout, check_layout
-from carrousel.scan.noise import Mask
+from carrousel.scan.masks import Mask
+from carrousel.scan.rows import Layout, check_layout
 
 
 class Weights(NamedTuple):
@@ -131,7 +131,7 @@ def _reads_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
         return _masks_show_h(cell, masks)
     # what uses h becomes NaN, or does not go with the other width
     zeros, h = torch.zeros(3), torch.full((2,), math.nan)
-    further = cell.further((zeros,) * len(cell.weights))
+    further = cell.more_arguments((zeros,) * len(cell.weights))
     try:
         new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *further)
     except RuntimeError:
@@ -144,7 +144,7 @@ def _masks_show_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
     rows, others, weights = (torch.linspace(0.5, 1, 3),) * len(cell.rows), (torch.ones(3),), (torch.ones(3),)
     ends = [[mask.left for mask in masks], [mask.taken if mask.threshold else mask.left for mask in masks]]
     for end in ends if masks else [None]:
-        further = cell.further(weights * len(cell.weights), end)
+        further = cell.more_arguments(weights * len(cell.weights), end)
         first, second = (cell.step(rows, (h, *others * (len(cell.states) - 1)), *further) for h in torch.eye(3)[:2])
         if not all(map(torch.equal, first, second)):
             return True

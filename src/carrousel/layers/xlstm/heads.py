@@ -15,7 +15,7 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 # The units of a head from which it is worth a call of its own.

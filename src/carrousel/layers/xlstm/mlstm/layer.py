@@ -20,7 +20,7 @@ from carrousel.layers.xlstm.mlstm.initial_values import check_matrix_options, dr
 from carrousel.layers.xlstm.mlstm.memory import CELL
 from carrousel.layers.xlstm.mlstm.stack import run_matrix_stack, run_matrix_step
 from carrousel.layers.xlstm.mlstm.ways import Sizes
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 
 
 class Pairs(NamedTuple):

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from carrousel.layers.inside import gather
 from carrousel.layers.xlstm.mlstm.memory import Memory, step
 from carrousel.layers.xlstm.mlstm.ways import Dense, OfDirection, Ragged, Sizes, inputs_of
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 

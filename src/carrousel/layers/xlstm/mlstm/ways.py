@@ -22,7 +22,7 @@ from carrousel.layers.xlstm.mlstm.low_memory import recomputed
 from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
 from carrousel.layers.xlstm.mlstm.parts import Parts, parts_of
 from carrousel.layers.xlstm.mlstm.ragged import Cut, cut, each_chunk, pairs_of
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 
