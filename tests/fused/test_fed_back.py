@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from own_cells import compiled_variants, needs_compiler
+from custom_cells import compiled_variants, needs_compiler
 from sequences import (
     RAGGED,
     SIZES,

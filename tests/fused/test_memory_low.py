@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from custom_cells import AWKWARD, needs_compiler
+from custom_cells import compiled as own_kernels
 from custom_ops import check_ops, compiled, needs_ops
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import AWKWARD, needs_compiler
-from own_cells import compiled as own_kernels
 from sequences import (
     CELLS,
     RAGGED,

@@ -16,7 +16,7 @@ from carrousel.layers.recurrent import Recurrent
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carrousel.layers.options import Options
+    from carrousel.layers.options import LayerOptions
 
 
 class Minimal(Recurrent[Tensor]):
@@ -36,7 +36,7 @@ class Minimal(Recurrent[Tensor]):
         *,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **ours: Unpack[Options],
+        **ours: Unpack[LayerOptions],
     ) -> None:
         options = (num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(self.CELL, input_size, hidden_size, *options, device=device, dtype=dtype, **ours)

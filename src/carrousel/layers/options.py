@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Literal, TypedDict
 
 
-class Options(TypedDict, total=False):
+class LayerOptions(TypedDict, total=False):
     """What every layer takes besides torch's arguments."""
 
     initialise: Literal["torch", "orthogonal", "xlstm"]

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from carrousel.cells import Cell
 from carrousel.layers.checks import check_cell, check_dense, check_flag, check_options, check_projection
-from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
+from carrousel.layers.initialization import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
 from carrousel.layers.options import refuse_unknown
 from carrousel.layers.per_sample import has_expanded_weights, refuse_other_layers
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.streaming.state import Kind, Streams
-from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
+from carrousel.layers.torch_backend import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
 from carrousel.scan.rows import Layout, check_memory
 from carrousel.scan.weights import Weights

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from carrousel.layers.torch_functions import run_torch
+from carrousel.layers.torch_backend import run_torch
 from carrousel.scan.rows import Layout
 
 if TYPE_CHECKING:

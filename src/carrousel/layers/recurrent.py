@@ -14,9 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.checks import check_dense_states
-from carrousel.layers.expected import Expected
 from carrousel.layers.fx_graph import record_call
-from carrousel.layers.inside import each
 from carrousel.layers.per_sample import has_expanded_weights, run_per_sample
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
@@ -28,9 +26,10 @@ from carrousel.layers.sequences import (
     layout_of_one,
     layout_of_packed,
 )
-from carrousel.layers.stack import run_stack
+from carrousel.layers.stack import each, run_stack
 from carrousel.layers.streaming.layer import Streaming
-from carrousel.layers.torch_functions import belongs_to_torch, run_torch
+from carrousel.layers.torch_backend import belongs_to_torch, run_torch
+from carrousel.layers.torch_contract import Expected
 from carrousel.scan.rows import BATCH_FIRST, DENSE, Layout
 
 # The arguments of forward after hx, in their order.
@@ -61,7 +60,7 @@ class Recurrent(Streaming, Expected, Generic[States]):
         dtype: of the parameters. Default: torch's.
         initialise: how the weights are drawn: "torch", as torch.nn does; "orthogonal", with orthogonal recurrent
             blocks, Glorot's weights from below, and no biases; "xlstm", as xLSTM's authors do for a cell with forget
-            gates. Papers: `carrousel.layers.initial_values`. Default "torch".
+            gates. Papers: `carrousel.layers.initialization`. Default "torch".
         forget_bias: the bias with which forget gates begin, such as 1.0; of a cell whose input gate is one minus the
             forget gate, its negative is the input gate's. Default: as drawn.
         longest_lag: T, the steps over which something is to be remembered at most: forget gates begin with memories of

@@ -5,6 +5,9 @@ Letters: T time, B batch, H hidden units, P the width of h, L layers, D directio
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,9 +16,8 @@ from torch import Tensor
 from carrousel.cells import Cell
 from carrousel.fused import fused_in
 from carrousel.layers.directions import room_for, side_by_side
-from carrousel.layers.inside import each, gather
+from carrousel.layers.heads import ALONE, fused_by_heads
 from carrousel.layers.regularization import Draw
-from carrousel.layers.xlstm.heads import ALONE, fused_by_heads
 from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights, heads_of
 
@@ -44,7 +46,7 @@ def run_stack(
 
     Returns:
         y as x with D*P in the last place; the final states as hx; and the states and gates of every step that the
-        layout asks for, as `carrousel.layers.inside` has them, or None.
+        layout asks for, as `gather` makes them, or None.
     """
     if x.dtype != (dtype := weights[0][0].W.dtype):  # under autocast: the kernels compute in the dtype of the weights
         x, hx, restored = x.to(dtype), _to(hx, dtype), _to(restored, dtype)
@@ -108,3 +110,22 @@ def join(finals: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     if len(finals) == 1:
         return finals[0]
     return tuple([torch.stack(states) for states in zip(*finals)])
+
+
+# ---- states and gates of every step, by name
+
+
+@cache
+def inside_type(names: tuple[str, ...]) -> Any:
+    """The type with these fields; each field is a tuple of L*D tensors, in the places that layers have in hx."""
+    return namedtuple("Inside", names)  # type: ignore[misc]  # the fields are the cell's
+
+
+def gather(shown: list[dict[str, Tensor]]) -> Any:
+    """What each layer and direction shows by name [L*D], as names with what each layer and direction shows."""
+    return inside_type(tuple(shown[0]))(*zip(*[of_place.values() for of_place in shown]))
+
+
+def each(inside: Any, function: Callable[[Tensor], Any]) -> Any:
+    """The function of every tensor inside; None stays None."""
+    return inside if inside is None else type(inside)(*[tuple(map(function, tensors)) for tensors in inside])

@@ -11,8 +11,8 @@ from mlstm_forms import by_steps, in_parallel
 from torch.autograd import gradcheck
 from twins import assert_equal_to_1e10
 
-from carrousel.layers.xlstm.mlstm.chunks import chunkwise
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory
+from carrousel.layers.mlstm.chunks import chunkwise
+from carrousel.layers.mlstm.memory import Inputs, Memory
 
 DOUBLE = torch.float64
 B, N, T, d = 2, 3, 37, 4

@@ -27,7 +27,7 @@ from carrousel.layers.streaming.checks import (
     checked_out,
     told,
 )
-from carrousel.layers.streaming.packed import Packed, cell_of, is_packable
+from carrousel.layers.streaming.packed_weights import Packed, cell_of, is_packable
 from carrousel.layers.streaming.state import State, kind_of
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.

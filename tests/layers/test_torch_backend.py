@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import carrousel
 from carrousel.cells import Cell, tanh
-from carrousel.layers import parameters, stack, torch_functions
+from carrousel.layers import parameters, stack, torch_backend
 
 X = torch.randn(5, 2, 3)
 STANDARD = {
@@ -46,8 +46,8 @@ def computed_by(monkeypatch):
     def recorded(name, function):
         return lambda *arguments, **options: (calls.append(name), function(*arguments, **options))[1]
 
-    for name, function in torch_functions.FUNCTIONS.items():
-        monkeypatch.setitem(torch_functions.FUNCTIONS, name, recorded(name, function))
+    for name, function in torch_backend.FUNCTIONS.items():
+        monkeypatch.setitem(torch_backend.FUNCTIONS, name, recorded(name, function))
     monkeypatch.setattr(stack, "fused_in", recorded("fused", stack.fused_in))
     return calls
 
@@ -65,7 +65,7 @@ def test_torch_computes_its_own_cells_where_we_have_no_kernel(name, computed_by)
 
 @pytest.mark.parametrize("name", [*STANDARD, *OURS_ALONE])
 def test_we_compute_float32_weights_under_autocast(name, computed_by, monkeypatch):
-    monkeypatch.setattr(torch_functions, "has_kernel", lambda cell, x: True)
+    monkeypatch.setattr(torch_backend, "has_kernel", lambda cell, x: True)
     layer = STANDARD[name]() if name in STANDARD else OURS_ALONE[name](3, 4)
     with torch.autocast("cpu", torch.bfloat16):
         layer(X)
@@ -86,7 +86,7 @@ def test_cells_that_torch_has_not_stay_with_us(name, computed_by):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", STANDARD)
 def test_we_compute_what_we_have_kernels_for(name, dtype, computed_by, monkeypatch):
-    monkeypatch.setattr(torch_functions, "has_kernel", lambda cell, x: True)
+    monkeypatch.setattr(torch_backend, "has_kernel", lambda cell, x: True)
     STANDARD[name](num_layers=2, bidirectional=True, dtype=dtype)(X.to(dtype))
     assert computed_by == ["fused"] * 4
 
@@ -96,9 +96,9 @@ def test_we_compute_what_we_have_kernels_for(name, dtype, computed_by, monkeypat
 def test_without_kernels_torch_computes_the_same(name, packed, computed_by, monkeypatch):
     layer = STANDARD[name](num_layers=2, bidirectional=True, dtype=torch.float64)
     x = pack_padded_sequence(X.double(), [5, 3]) if packed else X.double()
-    monkeypatch.setattr(torch_functions, "has_kernel", lambda cell, x: True)
+    monkeypatch.setattr(torch_backend, "has_kernel", lambda cell, x: True)
     expected = layer(x)
-    monkeypatch.setattr(torch_functions, "has_kernel", lambda cell, x: False)
+    monkeypatch.setattr(torch_backend, "has_kernel", lambda cell, x: False)
     torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-12)
     assert computed_by == ["fused"] * 4 + [name]
 
@@ -125,7 +125,7 @@ def flattened(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "is_acceptable", lambda tensor: True)
     monkeypatch.setattr(torch, "_use_cudnn_rnn_flatten_weight", lambda: True, raising=False)
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *arguments: calls.append(arguments), raising=False)
-    monkeypatch.setattr(torch_functions, "get_cudnn_mode", lambda mode: mode)
+    monkeypatch.setattr(torch_backend, "get_cudnn_mode", lambda mode: mode)
     return calls
 
 
@@ -136,17 +136,17 @@ def on_gpu(layer):
 def test_weights_are_flattened_for_cudnn(flattened):
     layer = carrousel.LSTM(3, 4, num_layers=2, batch_first=True, bidirectional=True, proj_size=2)
     weights = on_gpu(layer)
-    torch_functions.flatten_for_cudnn(layer, weights)
+    torch_backend.flatten_for_cudnn(layer, weights)
     assert flattened == [(weights, 5, 3, "LSTM", 4, 2, 2, True, True)]
 
 
 def test_weights_that_cudnn_cannot_take_are_left(flattened):
     layer = carrousel.GRU(3, 4)
     weights = on_gpu(layer)
-    torch_functions.flatten_for_cudnn(layer, [w.detach() for w in layer.parameters()])  # on the CPU
-    torch_functions.flatten_for_cudnn(layer, [*weights[:-1], weights[-2]])  # two share memory
-    torch_functions.flatten_for_cudnn(layer, [*weights[:-1], weights[-1].double()])
-    torch_functions.flatten_for_cudnn(layer, [*weights[:-1], None])
+    torch_backend.flatten_for_cudnn(layer, [w.detach() for w in layer.parameters()])  # on the CPU
+    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], weights[-2]])  # two share memory
+    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], weights[-1].double()])
+    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], None])
     assert flattened == []
 
 

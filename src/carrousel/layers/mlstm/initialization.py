@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from carrousel.layers.initial_values import uniform
+from carrousel.layers.initialization import uniform
 
 if TYPE_CHECKING:
-    from carrousel.layers.xlstm.mlstm.layer import MLSTM
+    from carrousel.layers.mlstm.layer import MLSTM
 
 
 def check_matrix_options(given: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ def as_the_authors(weight: Tensor, bias: Tensor | None, N: int) -> None:
 
 
 def set_gates(layer: MLSTM, i: Tensor, f: Tensor) -> None:
-    """The biases of the heads' gates [N], as `forget_bias` and `longest_lag` say: `carrousel.layers.initial_values`."""
+    """The biases of the heads' gates [N], as `forget_bias` and `longest_lag` say: `carrousel.layers.initialization`."""
     if layer.forget_bias is not None:
         f.fill_(layer.forget_bias)
     if layer.longest_lag is not None:

@@ -9,20 +9,20 @@ import torch
 
 from carrousel.cells import Cell
 from carrousel.cells.check_cell import parse_names
+from carrousel.custom_cell.fuse import fuse, is_fused
 from carrousel.layers import Recurrent
 from carrousel.layers.checks import check_flag
-from carrousel.own.fuse import fuse, is_fused
 from carrousel.scan.try_step import probe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carrousel.layers.options import Options
+    from carrousel.layers.options import LayerOptions
 
 Step = Callable[..., tuple[Any, ...]]
 
 
-class OwnLayer(Recurrent[Any]):
+class CustomLayer(Recurrent[Any]):
     """What the layers of `carrousel.cell` share: torch.nn.LSTM's arguments, and `compile`.
 
     Arguments, parameters, shapes and what is raised: `Recurrent`. hx is one tensor for a cell of one state, else a
@@ -51,7 +51,7 @@ class OwnLayer(Recurrent[Any]):
         dtype: torch.dtype | None = None,
         *,
         compile: bool | None = None,
-        **ours: Unpack[Options],
+        **ours: Unpack[LayerOptions],
     ) -> None:
         if compile is not None:
             check_flag("compile", compile)
@@ -123,14 +123,14 @@ def cell(
             h alone.
 
     Returns:
-        A subclass of `OwnLayer`; without `step`, a decorator that makes one of a function.
+        A subclass of `CustomLayer`; without `step`, a decorator that makes one of a function.
 
     Raises:
         ValueError, TypeError: names that do not fit together, or a function that fails on small tensors: it changes
             its arguments, or does not return the states, each with the shape and dtype that went in.
     """
 
-    def make(step: Step) -> type[OwnLayer]:
+    def make(step: Step) -> type[CustomLayer]:
         called = name or getattr(step, "__name__", type(step).__name__)  # an object that can be called has none
         all_rows = parse_names(called, "rows", rows)
         by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
@@ -142,7 +142,7 @@ def cell(
             "__qualname__": name or getattr(step, "__qualname__", called),
             "__doc__": step.__doc__,
         }
-        return type(called, (OwnLayer,), {**found, "CELL": own, "COMPILE": compile})
+        return type(called, (CustomLayer,), {**found, "CELL": own, "COMPILE": compile})
 
     check_flag("compile", compile)
     if step is not None and not callable(step):

@@ -3,7 +3,7 @@
 The matrices of all steps are d times as many numbers as its outputs; they come from products of matrices, too, chunk by
 chunk, where the layer itself never makes them.
 
-Letters as in `carrousel.layers.xlstm.mlstm.chunks`: .. for the first places of chunks, d units of a head, S steps.
+Letters as in `carrousel.layers.mlstm.chunks`: .. for the first places of chunks, d units of a head, S steps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from carrousel.layers.xlstm.mlstm.chunks import Chunks
+from carrousel.layers.mlstm.chunks import Chunks
 
 
 def inside_of(chunks: Chunks, states: bool, gates: bool) -> dict[str, Tensor]:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, least
-from carrousel.layers.xlstm.mlstm.parts import Parts, dense_parts, one_by_one, restored
+from carrousel.layers.mlstm.memory import Inputs, Memory, least
+from carrousel.layers.mlstm.parts import Parts, dense_parts, one_by_one, restored
 
 
 class Chunks(NamedTuple):

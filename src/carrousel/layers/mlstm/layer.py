@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from carrousel.fused import refuse_onnx, refuse_trace
+from carrousel.layers.mlstm.chunks import chunkwise
+from carrousel.layers.mlstm.dense_and_ragged import Sizes
+from carrousel.layers.mlstm.initialization import check_matrix_options, draw_matrix_layers
+from carrousel.layers.mlstm.memory import CELL
+from carrousel.layers.mlstm.stack import run_matrix_stack, run_matrix_step
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
-from carrousel.layers.xlstm.mlstm.chunks import chunkwise
-from carrousel.layers.xlstm.mlstm.initial_values import check_matrix_options, draw_matrix_layers
-from carrousel.layers.xlstm.mlstm.memory import CELL
-from carrousel.layers.xlstm.mlstm.stack import run_matrix_stack, run_matrix_step
-from carrousel.layers.xlstm.mlstm.ways import Sizes
 from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carrousel.layers.options import Options
+    from carrousel.layers.options import LayerOptions
 
 
 class MatrixKind(Kind):
@@ -90,7 +90,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         TypeError, ValueError: an option is not of its type or out of its range.
 
     Source: Beck et al. 2024, equations 19 to 27, and their code for initial values. Papers and forms:
-    `carrousel.layers.xlstm.mlstm.memory`.
+    `carrousel.layers.mlstm.memory`.
     """
 
     _pointwise = False
@@ -112,7 +112,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         chunk_size: int = 64,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **ours: Unpack[Options],
+        **ours: Unpack[LayerOptions],
     ) -> None:
         for name, value in (("num_heads", num_heads), ("chunk_size", chunk_size)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -6,6 +6,6 @@ compiler.py   the machine's compiler
 cache.py      what it compiled, kept on disk
 """
 
-from carrousel.own.layer import OwnLayer, cell
+from carrousel.custom_cell.layer import CustomLayer, cell
 
-__all__ = ["OwnLayer", "cell"]
+__all__ = ["CustomLayer", "cell"]

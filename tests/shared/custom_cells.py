@@ -12,9 +12,9 @@ import torch
 import carrousel
 from carrousel import odyssey
 from carrousel.cells import Cell, exp, relu, sigmoid, tanh
+from carrousel.custom_cell.compiler import NoKernel, find_compiler
+from carrousel.custom_cell.fuse import fuse_all
 from carrousel.fused import kernels
-from carrousel.own.compiler import NoKernel, find_compiler
-from carrousel.own.fuse import fuse_all
 
 try:
     find_compiler()

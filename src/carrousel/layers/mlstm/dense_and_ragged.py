@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, logsigmoid
 
-from carrousel.layers.xlstm.mlstm.chunks import dense_in_order, in_order, outputs
-from carrousel.layers.xlstm.mlstm.inside import inside_of
-from carrousel.layers.xlstm.mlstm.low_memory import recomputed
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
-from carrousel.layers.xlstm.mlstm.parts import Parts, parts_of
-from carrousel.layers.xlstm.mlstm.ragged import Cut, cut, each_chunk, pairs_of
+from carrousel.layers.mlstm.chunks import dense_in_order, in_order, outputs
+from carrousel.layers.mlstm.inside import inside_of
+from carrousel.layers.mlstm.low_memory import recomputed
+from carrousel.layers.mlstm.memory import Inputs, Memory, step
+from carrousel.layers.mlstm.parts import Parts, parts_of
+from carrousel.layers.mlstm.ragged import Cut, cut, each_chunk, pairs_of
 from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 

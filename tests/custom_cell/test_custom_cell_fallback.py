@@ -12,14 +12,14 @@ import time
 
 import pytest
 import torch
+from custom_cells import made_of, minimal_gated_unit, needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import made_of, minimal_gated_unit, needs_compiler
 
 import carrousel
 from carrousel import NoKernelWarning
+from carrousel.custom_cell import compiler
 from carrousel.fused import kernels
-from carrousel.own import compiler
 
 X = torch.randn(4, 2, 3)
 

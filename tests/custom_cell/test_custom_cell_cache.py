@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-from own_cells import needs_compiler
+from custom_cells import needs_compiler
 
 import carrousel
-from carrousel.own import cache
-from carrousel.own.cache import is_whole, place, stored
-from carrousel.own.compiler import Compiler, Recipe, find_compiler, sources
+from carrousel.custom_cell import cache
+from carrousel.custom_cell.cache import is_whole, place, stored
+from carrousel.custom_cell.compiler import Compiler, Recipe, find_compiler, sources
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -163,7 +163,7 @@ def test_a_process_that_is_killed_leaves_no_harm(folder):
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from own_cells import MGU
+from custom_cells import MGU
 import torch
 torch.manual_seed(0)
 layer = MGU(4, 6, compile=True)

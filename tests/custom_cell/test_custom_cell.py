@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from custom_cells import AWKWARD, MGU, compiled, minimal_gated_unit, needs_compiler, random_cell
 from custom_ops import check_ops
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import AWKWARD, MGU, compiled, minimal_gated_unit, needs_compiler, random_cell
 from sequences import RAGGED, WAYS, Shape, assert_same_bits, make_ragged, make_sequence, run, with_resets
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.utils.rnn import pack_padded_sequence
 from twins import Size, assert_equal_to_1e10
 
 import carrousel
+from carrousel.custom_cell.compiler import find_compiler
 from carrousel.fused import fused, has_kernel
-from carrousel.own.compiler import find_compiler
 from carrousel.scan import scan
 
 FEW = [*AWKWARD, *map(random_cell, range(2))]
@@ -74,7 +74,7 @@ def test_it_is_the_papers_equations():
 
 def test_it_is_a_class_like_torchs():
     layer = MGU(4, 6, 2, bidirectional=True)
-    assert (MGU.__name__, MGU.__module__, MGU.__doc__) == ("MGU", "own_cells", "The same as a layer.")
+    assert (MGU.__name__, MGU.__module__, MGU.__doc__) == ("MGU", "custom_cells", "The same as a layer.")
     assert repr(layer) == "MGU(4, 6, num_layers=2, bidirectional=True)"
     assert issubclass(MGU, carrousel.Recurrent)
     assert {name: tuple(p.shape) for name, p in MGU(4, 6).named_parameters()} == {
@@ -285,7 +285,7 @@ def test_one_openmp_runtime():
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux lists what a process has loaded in /proc")
     if "clang" in find_compiler().version:
-        pytest.skip("clang++ brings LLVM's OpenMP runtime beside torch's: docs/own-cell.md says so")
+        pytest.skip("clang++ brings LLVM's OpenMP runtime beside torch's: docs/custom-cell.md says so")
     fused_cell(NAMES[0])
     loaded = set(re.findall(r"\S*lib(?:gomp|omp|iomp5)\S*", Path("/proc/self/maps").read_text()))
     assert len(loaded) <= 1, loaded

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from carrousel.layers.inside import gather
-from carrousel.layers.xlstm.mlstm.memory import Memory, step
-from carrousel.layers.xlstm.mlstm.ways import Dense, OfDirection, Ragged, Sizes, inputs_of
+from carrousel.layers.mlstm.dense_and_ragged import Dense, OfDirection, Ragged, Sizes, inputs_of
+from carrousel.layers.mlstm.memory import Memory, step
+from carrousel.layers.stack import gather
 from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
 
@@ -40,7 +40,7 @@ def run_matrix_stack(
 
     Returns:
         y as x with D*H in the last place; the final states as hx; and the states and gates of every step that the
-        layout asks for, as `carrousel.layers.inside` has them, or None.
+        layout asks for, as `carrousel.layers.stack` has them, or None.
     """
     way = Ragged(layout, sizes, x) if layout.is_ragged or layout.is_flat else Dense(layout, sizes)
     starts, initial = memories(hx), None if restored is None else memories(restored)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
+from carrousel.custom_cell.cache import stored
+from carrousel.custom_cell.compiler import NoKernel, recipe
 from carrousel.errors import NoKernelWarning
 from carrousel.fused import fused, kernels
-from carrousel.own.cache import stored
-from carrousel.own.compiler import NoKernel, recipe
 from carrousel.scan import scan
 from carrousel.scan.weights import Weights
 

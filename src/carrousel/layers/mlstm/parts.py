@@ -4,7 +4,7 @@ A chunk holds the end of the part that began before it, then whole parts, then t
 the weights between steps of different parts are zeros, and a step has the memory before its chunk, or the one that
 resets restore, with the forget gates since its part began.
 
-Letters as in `carrousel.layers.xlstm.mlstm.chunks`: .. for the first places of chunks, S steps of a chunk.
+Letters as in `carrousel.layers.mlstm.chunks`: .. for the first places of chunks, S steps of a chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from carrousel.layers.xlstm.mlstm.memory import Memory
+from carrousel.layers.mlstm.memory import Memory
 
 
 class Parts(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from custom_cells import made_of
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import made_of
 
 import carrousel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from own_cells import compiled, needs_compiler
+from custom_cells import compiled, needs_compiler
 from sequences import F64, RAGGED, SIZES, WAYS, make_ragged, make_sequence, run
 from twins import assert_equal_to_1e10
 

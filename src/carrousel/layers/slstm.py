@@ -17,7 +17,7 @@ from carrousel.layers.streaming.state import Kind
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carrousel.layers.options import Options
+    from carrousel.layers.options import LayerOptions
 
 
 class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
@@ -53,7 +53,7 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
         num_heads: int = 1,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **ours: Unpack[Options],
+        **ours: Unpack[LayerOptions],
     ) -> None:
         whole = isinstance(num_heads, int) and isinstance(hidden_size, int) and num_heads > 0
         if not whole or hidden_size % num_heads:
