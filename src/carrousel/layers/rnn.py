@@ -87,5 +87,5 @@ class RNN(Recurrent[Tensor]):
         super().__init__(ALL[f"rnn_{nonlinearity}"], input_size, hidden_size, *options, **ours)
         self.nonlinearity = nonlinearity
 
-    def _wrong_dims(self, dims: int) -> str:
-        return super()._wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words
+    def _describe_wrong_dims(self, dims: int) -> str:
+        return super()._describe_wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from carrousel.fused import refuse_onnx, refuse_trace
+from carrousel.layers.initialization import fill_uniform
 from carrousel.layers.mlstm.chunks import chunkwise
 from carrousel.layers.mlstm.dense_and_ragged import Sizes
-from carrousel.layers.mlstm.initialization import check_matrix_options, draw_matrix_layers
+from carrousel.layers.mlstm.initialization import check_matrix_options, fill_as_the_authors, set_head_gates
 from carrousel.layers.mlstm.memory import CELL
 from carrousel.layers.mlstm.stack import run_matrix_stack, run_matrix_step
 from carrousel.layers.recurrent import Recurrent
@@ -127,7 +128,15 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     def reset_parameters(self) -> None:
         """Fill every parameter as `initialise`, `forget_bias` and `longest_lag` say; initial states are zeros."""
-        draw_matrix_layers(self)
+        with torch.no_grad():
+            if self.initialise == "torch":
+                fill_uniform(self._named_weights(), self.hidden_size)
+            for weights in (self._weights(names) for directions in self._fields for names in directions):
+                if self.initialise == "xlstm":
+                    fill_as_the_authors(weights, self.num_heads)
+                set_head_gates(weights, self.num_heads, self.forget_bias, self.longest_lag)
+            for initial in self._initial() or ():
+                nn.init.zeros_(initial)
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with heads and chunks where they are unusual."""
