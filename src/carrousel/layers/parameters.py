@@ -7,15 +7,18 @@ those in weight_ch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.cells import Cell
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_cell, check_dense, check_flag, check_options, check_projection
 from carrousel.layers.initialization import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
-from carrousel.layers.options import refuse_unknown
+from carrousel.layers.options import NoOptions, refuse_unknown
 from carrousel.layers.per_sample import describe_refusal, has_expanded_weights
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.rnnbase_names import RNNBaseNames
@@ -23,11 +26,6 @@ from carrousel.layers.torch_backend import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
 from carrousel.scan.layout import check_memory
 from carrousel.scan.weights import Weights
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from carrousel.layers.options import NoOptions
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
@@ -69,6 +67,7 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     return shapes
 
 
+@show_arguments
 class Parameters(RNNBaseNames):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
 
@@ -87,7 +86,7 @@ class Parameters(RNNBaseNames):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         *,
         initialise: str = "torch",

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
 
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.checks import check_dense_states
 from carrousel.layers.fx_graph import record_call
@@ -40,46 +41,27 @@ States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*
 # RNN; tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase
 # keeps a list of the weights beside the parameters, which has to be kept true. The price: a program that asks
 # isinstance(layer, torch.nn.LSTM) must ask for carrousel.LSTM too.
+@show_arguments
 class Recurrent(Streaming, Generic[States]):
-    """Any cell over time, as a layer with torch.nn's contract: stacked, in one direction or both.
+    """A layer over any cell, with the arguments and behaviour of torch.nn's recurrent layers.
 
-    Args:
-        cell: the equations, such as `carrousel.cells.ALL["peephole"]` or your own.
-        input_size: I, the number of features of the input.
-        hidden_size: H, the number of units.
-        num_layers: L, each layer fed with the outputs of the one before. Default 1.
-        bias: two vectors are added to the pre-activations, one beside W x and one beside R h. Default True.
-        batch_first: input and output are [B, T, .] instead of [T, B, .]; states never. Default False.
-        dropout: the probability that an output between two layers is zeroed in training. Default 0.
-        bidirectional: a second set of weights runs from the last step to the first; its outputs stand after those of
-            the first in the last place. Default False.
-        proj_size: P, the width to which h is projected before it is put out and fed back; 0 for none. Default 0.
-        device: where the parameters are made. Default: torch's.
-        dtype: of the parameters. Default: torch's.
-        initialise: how the weights are drawn: "torch", as torch.nn does; "orthogonal", with orthogonal recurrent
-            blocks, Glorot's weights from below, and no biases; "xlstm", as xLSTM's authors do for a cell with forget
-            gates. Papers: `carrousel.layers.initialization`. Default "torch".
-        forget_bias: the bias with which forget gates begin, such as 1.0; of a cell whose input gate is one minus the
-            forget gate, its negative is the input gate's. Default: as drawn.
-        longest_lag: T, the steps over which something is to be remembered at most: forget gates begin with memories of
-            1 to T - 1 steps, drawn for each unit (chrono initialisation). Default: as drawn.
-        learn_initial: the states with which sequences begin are parameters, initial_h [L*D, 1, P] and initial_{state}
-            [L*D, 1, H] for each other state, zeros at first: where no hx is given, where resets restore a state and no
-            `initial` is given, and where streams start. They stand after all other parameters. Default False.
-        memory: what is kept for the backward pass. "low": the states of every step only; the backward pass computes the
-            gates once more, to the same bits. A step of an LSTM then keeps two numbers a unit in place of six. Where
-            there is no kernel it changes nothing, nor for a cell that keeps nothing else, such as an RNN's. Default
-            "full".
+    For each layer k and direction there are these parameters, in this order: weight_ih_l{k} [len(from_x)*H, I] and
+    weight_hh_l{k} [len(from_h)*H, P], in the blocks of the cell's from_x and from_h; bias_ih_l{k} [len(from_x)*H] and
+    bias_hh_l{k} [len(from_h)*H]; with `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own,
+    weight_ch_l{k} [len(weights)*H], called weight_ln_l{k} if the cell normalises. For k > 0 the input has D*P features.
+    A cell whose from_h is empty has no weight_hh and no bias_hh.
 
-    For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
-    order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
-    weight_hh_l{k} [len(from_h)*H, P]; with `bias`, bias_ih_l{k} [len(from_x)*H] and bias_hh_l{k} [len(from_h)*H]; with
-    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H], called
-    weight_ln_l{k} where the cell is `normed`. Of a cell whose from_h is empty there are no weight_hh_l{k} and
-    bias_hh_l{k}.
+    hx is a tensor h [L*D, B, P] for a cell with one state, else the tuple of it and [L*D, B, H] for each other state.
 
     Raises:
-        TypeError, ValueError: an option is not of its type or out of its range.
+        TypeError, ValueError: an option has the wrong type or is out of range.
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.Recurrent(carrousel.cells.ALL["peephole"], 28, 256)
+        >>> y, (h, c) = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, c.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 256]))
     """
 
     @overload

@@ -165,7 +165,7 @@ def seed_of(seed: Any) -> Tensor:
     return torch.tensor(signed(int(seed)), dtype=torch.int64, device="cpu")
 
 
-def regularization(
+def check_rates(
     cell: Cell, proj_size: int, recurrent_dropout: Any, variational_dropout: Any, zoneout: Any, drop_connect: Any
 ) -> Regularization | None:
     """The options of a layer, checked; None where all are zero.
