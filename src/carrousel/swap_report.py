@@ -66,5 +66,8 @@ def describe(layer: nn.Module) -> str:
 def class_name(layer: nn.Module) -> str:
     """A class as people import it."""
     of_class = type_before_parametrizations(layer)
-    library = {"torch.nn.modules.rnn": "torch.nn", "carrousel.layers.drop_ins": "carrousel"}
-    return f"{library.get(of_class.__module__, of_class.__module__)}.{of_class.__qualname__}"
+    module = of_class.__module__
+    for defined_in, imported_from in (("torch.nn.modules.rnn", "torch.nn"), ("carrousel.layers.", "carrousel")):
+        if module.startswith(defined_in):
+            module = imported_from
+    return f"{module}.{of_class.__qualname__}"

@@ -134,25 +134,30 @@ def on_gpu(layer):
 
 
 def test_weights_are_flattened_for_cudnn(flattened):
-    layer = carrousel.LSTM(3, 4, num_layers=2, batch_first=True, bidirectional=True, proj_size=2)
-    weights = on_gpu(layer)
-    torch_backend.flatten_for_cudnn(layer, weights)
+    weights = on_gpu(carrousel.LSTM(3, 4, num_layers=2, batch_first=True, bidirectional=True, proj_size=2))
+    torch_backend.flatten_for_cudnn(weights, 5, "LSTM", 3, 4, 2, 2, True, True)
     assert flattened == [(weights, 5, 3, "LSTM", 4, 2, 2, True, True)]
 
 
 def test_weights_that_cudnn_cannot_take_are_left(flattened):
     layer = carrousel.GRU(3, 4)
     weights = on_gpu(layer)
-    torch_backend.flatten_for_cudnn(layer, [w.detach() for w in layer.parameters()])  # on the CPU
-    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], weights[-2]])  # two share memory
-    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], weights[-1].double()])
-    torch_backend.flatten_for_cudnn(layer, [*weights[:-1], None])
+    refused = [
+        [w.detach() for w in layer.parameters()],  # on the CPU
+        [*weights[:-1], weights[-2]],  # two share memory
+        [*weights[:-1], weights[-1].double()],
+        [*weights[:-1], None],
+    ]
+    for of_layer in refused:
+        torch_backend.flatten_for_cudnn(of_layer, 4, "GRU", 3, 4, 0, 1, False, False)
     assert flattened == []
 
 
 @pytest.mark.parametrize("make", [carrousel.LSTM, carrousel.PeepholeLSTM])
 def test_weights_are_flattened_again_after_a_move(make, monkeypatch):
     moved = []
-    monkeypatch.setattr(parameters, "flatten_for_cudnn", lambda layer, weights: moved.append(len(weights)))
+    monkeypatch.setattr(parameters, "flatten_for_cudnn", lambda *arguments: moved.append(arguments))
     make(3, 4).double()
-    assert moved == ([4, 4] if make is carrousel.LSTM else []), "once made, once moved; for torch's own cells only"
+    assert [(len(weights), *others) for weights, *others in moved] == (
+        [(4, 4, "LSTM", 3, 4, 0, 1, False, False)] * 2 if make is carrousel.LSTM else []
+    ), "once made, once moved; for torch's own cells only"

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.cells import Cell
 from carrousel.cells.check_cell import parse_names
 from carrousel.custom_cell.fuse import fuse, is_fused
 from carrousel.layers import Recurrent
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_flag
+from carrousel.layers.options import LayerOptions
 from carrousel.scan.try_step import probe
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from carrousel.layers.options import LayerOptions
 
 Step = Callable[..., tuple[Any, ...]]
 
 
+@show_arguments
 class CustomLayer(Recurrent[Any]):
-    """What the layers of `carrousel.cell` share: torch.nn.LSTM's arguments, and `compile`.
+    """Base class of the layers that `carrousel.cell` makes: torch.nn.LSTM's arguments, and `compile`.
 
-    Arguments, parameters, shapes and what is raised: `Recurrent`. hx is one tensor for a cell of one state, else a
-    tuple of them.
+    hx is one tensor for a cell with one state, else a tuple. Parameters and shapes: `Recurrent`.
 
     Args:
-        compile: run by a fused kernel, which is compiled when the first such layer is made (about ten seconds) and
-            kept on disk. Where that can not be, a NoKernelWarning says why, and the layer runs in torch operations.
-            Default: what `carrousel.cell` was given.
+        compile: whether a fused kernel runs the layer. It is compiled when the first such layer is made, which takes
+            about ten seconds, and saved on disk. If that fails, a NoKernelWarning says why, and the layer runs in torch
+            operations. Default: the `compile` of `carrousel.cell`.
+
+    Raises:
+        TypeError, ValueError: an option has the wrong type or is out of range.
+
+    Example:
+        >>> import torch, carrousel
+        >>> @carrousel.cell(rows="a", states="h")
+        ... def Elman(rows, states):
+        ...     return (torch.tanh(rows[0]),)
+        >>> isinstance(Elman(28, 256), carrousel.custom_cell.CustomLayer)
+        True
     """
 
     CELL: ClassVar[Cell]
@@ -47,7 +57,7 @@ class CustomLayer(Recurrent[Any]):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         *,
         compile: bool | None = None,

@@ -6,7 +6,8 @@ minimal.py         MinGRU, MinLSTM
 slstm.py           SLSTM; heads.py: units that are fed back to their own head only
 mlstm/             MLSTM: a matrix of memory a head
 
-options.py         our options, beside torch's
+arguments.py       the arguments of all layers, described once
+options.py         our options, beside torch's; the error for an unknown one
 parameters.py      options, names and shapes; rnnbase_names.py: private names of torch.nn's that programs use
 initialization.py  what the parameters are at first
 torch_contract.py  what input and states are expected to be; checks.py: what is refused

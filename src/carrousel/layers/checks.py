@@ -18,6 +18,7 @@ def check_options(
     input_size: Any, hidden_size: Any, num_layers: Any, bias: Any, batch_first: Any, dropout: Any, proj_size: Any
 ) -> None:
     """Raise what torch.nn's constructors raise, in their order; warn where dropout has no place to act."""
+    float(dropout)  # torch's first step, which raises what float() raises
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"

@@ -1,7 +1,8 @@
 """What the parameters of a layer are at first: torch's draw, and what papers found better.
 
-A function here fills the parameters of a whole layer. `weights` of a layer are drawn by one of INITIALISATIONS; the
-biases of its gates may then be set by `set_forget_bias` or `set_chrono`.
+One of INITIALISATIONS fills the weights; `set_forget_bias` or `set_chrono` may then set the biases of the gates.
+Functions take the parameters by name, in the order of state_dict, which is that of the random numbers; or as `Weights`
+[L][D].
 
 Letters: I input, H hidden units, P the width of h, N heads, T the longest lag. A *block* are the H lines of a weight
 that belong to one row of the cell.
@@ -46,119 +47,120 @@ that belong to one row of the cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from carrousel.cells import Cell
+from carrousel.scan.weights import Weights, heads_of
 
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
-
+Named = Sequence[tuple[str, Tensor]]  # parameters by name, without the learned initial states
+Stack = list[list[Weights]]  # [L][D]
 
 # ---- weights
 
 
-def uniform(layer: Parameters) -> None:
-    """torch.nn's: every parameter from U(-1/sqrt(H), 1/sqrt(H)), in their order."""
-    bound = 1.0 / math.sqrt(layer.hidden_size)
-    for name, weight in layer.named_parameters():
-        if name not in layer._initial_names:
-            nn.init.uniform_(weight, -bound, bound)
+def fill_uniform(named: Named, H: int, cell: Cell | None = None, stack: Stack | None = None) -> None:
+    """Fill every parameter from U(-1/sqrt(H), 1/sqrt(H)), in their order, as torch.nn does."""
+    bound = 1.0 / math.sqrt(H)
+    for _, weight in named:
+        nn.init.uniform_(weight, -bound, bound)
 
 
-def orthogonal(layer: Parameters) -> None:
-    """Each recurrent block an orthogonal matrix (Saxe 2014), which neither shrinks nor grows what it feeds back; each
-    block from below and the projection from Glorot's uniform distribution; all else zero.
+def fill_orthogonal(named: Named, H: int, cell: Cell, stack: Stack) -> None:
+    """Make each recurrent block an orthogonal matrix (Saxe 2014), which neither shrinks nor grows what it feeds back.
+
+    The blocks of W and the projection come from Glorot's uniform distribution; all else is zero.
     """
-    H = layer.hidden_size
-    for name, weight in layer.named_parameters():
+    is_projected = any(name.startswith("weight_hr") for name, _ in named)
+    for name, weight in named:
         if name.startswith("weight_ih"):
             for block in weight.detach().split(H):
                 nn.init.xavier_uniform_(block)
         elif name.startswith(("weight_hh", "weight_gh")):
-            for block in weight.detach().split(H if layer.proj_size else weight.shape[1]):
+            for block in weight.detach().split(H if is_projected else weight.shape[1]):
                 exact = torch.empty(block.shape, dtype=torch.promote_types(block.dtype, torch.float32))
                 block.copy_(nn.init.orthogonal_(exact))
         elif name.startswith("weight_hr"):
             nn.init.xavier_uniform_(weight)
-        elif name not in layer._initial_names:
+        else:
             nn.init.zeros_(weight)
 
 
-def xlstm(layer: Parameters) -> None:
-    """As the authors of xLSTM begin: W from N(0, 2/(5 I)), no feedback, and the power law of `set_power_law`."""
-    for name, weight in layer.named_parameters():
+def fill_as_xlstm(named: Named, H: int, cell: Cell, stack: Stack) -> None:
+    """Begin as the authors of xLSTM do: W from N(0, 2/(5 I)), R = 0, and the forget gates of `set_power_law`."""
+    for name, weight in named:
         if name.startswith("weight_ih"):
             nn.init.normal_(weight, std=math.sqrt(2 / (5 * weight.shape[1])))
-        elif name not in layer._initial_names:
+        else:
             nn.init.zeros_(weight)
-    if layer.bias:
-        set_power_law(layer)
+    if stack[0][0].b_x is not None:
+        set_power_law(cell, stack, H)
 
 
-INITIALISATIONS: dict[str, Callable[[Any], None]] = {"torch": uniform, "orthogonal": orthogonal, "xlstm": xlstm}
+INITIALISATIONS: dict[str, Callable[[Named, int, Cell, Stack], None]] = {
+    "torch": fill_uniform,
+    "orthogonal": fill_orthogonal,
+    "xlstm": fill_as_xlstm,
+}
 
 
 # ---- biases of gates
 
 
-def set_forget_bias(layer: Parameters, bias: float) -> None:
-    """The forget gates' bias (Gers 2000; 1 in Jozefowicz 2015): with it they begin open. Of a cell that has an input
-    gate alone, which shuts what the other opens, the input gates' bias is its negative.
+def set_forget_bias(cell: Cell, stack: Stack, bias: float) -> None:
+    """Set the bias of all forget gates (Gers 2000; 1 in Jozefowicz 2015), so that they begin open.
+
+    If the cell has an input gate only, which closes when the other opens, its bias is the negative.
     """
-    for place in places(layer):
-        set_gates(layer, place, torch.tensor(float(bias)))
+    for weights in (weights for directions in stack for weights in directions):
+        set_gates(cell, weights, torch.tensor(float(bias)))
 
 
-def set_chrono(layer: Parameters, longest_lag: float) -> None:
-    """Forget gates that remember for 1 to T - 1 steps (Tallec & Ollivier 2018, equation 16): their bias is log u with u
-    from U(1, T - 1), a number for each unit, and the input gates' its negative.
+def set_chrono(cell: Cell, stack: Stack, H: int, longest_lag: float) -> None:
+    """Forget gates that remember for 1 to T - 1 steps (Tallec & Ollivier 2018, equation 16).
+
+    Their bias is log u with u from U(1, T - 1), one number for each unit; the input gates' is its negative.
     """
-    for place in places(layer):
-        u = torch.empty(layer.hidden_size).uniform_(1, longest_lag - 1)
-        set_gates(layer, place, u.log(), with_input_gate=True)
+    for weights in (weights for directions in stack for weights in directions):
+        u = torch.empty(H).uniform_(1, longest_lag - 1)
+        set_gates(cell, weights, u.log(), with_input_gate=True)
 
 
-def set_power_law(layer: Parameters) -> None:
-    """Forget gates from 5 to -7 over the units of a head, the more of them low the higher the layer (Beck 2024, their
-    code): 5 - 12 (j / (H/N - 1))^(0.3 + 1.3 r), where r runs from 0 to 1 over the layers.
+def set_power_law(cell: Cell, stack: Stack, H: int) -> None:
+    """Forget gates from 5 to -7 over the units of a head, more of them low in higher layers (Beck 2024, their code).
+
+    The bias is 5 - 12 (j / (H/N - 1))^(0.3 + 1.3 r), where r runs from 0 to 1 over the layers.
     """
-    width = layer.hidden_size // getattr(layer, "num_heads", 1)
+    width = H // heads_of(cell, stack[0][0])
     j = torch.arange(width) / max(width - 1, 1)
-    for place in places(layer):
-        depth = place // (2 if layer.bidirectional else 1)
-        ratio = depth / max(layer.num_layers - 1, 1)
-        by_head = 5 - 12 * j ** (0.3 + 1.3 * ratio)
-        set_gates(layer, place, by_head.repeat(layer.hidden_size // width))
+    for depth, directions in enumerate(stack):
+        ratio = depth / max(len(stack) - 1, 1)
+        of_head = 5 - 12 * j ** (0.3 + 1.3 * ratio)
+        for weights in directions:
+            set_gates(cell, weights, of_head.repeat(H // width))
 
 
-def places(layer: Parameters) -> Iterator[int]:
-    """Every layer and direction [L*D]."""
-    return iter(range(len(layer._all_weights)))
+def set_gates(cell: Cell, weights: Weights, forget: Tensor, with_input_gate: bool = False) -> None:
+    """Set the biases of the forget gates [H] of one layer and direction.
 
-
-def set_gates(layer: Parameters, place: int, forget: Tensor, with_input_gate: bool = False) -> None:
-    """The biases of the forget gates [H] of a layer and direction; the input gates' are their negative, where they are
-    asked for or stand alone.
+    The input gates' become the negative, with `with_input_gate` or if the cell has no forget gate.
     """
-    cell = layer.cell
     if cell.forget_gate:
-        set_bias(layer, place, cell.forget_gate, forget)
+        set_bias(cell, weights, cell.forget_gate, forget)
     if cell.input_gate and (with_input_gate or not cell.forget_gate):
-        set_bias(layer, place, cell.input_gate, -forget)
+        set_bias(cell, weights, cell.input_gate, -forget)
 
 
-def set_bias(layer: Parameters, place: int, row: str, values: Tensor) -> None:
-    """The biases of a row: where two vectors are added, beside W x and beside R h, the second is zero."""
-    H, rest = layer.hidden_size, values
-    for name, rows in (("bias_ih", layer.cell.from_x), ("bias_hh", layer.cell.from_h)):
-        if row in rows:
-            bias = getattr(layer, next(n for n in layer._all_weights[place] if n.startswith(name)))
-            bias.detach()[rows.index(row) * H :][:H].copy_(rest)
-            rest = torch.zeros_like(values)
+def set_bias(cell: Cell, weights: Weights, row: str, values: Tensor) -> None:
+    """Set the biases of a row. If it has two, beside W x and beside R h, which are added, the second becomes zero."""
+    for bias, rows in ((weights.b_x, cell.from_x), (weights.b_h, cell.from_h)):
+        if bias is not None and row in rows:
+            block = bias.detach().unflatten(0, (len(rows), -1))[rows.index(row)]
+            block.copy_(values)
+            values = torch.zeros_like(values)
 
 
 # ---- what is refused

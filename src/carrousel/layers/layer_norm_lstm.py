@@ -1,24 +1,36 @@
-"""LSTM with layer normalisation as a layer.
+"""LayerNormLSTM: normalised pre-activations and cell state.
 
-Letters: H hidden units, P the width of h (H, or proj_size), L layers, D directions.
+Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_size), L layers, D directions.
 """
 
 from carrousel.cells import ALL
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.lstm import LongShortTermMemory
 
 
+@show_arguments
 class LayerNormLSTM(LongShortTermMemory):
-    """LSTM with layer normalisation, with torch.nn.LSTM's arguments but proj_size, and its parameters.
+    """LSTM with layer normalisation, with torch.nn.LSTM's arguments, except proj_size, and its parameters.
 
-    W x, R h and the new internal state on its way out are normalised, each over all its numbers: the first two over
-    the 4*H of i f g o together, as the paper has it, and not gate by gate as TensorFlow does; 1e-5 is added to the
-    variance. Gains start at 1, the bias at 0.
+    W x, R h and the new cell state, before its tanh, are normalised over all their elements: W x and R h over the 4*H
+        of
+    i f g o together, as in the paper, and not gate by gate as in TensorFlow. The variance gets 1e-5 added.
 
-    hx is (h [L*D, B, H], c [L*D, B, H]); the blocks of the weights are i f g o. After each layer's weights with torch's
-    names stands weight_ln_l{k} [10*H]: the gains of W x [4*H] and of R h [4*H], and the gain [H] and the bias [H] of
-    the normalised state. bias_ih and bias_hh are added after the normalisation. Arguments, shapes and what is raised:
-    `Recurrent`, but for proj_size, which is refused. Equations and paper (Ba, Kiros & Hinton 2016):
-    `carrousel.cells.layer_norm_lstm`.
+    The weights are those of `LSTM`, in blocks i f g o; the biases are added after the normalisation. After them, each
+    layer has weight_ln_l{k} [10*H]: the gains of W x [4*H] and of R h [4*H], then the gain [H] and the bias [H] of the
+    cell state. Gains start at 1, the bias at 0. hx is the tuple (h [L*D, B, H], c [L*D, B, H]).
+
+    Args:
+        proj_size: only 0: the cell normalises R h at its full width.
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.LayerNormLSTM(28, 256)
+        >>> y, (h, c) = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, c.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 256]))
+
+    Source: Ba, Kiros and Hinton (2016); equations and paper in `carrousel.cells.layer_norm_lstm`.
     """
 
     CELL = ALL["layer_norm_lstm"]

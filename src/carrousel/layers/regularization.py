@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import numbers
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,9 +35,6 @@ from carrousel.fused import draw_matrix
 from carrousel.scan.constant import mark_constant
 from carrousel.scan.masks import INPUT, Mask, Noise, always, dropping, keeping, signed
 from carrousel.scan.rows import Layout
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
 
 # The cells with masks of their own, by the cell that they are without.
 REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}
@@ -108,31 +105,36 @@ class Draw(NamedTuple):
         return x, layout._replace(noise=noise)
 
 
-def draw_of_call(layer: Parameters, seed: Any, rows: Tensor | None) -> Draw | None:
+def draw_of_call(
+    layer: str, rates: Regularization | None, plain: Cell, training: bool, seed: Any, rows: Tensor | None
+) -> Draw | None:
     """The masks of a call of a layer, where it has any.
 
     Args:
-        layer: whose `regularization` says what is drawn.
+        layer: its class, for the error message.
+        rates: what is drawn.
+        plain: the layer's cell.
+        training: its mode.
         seed: of the call, or None to draw one.
         rows: [B] the caller's rows of a packed batch. None: as they stand.
 
     Raises:
         TypeError, ValueError: as `seed_of`; or a seed is given, and there is nothing to draw.
     """
-    if layer.regularization is None:
+    if rates is None:
         if seed is not None:
             raise ValueError(
-                f"{layer._get_name()}: seed={seed} is given, and the layer has no random masks: leave it out, or "
+                f"{layer}: seed={seed} is given, and the layer has no random masks: leave it out, or "
                 "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
             )
         return None
     # In evaluation a seed is looked at, but not used: a call need not know in which mode the layer is.
-    drawn = seed_of(seed) if layer.training or seed is not None else None
-    cell = layer.regularization.run_by(layer.cell, layer.training)
-    if not layer.training and cell is layer.cell:
+    drawn = seed_of(seed) if training or seed is not None else None
+    cell = rates.run_by(plain, training)
+    if not training and cell is plain:
         return None
     rows = None if rows is None else rows.to("cpu", torch.int64)
-    return Draw(layer.regularization, layer.cell, cell, layer.training, drawn, rows)
+    return Draw(rates, plain, cell, training, drawn, rows)
 
 
 def _mask_x(noise: Noise, how: Mask, x: Tensor, layout: Layout) -> Tensor:
@@ -163,7 +165,7 @@ def seed_of(seed: Any) -> Tensor:
     return torch.tensor(signed(int(seed)), dtype=torch.int64, device="cpu")
 
 
-def regularization(
+def check_rates(
     cell: Cell, proj_size: int, recurrent_dropout: Any, variational_dropout: Any, zoneout: Any, drop_connect: Any
 ) -> Regularization | None:
     """The options of a layer, checked; None where all are zero.

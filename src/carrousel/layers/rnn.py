@@ -1,36 +1,48 @@
-"""Elman's network in the place of torch.nn.RNN.
+"""RNN, a faster torch.nn.RNN.
 
-Letters: H hidden units, L layers, D directions.
+Letters: T time, B batch, I input, H hidden units, L layers, D directions.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.cells import ALL
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_no_projection
+from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
-    from carrousel.layers.options import LayerOptions
-
-
+@show_arguments
 class RNN(Recurrent[Tensor]):
-    """Elman's network in the place of torch.nn.RNN: its arguments, parameters, numbers and errors.
+    """Elman's network: torch.nn.RNN's arguments, parameters, results and error messages; faster.
 
-    hx is h [L*D, B, H]. The fourth argument is `nonlinearity`, "tanh" (default) or "relu"; the others, shapes and what
-    is raised: `Recurrent`, but for proj_size, which is refused. Equations and paper: `carrousel.cells.elman`.
+    The weights are weight_ih_l{k} [H, I], weight_hh_l{k} [H, H], bias_ih_l{k} and bias_hh_l{k} [H]; for k > 0 the input
+    has D*H features. hx is h [L*D, B, H].
+
+    Args:
+        nonlinearity: "tanh" or "relu". Default "tanh".
+        proj_size: only 0, as for torch.nn.RNN, whose ninth argument it is.
 
     Raises:
-        ValueError: another nonlinearity, besides what `Recurrent` raises.
+        TypeError, ValueError: an option has the wrong type or is out of range, as for torch.nn.RNN.
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.RNN(28, 256, nonlinearity="relu")
+        >>> y, h = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, h.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 256]))
+
+    Source: equations and paper in `carrousel.cells.elman`.
     """
 
-    @overload
     def __init__(
         self,
         input_size: int,
@@ -41,42 +53,8 @@ class RNN(Recurrent[Tensor]):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        *,
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        **ours: Unpack[LayerOptions],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int,
-        nonlinearity: str,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: Literal[0],  # torch.nn.RNN has this place, and nothing to put there
-        device: Any = None,
-        dtype: torch.dtype | None = None,
-        /,
-        **ours: Unpack[LayerOptions],
-    ) -> None: ...
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: str = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: Any = None,
+        proj_size: Literal[0] = 0,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         **ours: Unpack[LayerOptions],
     ) -> None:
@@ -87,5 +65,5 @@ class RNN(Recurrent[Tensor]):
         super().__init__(ALL[f"rnn_{nonlinearity}"], input_size, hidden_size, *options, **ours)
         self.nonlinearity = nonlinearity
 
-    def _wrong_dims(self, dims: int) -> str:
-        return super()._wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words
+    def _describe_wrong_dims(self, dims: int) -> str:
+        return super()._describe_wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words

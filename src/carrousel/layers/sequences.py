@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from carrousel.cells import Cell
 from carrousel.layers.checks import check_dense, check_dense_states, check_flag, check_same_device
 from carrousel.scan.rows import Layout, check_layout, check_resets, whole_numbers
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
 
 
 def layout_of(
@@ -52,12 +50,17 @@ def layout_of(
     return on_device(layout, x)
 
 
-def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor | None) -> Layout:
+def layout_of_packed(
+    packed: PackedSequence, batch_first: bool, lengths: Any, offsets: Any, resets: Tensor | None
+) -> Layout:
     """How packed data is to be read, whose resets are [T, B], or [B, T] with `batch_first`, as if it were padded.
 
     Raises:
-        TypeError, ValueError: the resets do not fit.
+        TypeError, ValueError: the resets do not fit, or lengths or offsets are given.
     """
+    if lengths is not None or offsets is not None:
+        name = "lengths" if offsets is None else "offsets"
+        raise ValueError(f"{name} is given with a PackedSequence, which has its lengths already: leave it out")
     x, batch_sizes, order, _ = packed
     if resets is None:
         return Layout(batch_sizes)
@@ -82,12 +85,14 @@ def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
     return B
 
 
-def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout:
+def layout_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Layout:
     """How x [T, I] with resets [T] is to be read once it is a batch of one.
 
     Raises:
-        TypeError, ValueError: the resets do not fit.
+        TypeError, ValueError: the resets do not fit, or lengths are given.
     """
+    if lengths is not None:
+        raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
     check_dense("input", x)
     check_dense("resets", resets)
     check_resets(resets, x.shape[:1])
@@ -140,18 +145,24 @@ def as_tuple(states: Any) -> tuple[Any, ...]:
     return tuple(states) if isinstance(states, (tuple, list)) else (states,)
 
 
-def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
-    """States [L*D, 1 or B, .] as a tuple.
+def check_initial(cell: Cell, sizes: Sequence[tuple[int, ...]], initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
+    """Return the argument `initial`, states [L*D, 1 or B, .], as a tuple.
+
+    Args:
+        cell: of the layer.
+        sizes: of each state but for B, which stands second.
+        initial: what the caller gave.
+        B: rows of the batch.
+        x: the input, whose dtype and device they are to have.
 
     Raises:
         ValueError: their number, sizes or dtype do not fit the layer.
         RuntimeError: they are on another device.
     """
-    check_dense_states(layer.cell, "initial", initial)
-    states = as_tuple(initial)
-    names, sizes = layer.cell.states, layer._state_sizes
+    check_dense_states(cell, "initial", initial)
+    states, names = as_tuple(initial), cell.states
     if len(states) != len(sizes):
-        raise ValueError(f"initial has {len(states)} states, the cell {layer.cell.name} has {len(sizes)}: {names}")
+        raise ValueError(f"initial has {len(states)} states, the cell {cell.name} has {len(sizes)}: {names}")
     for name, state, (places, *width) in zip(names, states, sizes):
         if not isinstance(state, Tensor) or state.shape not in ((places, 1, *width), (places, B, *width)):
             got = list(state.shape) if isinstance(state, Tensor) else type(state).__name__

@@ -1,41 +1,50 @@
-"""sLSTM as a layer, with heads: units that are fed back to the units of their own head only.
+"""SLSTM, with heads: units that are fed back to the units of their own head only.
 
-Letters: I input, H hidden units, L layers, D directions, N heads.
+Letters: T time, B batch, I input, H hidden units, L layers, D directions, N heads.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.cells import ALL
+from carrousel.layers.arguments import show_arguments
+from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.state import Kind
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
-    from carrousel.layers.options import LayerOptions
-
-
+@show_arguments
 class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """sLSTM of xLSTM: exponential input gates, a normaliser and a stabiliser; with torch.nn.LSTM's arguments.
 
-    hx is (h, c, n, m), each [L*D, B, H]: output, memory, normaliser, stabiliser. Zeros are the empty memory; the values
-    of c and m where n is zero or less do not count, nor does any gradient reach them: with `learn_initial`
-    h alone is learned from zeros. The weights have four blocks, z i f o. Arguments, shapes and what is raised:
-    `Recurrent`. Equations and paper: `carrousel.cells.slstm`.
+    The weights are weight_ih_l{k} [4*H, I], weight_hh_l{k} [4*H, H/N], bias_ih_l{k} and bias_hh_l{k} [4*H], in blocks
+    z i f o; for k > 0 the input has D*H features. hx is the tuple (h, c, n, m), each [L*D, B, H]: output, memory,
+    normaliser, stabiliser. Zeros are the empty memory. Where n <= 0, the values of c and m have no effect and get no
+    gradient: with `learn_initial`, only h is learned from zeros.
 
     Args:
-        num_heads: N, into which the units are divided, H/N in each. weight_hh_l{k} is then [4*H, H/N]: the row of a
-            unit multiplies h of its own head's units. A stream of several heads goes through the layer's forward at
-            each step, which takes longer. Default 1.
-        initialise: as of all layers, but by default "xlstm", as the authors begin: without feedback.
+        num_heads: N, into which the units are divided, H/N each; N divides H. A row of weight_hh_l{k} multiplies the h
+            of its own head. With more than one head, each step of a stream runs the layer's forward, which is slower.
+            Default 1.
+        initialise: how the weights are initialised, as of `Recurrent`. Default "xlstm", as the authors do: R = 0.
 
     Raises:
-        ValueError: num_heads is not a whole number that divides hidden_size; else as `Recurrent`.
+        TypeError, ValueError: an option has the wrong type or is out of range.
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.SLSTM(28, 256, num_heads=4)
+        >>> y, (h, c, n, m) = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, c.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 256]))
+
+    Source: Beck et al. (2024); equations and paper in `carrousel.cells.slstm`.
     """
 
     _usual: ClassVar = {"initialise": "xlstm", "num_heads": 1}
@@ -51,7 +60,7 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
         bidirectional: bool = False,
         *,
         num_heads: int = 1,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         **ours: Unpack[LayerOptions],
     ) -> None:
@@ -77,6 +86,6 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
         return super()._shapes(width) | {"weight_hh": (4 * self.hidden_size, self.hidden_size // self.num_heads)}
 
     def extra_repr(self) -> str:
-        """As `Recurrent`, and the heads where they are several."""
+        """As `Recurrent`, with num_heads if it is not 1."""
         shown = super().extra_repr().replace(", initialise='xlstm'", "")
         return shown + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")

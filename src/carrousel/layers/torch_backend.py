@@ -5,7 +5,7 @@ Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import _VF, Tensor  # type: ignore
@@ -15,9 +15,6 @@ from carrousel.cells import ALL, Cell
 from carrousel.fused import has_kernel
 from carrousel.layers.onnx_nodes import run_onnx
 from carrousel.scan.weights import Weights
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
 
 # Looked up once: every call of a layer asks.
 is_compiling, get_tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state  # type: ignore[attr-defined]
@@ -56,50 +53,72 @@ def is_onnx_export() -> bool:
     return (is_compiling() or get_tracing_state() is not None) and torch.onnx.is_in_onnx_export()
 
 
+class Flags(NamedTuple):
+    """The options of a layer that torch's functions take, in their order."""
+
+    bias: bool
+    num_layers: int
+    dropout: float
+    training: bool
+    bidirectional: bool
+    batch_first: bool
+
+
 def run_torch(
-    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], weights: list[list[Weights]], batch_sizes: Tensor | None
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: list[list[Weights]],
+    flags: Flags,
+    batch_sizes: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """All layers by torch's own function.
+    """Run all layers by torch's own function.
 
     Args:
-        layer: whose cell is standard.
+        cell: a standard one.
         x: [T, B, I], [B, T, I] if the layer is batch_first, or packed [N, I] with `batch_sizes`.
         states: the first [L*D, B, P], the others [L*D, B, H].
         weights: [L][D].
+        flags: of the layer.
         batch_sizes: rows of the batch at each step [T] of packed data.
 
     Returns:
         y as x with D*P in the last place, and the final states as `states`.
     """
     if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export() and hasattr(torch.onnx, "ops"):  # torch 2.8
-        check_onnx(layer, batch_sizes)
-        return run_onnx(layer, x, states, weights)
+        check_onnx(weights, batch_sizes)
+        return run_onnx(cell, x, states, weights, flags.dropout if flags.training else 0.0, flags.batch_first)
     # one initial state of all rows is not contiguous, and cuDNN refuses it
     states = tuple([state.contiguous() for state in states])
     hx = states[0] if len(states) == 1 else states
     flat = [w for directions in weights for of_direction in directions for w in of_direction if w is not None]
-    options = (layer.bias, layer.num_layers, layer.dropout, layer.training, bool(layer.bidirectional))
-    function = FUNCTIONS[layer.cell.name]
+    function = FUNCTIONS[cell.name]
     if batch_sizes is None:
-        y, *finals = function(x, hx, flat, *options, layer.batch_first)
+        y, *finals = function(x, hx, flat, *flags)
     else:
-        y, *finals = function(x, batch_sizes, hx, flat, *options)
+        y, *finals = function(x, batch_sizes, hx, flat, *flags[:-1])
     return y, tuple(finals)
 
 
-def check_onnx(layer: Parameters, batch_sizes: Tensor | None) -> None:
+def check_onnx(weights: list[list[Weights]], batch_sizes: Tensor | None) -> None:
     """Raise RuntimeError for what no node of ONNX does."""
-    if layer.proj_size:
-        raise RuntimeError(f"torch.onnx.export: ONNX has no LSTM with a projection, and proj_size={layer.proj_size}")
+    if (P := weights[0][0].P) is not None:
+        raise RuntimeError(f"torch.onnx.export: ONNX has no LSTM with a projection, and proj_size={P.shape[0]}")
     if batch_sizes is not None:
         raise RuntimeError("torch.onnx.export does not take a PackedSequence: give a padded tensor")
 
 
-def flatten_for_cudnn(layer: Parameters, weights: list[Tensor]) -> None:
+def flatten_for_cudnn(weights: list[Tensor], number: int, mode: str, *sizes: int) -> None:
     """Move the weights of a layer into one block of GPU memory, in cuDNN's order; they keep their values.
 
-    Where they lie apart, cuDNN copies them into such a block at each call, and torch warns of it. Nothing is done where
-    cuDNN does not take them, or where two of them share memory.
+    If they are not in one block, cuDNN copies them into one at each call, and torch warns. Nothing happens if cuDNN
+    does not accept them, or if two of them share memory.
+
+    Args:
+        weights: all of them, in the order of state_dict.
+        number: how many of them one layer and direction has.
+        mode: torch's name of the cell.
+        sizes: input_size, hidden_size, proj_size, num_layers, batch_first and bidirectional.
     """
     if not all(isinstance(w, Tensor) and w.is_cuda and w.dtype == weights[0].dtype for w in weights):
         return
@@ -108,14 +127,4 @@ def flatten_for_cudnn(layer: Parameters, weights: list[Tensor]) -> None:
     if len({w.data_ptr() for w in weights}) < len(weights):
         return
     with torch.cuda.device_of(weights[0]), torch.no_grad():
-        torch._cudnn_rnn_flatten_weight(  # type: ignore
-            weights,
-            len(layer.all_weights[0]),
-            layer.input_size,
-            get_cudnn_mode(layer.mode),
-            layer.hidden_size,
-            layer.proj_size,
-            layer.num_layers,
-            layer.batch_first,
-            bool(layer.bidirectional),
-        )
+        torch._cudnn_rnn_flatten_weight(weights, number, sizes[0], get_cudnn_mode(mode), *sizes[1:])  # type: ignore

@@ -6,6 +6,7 @@ row) pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ from carrousel.layers.checks import check_dense_states, check_input, check_state
 from carrousel.layers.parameters import Parameters
 from carrousel.scan.rows import Layout
 
+# The arguments of forward after hx, in their order.
+KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "seed", "return_states", "return_gates"]
 
-class Expected(Parameters):
+
+class TorchContract(Parameters):
     """The expectations of a recurrent layer; x is [T, B, I], [B, T, I] or [N, I], states have their batch."""
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
@@ -59,15 +63,26 @@ class Expected(Parameters):
         for k, (state, size) in enumerate(zip(hx, sizes)):
             self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
 
+    def _dims_of_call(self, input: Any, hx: Any, offsets: Any) -> int:
+        """The dimensions of the input, 2 or 3; raise unless hx has as many, or 3 where the input has offsets."""
+        try:
+            dims: int = input.dim()
+        except AttributeError:
+            raise AttributeError(
+                f"{self._get_name()}: input is {told(input)}, expected a tensor: torch.as_tensor(input) may make one"
+            ) from None
+        if dims not in (2, 3):
+            raise ValueError(self._describe_wrong_dims(dims))
+        if hx is not None:
+            self._check_state_dims(hx, dims if offsets is None else 3)
+        return dims
+
+    def _describe_wrong_dims(self, dims: int) -> str:
+        return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
+
     def _check_state_dims(self, hx: Any, dims: int) -> None:
         """Raise unless hx, as it came from the caller, has as many dimensions as the input, 3 with a batch."""
         check_state_dims(self._get_name(), self.cell, hx, dims)
-
-    def _no_tensor(self, input: Any) -> str:
-        return f"{self._get_name()}: input is {told(input)}, expected a tensor: torch.as_tensor(input) may make one"
-
-    def _wrong_dims(self, dims: int) -> str:
-        return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raise, as torch.nn does, if the input [T, B, I], or packed [N, I] with `batch_sizes`, does not fit."""
@@ -97,3 +112,20 @@ class Expected(Parameters):
 
     def _batch(self, x: Tensor, batch_sizes: Tensor | None) -> int:
         return Layout(batch_sizes, batch_first=self.batch_first).batch(x)
+
+    def _slow_forward(self, *arguments: Any, **options: Any) -> Any:
+        """What nn.Module calls in place of forward under torch.jit.trace. torch.onnx.export(dynamo=False) gives every
+        argument by position, those too that go by keyword only, and numbers as tensors.
+        """
+        for name, value in zip(KEYWORD_ONLY, arguments[2:]):
+            is_number = isinstance(value, Tensor) and name in ("padding_value", "return_states", "return_gates")
+            options[name] = value.item() if is_number else value
+        return super()._slow_forward(*arguments[:2], **options)  # type: ignore[misc]
+
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
+        """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""
+        return hx if permutation is None else self._map(hx, Tensor.index_select, 1, permutation)
+
+    def _map(self, hx: Any, function: Callable[..., Tensor], *arguments: Any) -> Any:
+        """The function of every state of hx."""
+        return tuple([function(s, *arguments) for s in hx]) if self._many_states else function(hx, *arguments)

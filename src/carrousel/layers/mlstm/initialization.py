@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from carrousel.layers.initialization import uniform
-
-if TYPE_CHECKING:
-    from carrousel.layers.mlstm.layer import MLSTM
+from carrousel.scan.weights import Weights
 
 
 def check_matrix_options(given: Mapping[str, Any]) -> None:
@@ -29,24 +26,9 @@ def check_matrix_options(given: Mapping[str, Any]) -> None:
         )
 
 
-def draw_matrix_layers(layer: MLSTM) -> None:
-    """Fill every parameter as the layer's options say."""
-    N = layer.num_heads
-    with torch.no_grad():
-        if layer.initialise == "torch":
-            uniform(layer)
-        for names in layer._all_weights:
-            weight, bias = layer.get_parameter(names[0]), layer.get_parameter(names[1]) if layer.bias else None
-            if layer.initialise == "xlstm":
-                as_the_authors(weight, bias, N)
-            if bias is not None:
-                set_gates(layer, *bias[-2 * N :].split(N))
-        for name in layer._initial_names:
-            nn.init.zeros_(layer.get_parameter(name))
-
-
-def as_the_authors(weight: Tensor, bias: Tensor | None, N: int) -> None:
-    """Weights from N(0, 2/(5 I)), gates of the heads that depend on their biases alone: those of f from 3 to 6."""
+def fill_as_the_authors(weights: Weights, N: int) -> None:
+    """Weights from N(0, 2/(5 I)); the gates of the heads depend on their biases only, those of f from 3 to 6."""
+    weight, bias = weights.W, weights.b_x
     nn.init.normal_(weight[: -2 * N], std=math.sqrt(2 / (5 * weight.shape[1])))
     nn.init.zeros_(weight[-2 * N :])
     if bias is not None:
@@ -55,10 +37,13 @@ def as_the_authors(weight: Tensor, bias: Tensor | None, N: int) -> None:
         bias[-N:].copy_(torch.linspace(3, 6, N))
 
 
-def set_gates(layer: MLSTM, i: Tensor, f: Tensor) -> None:
-    """The biases of the heads' gates [N], as `forget_bias` and `longest_lag` say: `carrousel.layers.initialization`."""
-    if layer.forget_bias is not None:
-        f.fill_(layer.forget_bias)
-    if layer.longest_lag is not None:
-        f.copy_(torch.empty(len(f)).uniform_(1, layer.longest_lag - 1).log())
+def set_head_gates(weights: Weights, N: int, forget_bias: float | None, longest_lag: float | None) -> None:
+    """Set the biases of the gates of N heads, as `set_forget_bias` and `set_chrono` do of other cells."""
+    if weights.b_x is None:
+        return
+    i, f = weights.b_x[-2 * N :].split(N)
+    if forget_bias is not None:
+        f.fill_(forget_bias)
+    if longest_lag is not None:
+        f.copy_(torch.empty(N).uniform_(1, longest_lag - 1).log())
         i.copy_(-f)

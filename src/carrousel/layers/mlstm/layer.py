@@ -6,27 +6,27 @@ Letters: T time, B batch, I input, H hidden units, L layers, D directions, N hea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.fused import refuse_onnx, refuse_trace
+from carrousel.layers.arguments import show_arguments
+from carrousel.layers.initialization import fill_uniform
 from carrousel.layers.mlstm.chunks import chunkwise
 from carrousel.layers.mlstm.dense_and_ragged import Sizes
-from carrousel.layers.mlstm.initialization import check_matrix_options, draw_matrix_layers
+from carrousel.layers.mlstm.initialization import check_matrix_options, fill_as_the_authors, set_head_gates
 from carrousel.layers.mlstm.memory import CELL
 from carrousel.layers.mlstm.stack import run_matrix_stack, run_matrix_step
+from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
 from carrousel.scan.rows import Layout
 from carrousel.scan.weights import Weights
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from carrousel.layers.options import LayerOptions
 
 
 class MatrixKind(Kind):
@@ -53,43 +53,48 @@ def shapes_of_states(first: tuple[int, ...], N: int, H: int) -> list[tuple[int, 
     return [(*first, N, H // N, H // N), (*first, N, H // N), (*first, N)]
 
 
+@show_arguments
 class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
-    """mLSTM of xLSTM: every head has a matrix, into which keys write values and from which queries read.
+    """mLSTM of xLSTM: each head has a matrix memory, into which keys write values and from which queries read.
 
-    It has no weights from step to step: all steps of a chunk are computed at once, and the numbers are those of step by
-    step, to rounding; so they are with lengths, offsets and resets. Arguments, shapes and what is raised: `Recurrent`,
-    but for what is said here.
+    There are no recurrent weights: all steps of a chunk are computed at once. The results are those of step by step, to
+    rounding, with lengths, offsets and resets too.
 
-    hx is (C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B, N]) with d = H/N: what keys have written, keys by values,
-    their sum, and the logarithm of the scale of both. Zeros are the empty memory.
+    The weights are weight_ih_l{k} [4*H + 2*N, I] and bias_ih_l{k} [4*H + 2*N], in blocks q k v o of H and i f of N:
+    queries, keys, values, output gates, and the input and forget gate of each head; for k > 0 the input has D*H
+    features. There is no weight_hh and no bias_hh. hx is the tuple (C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B,
+    N]) with d = H/N: the memory, keys by values, the sum of the keys, and the logarithm of the scale of both. Zeros are
+    the empty memory.
 
-    With `return_states` the fields are h, which is no state but what is read from one, C, n and m, with `return_gates`
-    o, i and f, all shaped as the output but for the last place: H of h and o, N, d, d of C, N, d of n, N of m, i and f.
-    i and f are those that act: C' = f C + i k v^T. The C of all steps are d times as many numbers as the outputs, which
-    a plain call never makes: 1.5 GB at T 365, B 64, H 256 of four heads, and where gradients are recorded four times
-    that, six times in the backward pass. `return_gates` alone costs little.
-
-    There are weight_ih_l{k} [4*H + 2*N, I] (D*H in place of I when k > 0) and bias_ih_l{k} [4*H + 2*N], in blocks
-    q k v o of H and i f of N: queries, keys, values, output gates, and each head's input and forget gate; no weight_hh
-    and no bias_hh.
+    With `return_states` the fields are h, C, n and m, with `return_gates` o, i and f; all are shaped as the output but
+    for the last dimension: H of h and o, N, d, d of C, N, d of n, N of m, i and f. i and f are the gates that act: C' =
+    f C + i k v^T. C has d times as many elements as the output, which a plain call never computes: 1.5 GB at T 365, B
+    64, H 256 and four heads, four times that with gradients, six times in the backward pass. `return_gates` costs
+    little.
 
     Args:
-        num_heads: N, each with a matrix [H/N, H/N]. Default 1.
-        chunk_size: how many steps are computed at once. Only speed and memory depend on it. Default 64.
-        initialise: "torch", or, by default, "xlstm" as the authors begin: weights from N(0, 2/(5 I)), those of i and f
-            zeros, the bias of i from N(0, 0.1), that of f from 3 to 6 over the heads, other biases zeros. "orthogonal"
-            draws recurrent weights, which are not there.
-        forget_bias, longest_lag: as of all layers, a number for each head.
-        learn_initial: as of all layers: initial_C [L*D, 1, N, d, d], initial_n [L*D, 1, N, d], initial_m [L*D, 1, N].
-            From zeros C alone is learned at first: n and m do not count while what is read is below its least divisor.
-        memory: "low": of each chunk the memory before it is kept, and the backward pass computes it once more. Of
-            sequences no longer than a chunk that spares nothing but in a stack of layers; nor does it under
-            torch.compile or within torch.func's transforms. Default "full".
+        num_heads: N, each with a matrix [H/N, H/N]; N divides H. Default 1.
+        chunk_size: number of steps that are computed at once; affects speed and memory only. Default 64.
+        initialise: "torch", or "xlstm" as the authors do: weights from N(0, 2/(5 I)), those of i and f zeros; the bias
+            of i from N(0, 0.1), that of f from 3 to 6 over the heads, other biases zeros. Default "xlstm".
+        learn_initial: whether the states at the start of a sequence are parameters: initial_C [L*D, 1, N, d, d],
+            initial_n [L*D, 1, N, d], initial_m [L*D, 1, N]. They start as zeros, from which only C is learned at first:
+            n and m have no effect until the denominator exceeds its lower bound. Default False.
+        memory: what is saved for the backward pass. "full": everything. "low": the memory before each chunk; the
+            backward pass computes the chunk again. That saves nothing for sequences within one chunk and one layer,
+            under torch.compile, and in transforms of torch.func. Default "full".
 
     Raises:
-        TypeError, ValueError: an option is not of its type or out of its range.
+        TypeError, ValueError: an option has the wrong type or is out of range.
 
-    Source: Beck et al. 2024, equations 19 to 27, and their code for initial values. Papers and forms:
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.MLSTM(28, 256, num_heads=4)
+        >>> y, (C, n, m) = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, C.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 4, 64, 64]))
+
+    Source: Beck et al. (2024), equations 19 to 27, and their code for the initial values;
     `carrousel.layers.mlstm.memory`.
     """
 
@@ -110,7 +115,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         *,
         num_heads: int = 1,
         chunk_size: int = 64,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         **ours: Unpack[LayerOptions],
     ) -> None:
@@ -127,7 +132,15 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     def reset_parameters(self) -> None:
         """Fill every parameter as `initialise`, `forget_bias` and `longest_lag` say; initial states are zeros."""
-        draw_matrix_layers(self)
+        with torch.no_grad():
+            if self.initialise == "torch":
+                fill_uniform(self._named_weights(), self.hidden_size)
+            for weights in (self._weights(names) for directions in self._fields for names in directions):
+                if self.initialise == "xlstm":
+                    fill_as_the_authors(weights, self.num_heads)
+                set_head_gates(weights, self.num_heads, self.forget_bias, self.longest_lag)
+            for initial in self._initial() or ():
+                nn.init.zeros_(initial)
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with heads and chunks where they are unusual."""

@@ -17,7 +17,6 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.fused import has_kernel, resolved
-from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.checks import (
     accepted_out,
     check_block,
@@ -28,7 +27,8 @@ from carrousel.layers.streaming.checks import (
     told,
 )
 from carrousel.layers.streaming.packed_weights import Packed, cell_of, is_packable
-from carrousel.layers.streaming.state import State, kind_of
+from carrousel.layers.streaming.state import Kind, State, Streams, kind_of
+from carrousel.layers.torch_contract import TorchContract
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
 is_compiling, is_grad_enabled, get_num_threads = (
@@ -40,10 +40,19 @@ tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # typ
 are_transforms_active = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
 
 
-class Streaming(Parameters):
+class Streaming(TorchContract):
     """start, step and block of a recurrent layer in one direction."""
 
+    _streams: Streams
     _packable = True  # whether the parameters are what the kernels read: heads are not
+
+    def _derive_names(self) -> dict[str, tuple[int, ...]]:
+        self.__dict__.setdefault("_streams", Streams())
+        return super()._derive_names()
+
+    def _kind(self) -> Kind:
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
+        return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
     def start(self, batch: int | None = None, hx: Any = None) -> State:
         """A state for streams that begin here.
