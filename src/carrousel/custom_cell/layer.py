@@ -16,7 +16,7 @@ from carrousel.layers import Recurrent
 from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_flag
 from carrousel.layers.options import LayerOptions
-from carrousel.scan.try_step import probe
+from carrousel.scan.try_step import try_step
 
 Step = Callable[..., tuple[Any, ...]]
 
@@ -145,7 +145,7 @@ def cell(
         all_rows = parse_names(called, "rows", rows)
         by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
         own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
-        probe(own)
+        try_step(own)
         # where pickle looks for it: under the function's name, unless it was given another
         found = {
             "__module__": step.__module__,

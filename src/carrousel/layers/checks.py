@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan.try_step import probe
+from carrousel.scan.try_step import try_step
 from carrousel.scan.weights import reads_h
 
 
@@ -50,7 +50,7 @@ def check_cell(cell: Any, pointwise: bool) -> None:
     if not isinstance(cell, Cell):
         raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or one of your own")
     if pointwise and ALL.get(cell.name) is not cell:
-        probe(cell)
+        try_step(cell)
 
 
 def check_projection(cell: Cell, proj_size: Any) -> None:

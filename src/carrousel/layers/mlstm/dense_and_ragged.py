@@ -22,7 +22,8 @@ from carrousel.layers.mlstm.low_memory import recomputed
 from carrousel.layers.mlstm.memory import Inputs, Memory, step
 from carrousel.layers.mlstm.parts import Parts, parts_of
 from carrousel.layers.mlstm.ragged import Cut, cut, each_chunk, pairs_of
-from carrousel.scan.rows import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 
@@ -57,9 +58,9 @@ def inputs_of(rows: Tensor, N: int) -> tuple[Inputs, Tensor]:
 class Dense:
     """All rows have all steps: x [T, B, I], or [B, T, I]."""
 
-    def __init__(self, layout: Layout, sizes: Sizes) -> None:
-        self.layout, self.sizes = layout, sizes
-        self.time, self.batch = (1, 0) if layout.batch_first else (0, 1)
+    def __init__(self, rows: Rows, options: Options, sizes: Sizes) -> None:
+        self.rows, self.options, self.sizes = rows, options, sizes
+        self.time, self.batch = (1, 0) if rows.batch_first else (0, 1)
 
     def taken(self, x: Tensor) -> Tensor:
         """All of it."""
@@ -72,7 +73,7 @@ class Dense:
     def run(self, x: Tensor, of: OfDirection) -> Result:
         """x [T, B, I] or [B, T, I]."""
         x, resets = (x.flip(self.time) if of.reverse else x), self._resets(of.reverse)
-        run = self._block if self.layout.memory == "full" else self._chunk_by_chunk
+        run = self._block if self.options.memory == "full" else self._chunk_by_chunk
         y, memory, shown = run(x, of.memory, of, resets)
         if of.reverse:
             y, shown = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in shown.items()}
@@ -97,7 +98,7 @@ class Dense:
         h, memory, shown = self._form(Inputs(*by_row), memory, resets, of.initial)
         y = o * self._as_x(h).flatten(-2)
         shown = {name: self._as_x(tensor) for name, tensor in shown.items()}
-        return y, memory, shown | ({"o": o} if self.layout.return_gates else {})
+        return y, memory, shown | ({"o": o} if self.options.gates else {})
 
     def _as_x(self, tensor: Tensor) -> Tensor:
         """[B, N, T, ...] as [T, B, N, ...] or [B, T, N, ...]."""
@@ -105,31 +106,31 @@ class Dense:
 
     def _form(self, inputs: Inputs, memory: Memory, resets: Tensor | None, initial: Memory | None) -> Result:
         T = inputs.q.shape[2]
-        if resets is None and not self.layout.shows:
+        if resets is None and not self.options.asks_inside:
             if T > 1:
                 return *self.sizes.form(inputs, memory, self.sizes.chunk_size), {}
             h, memory = step(Inputs(*(row[:, :, 0] for row in inputs)), memory)
             return h.unsqueeze(2), memory, {}
         chunks, memory = dense_in_order(inputs, memory, self.sizes.chunk_size, resets, initial)
-        shown = inside_of(chunks, self.layout.return_states, self.layout.return_gates)
+        shown = inside_of(chunks, self.options.states, self.options.gates)
         h, *others = (tensor.flatten(2, 3)[:, :, :T] for tensor in (outputs(chunks), *shown.values()))
         return h, memory, dict(zip(shown, others))
 
     def _resets(self, reverse: bool) -> Tensor | None:
         """Before which steps [B, T], in the order of the run, the memory is restored."""
-        resets = self.layout.resets
+        resets = self.rows.resets
         if resets is None:
             return None
-        resets = resets if self.layout.batch_first else resets.T
+        resets = resets if self.rows.batch_first else resets.T
         return resets if not reverse else torch.cat([torch.zeros_like(resets[:, :1]), resets[:, 1:].flip(1)], 1)
 
 
 class Ragged:
     """Rows of any lengths: the steps of all of them stand in one line, x [n, I]."""
 
-    def __init__(self, layout: Layout, sizes: Sizes, x: Tensor) -> None:
-        self.layout, self.sizes, self.shape = layout, sizes, x.shape[:-1]
-        self.pairs = pairs_of(x, layout)
+    def __init__(self, rows: Rows, options: Options, sizes: Sizes, x: Tensor) -> None:
+        self.rows, self.options, self.sizes, self.shape = rows, options, sizes, x.shape[:-1]
+        self.pairs = pairs_of(x, rows)
         self.there = self.pairs.there.to(x.device) if self.pairs.full else None
         self.places = None if self.pairs.places is None else self.pairs.places.to(x.device)
         self.cuts: dict[bool, Cut] = {}
@@ -154,7 +155,7 @@ class Ragged:
         """x [n, I]."""
         found, resets = self._cut(of.reverse, x), self._resets(of.reverse)
         memory = Memory(*(state.index_select(0, found.rows) for state in of.memory))
-        run = self._block if self.layout.memory == "full" or not found.counts else self._chunk_by_chunk
+        run = self._block if self.options.memory == "full" or not found.counts else self._chunk_by_chunk
         y, memory, shown = run(x, memory, of, found, resets)
         y, *others = (tensor.flatten(0, 1).index_select(0, found.back) for tensor in (y, *shown.values()))
         return y, Memory(*(state.index_select(0, found.rank) for state in memory)), dict(zip(shown, others))
@@ -181,10 +182,10 @@ class Ragged:
         missing = ~found.there[:, None]
         inputs = Inputs(q, k, v, i.masked_fill(missing, -math.inf), log_f.masked_fill(missing, 0))
         chunks, memory = in_order(inputs, memory, found.counts, self._parts(found, of.initial, resets))
-        shown = inside_of(chunks, self.layout.return_states, self.layout.return_gates)
+        shown = inside_of(chunks, self.options.states, self.options.gates)
         shown = {name: tensor.transpose(1, 2) for name, tensor in shown.items()}
         y = o * outputs(chunks).transpose(1, 2).flatten(2)
-        return y, memory, shown | ({"o": o} if self.layout.return_gates else {})
+        return y, memory, shown | ({"o": o} if self.options.gates else {})
 
     def _parts(self, found: Cut, initial: Memory | None, resets: Tensor | None) -> Parts | None:
         """Where the chunks are parted."""
@@ -201,9 +202,9 @@ class Ragged:
 
     def _resets(self, reverse: bool) -> Tensor | None:
         """Before which pairs [n], in the order of the run, the memory is restored."""
-        if self.layout.resets is None:
+        if self.rows.resets is None:
             return None
-        resets = self.layout.resets
+        resets = self.rows.resets
         resets = resets if self.places is None else resets.flatten()[self.places]
         if not reverse:
             return resets

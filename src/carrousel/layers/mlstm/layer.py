@@ -25,7 +25,8 @@ from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
-from carrousel.scan.rows import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 
@@ -201,17 +202,18 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         x: Tensor,
         hx: tuple[Tensor, ...] | None,
         weights: list[list[Weights]],
-        layout: Layout,
+        rows: Rows,
+        options: Options,
         restored: tuple[Tensor, ...] | None,
         dropout: float,
         draw: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
         refuse_onnx(cell)
         refuse_trace(cell)
-        hx = self._in_full(x, hx, layout)
-        restored = restored and self._in_full(x, restored, layout)
+        hx = self._in_full(x, hx, rows)
+        restored = restored and self._in_full(x, restored, rows)
         sizes = Sizes(self.num_heads, self.chunk_size, self._form)
-        return run_matrix_stack(sizes, x, hx, weights, layout, restored, dropout)
+        return run_matrix_stack(sizes, x, hx, weights, rows, options, restored, dropout)
 
     _by_autocast = _by_stack  # type: ignore[assignment]
 

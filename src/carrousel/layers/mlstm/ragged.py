@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from carrousel.scan.rows import Layout
+from carrousel.scan.rows import Rows
 
 
 class Pairs(NamedTuple):
@@ -31,21 +31,21 @@ class Pairs(NamedTuple):
         return self.step < self.lengths[self.row]
 
 
-def pairs_of(x: Tensor, layout: Layout) -> Pairs:
+def pairs_of(x: Tensor, rows: Rows) -> Pairs:
     """Those of x [T, B, .] or [B, T, .] with lengths, or of flat x [n, .]."""
-    if layout.batch_sizes is not None:
-        return _of_packed(layout.batch_sizes)
-    if layout.offsets is not None:
-        return _of_rows(layout.offsets.diff())
-    assert layout.lengths is not None
-    B, T = (x.shape[0], x.shape[1]) if layout.batch_first else (x.shape[1], x.shape[0])
+    if rows.batch_sizes is not None:
+        return _of_packed(rows.batch_sizes)
+    if rows.offsets is not None:
+        return _of_rows(rows.offsets.diff())
+    assert rows.lengths is not None
+    B, T = (x.shape[0], x.shape[1]) if rows.batch_first else (x.shape[1], x.shape[0])
     if torch.compiler.is_compiling():
         said = f"lengths are not all among 0 .. {T}, the steps of the input"
-        torch._assert_async(((layout.lengths >= 0) & (layout.lengths <= T)).all(), said)  # type: ignore[call-overload]
-        pairs = _of_rows(torch.full((B,), T), B * T)._replace(lengths=layout.lengths, full=True)
+        torch._assert_async(((rows.lengths >= 0) & (rows.lengths <= T)).all(), said)  # type: ignore[call-overload]
+        pairs = _of_rows(torch.full((B,), T), B * T)._replace(lengths=rows.lengths, full=True)
     else:
-        pairs = _of_rows(layout.lengths)
-    by_row, by_step = (T, 1) if layout.batch_first else (1, B)
+        pairs = _of_rows(rows.lengths)
+    by_row, by_step = (T, 1) if rows.batch_first else (1, B)
     return pairs._replace(places=pairs.row * by_row + pairs.step * by_step)
 
 

@@ -14,7 +14,8 @@ from torch.nn.functional import linear
 from carrousel.layers.mlstm.dense_and_ragged import Dense, OfDirection, Ragged, Sizes, inputs_of
 from carrousel.layers.mlstm.memory import Memory, step
 from carrousel.layers.stack import gather
-from carrousel.scan.rows import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 
@@ -23,7 +24,8 @@ def run_matrix_stack(
     x: Tensor,
     hx: tuple[Tensor, ...],
     weights: list[list[Weights]],
-    layout: Layout,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
 ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
@@ -31,18 +33,19 @@ def run_matrix_stack(
 
     Args:
         sizes: of every layer.
-        x: [T, B, I], or [B, T, I] or [N, I], as the layout says.
+        x: [T, B, I], or [B, T, I] or [N, I], as `rows` says.
         hx: C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B, N].
         weights: [L][D], the direction that starts from the end second.
-        layout: of x, and of y.
+        rows: of x, and of y.
+        options: what the call asks for.
         restored: what resets restore, as hx. None: zeros.
         dropout: the probability that an output between two layers is zeroed.
 
     Returns:
         y as x with D*H in the last place; the final states as hx; and the states and gates of every step that the
-        layout asks for, as `carrousel.layers.stack` has them, or None.
+        options ask for, as `carrousel.layers.stack` has them, or None.
     """
-    way = Ragged(layout, sizes, x) if layout.is_ragged or layout.is_flat else Dense(layout, sizes)
+    way = Ragged(rows, options, sizes, x) if rows.is_ragged or rows.is_flat else Dense(rows, options, sizes)
     starts, initial = memories(hx), None if restored is None else memories(restored)
     x, finals, shown = way.taken(x), [], []
     for depth, directions in enumerate(weights):
@@ -55,18 +58,18 @@ def run_matrix_stack(
             y, final, inside = way.run(x, of)
             ys.append(y)
             finals.append(final)
-            shown.append(in_fields(y, inside, layout))
+            shown.append(in_fields(y, inside, options))
         x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
     states = tuple(torch.stack(tensors) for tensors in zip(*finals))
-    padded = layout.padding_value
+    padded = rows.padding_value
     inside = [{name: way.given(t, padded) for name, t in of_place.items()} for of_place in shown]
-    return way.given(x, padded), states, gather(inside) if layout.shows else None
+    return way.given(x, padded), states, gather(inside) if options.asks_inside else None
 
 
-def in_fields(h: Tensor, inside: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+def in_fields(h: Tensor, inside: dict[str, Tensor], options: Options) -> dict[str, Tensor]:
     """What a layer and direction shows, h first, in the order in which it is documented."""
-    names = ("C", "n", "m") * layout.return_states + ("o", "i", "f") * layout.return_gates
-    first = {"h": h} if layout.return_states else {}
+    names = ("C", "n", "m") * options.states + ("o", "i", "f") * options.gates
+    first = {"h": h} if options.states else {}
     return first | {name: inside[name] for name in names}
 
 
