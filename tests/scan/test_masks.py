@@ -172,10 +172,7 @@ def step_by_step(sequence: Sequence) -> tuple[np.ndarray, list[np.ndarray]]:
             masks = [
                 sample_mask(sampled, mask, k, t, row, H, like)[0].numpy() for k, mask in enumerate(sampled.of_cell)
             ]
-            masked = weights | {
-                "R": weights["R"] * fed_back,
-                "masks": [mask.numpy() for mask in masks],
-            }  # R (m h) = (R m) h
+            masked = weights | {"R": weights["R"] * fed_back, "masks": masks}  # R (m h) = (R m) h
             states = oracle.STEPS[cell.name](x[t, b], states, masked)
             y[t, b] = states[0]
         finals.append(states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from carrousel.fused.kernels import Kernel, mask_writer
 from carrousel.fused.plan import Plan
-from carrousel.scan.masks import MASKS, Mask, Masks
+from carrousel.scan.masks import Mask, Masks
 from carrousel.scan.options import Options
 from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
@@ -60,17 +60,23 @@ def call_forward(
     saved, pairs = _allocate_saved(plan, kernel, x, rows, zero_fill) if save else (None, 0)
     inside = _allocate_inside(kernel, x, plan.sizes.H, options, zero_fill) if options.asks_inside else []
     kernel.forward(
-        kernel.cell.name,
-        (*plan.sizes, plan.y[-1] if into is None or y.is_contiguous() else y.stride(-2), torch.get_num_threads()),
-        (rows.batch_sizes, x, *weights, rows.lengths, rows.offsets, rows.resets),
-        (y, saved, pairs, plan.parts),
-        states,
-        restored,
-        final,
-        tuple(inside[: len(final) - 1]) if options.states else (),
-        rows.padding_value,
-        _gates_of(kernel, options, inside),
-        _describe_masks(options.masks),
+        cell=kernel.cell.name,
+        sizes=plan.sizes,
+        x=x,
+        states=states,
+        weights=weights,
+        rows=rows,
+        restored=restored,
+        y=y,
+        ld_y=plan.y[-1] if into is None or y.is_contiguous() else y.stride(-2),
+        saved=saved,
+        pairs=pairs,
+        parts=plan.parts,
+        final=final,
+        histories=tuple(inside[: len(final) - 1]) if options.states else (),
+        gates=_gates_of(kernel, options, inside),
+        masks=None if options.masks is None else _describe_masks(options.masks),
+        threads=torch.get_num_threads(),
     )
     return y, final, inside, saved
 
@@ -106,20 +112,28 @@ def call_backward(
     d_final, d_inside = _make_contiguous(d_outputs[1]), _make_contiguous(d_outputs[2])
     d_gates = _gates_of(kernel, options, d_inside)
     kernel.backward(
-        kernel.cell.name,
-        (*plan.sizes, plan.y[-1] if y.is_contiguous() else y.stride(-2), torch.get_num_threads()),
-        (rows.batch_sizes, x, *weights, rows.lengths, rows.offsets, rows.resets),
-        (y, saved, plan.pairs if rows.lengths is None else saved.numel() // max(plan.saved, 1), plan.parts),
-        states,
-        restored,
-        tuple(inside[: len(d_final) - 1]) if options.states else (),
-        _gates_of(kernel, options, inside),
-        (dy, ld_dy),
-        d_final,
-        d_inside[: len(d_final) - 1] if options.states else (),
-        d_gates if any(d is not None for d in d_gates) else (),
-        tuple(gradients),
-        _describe_masks(options.masks),
+        cell=kernel.cell.name,
+        sizes=plan.sizes,
+        x=x,
+        states=states,
+        weights=weights,
+        rows=rows,
+        restored=restored,
+        y=y,
+        ld_y=plan.y[-1] if y.is_contiguous() else y.stride(-2),
+        saved=saved,
+        pairs=plan.pairs if rows.lengths is None else saved.numel() // max(plan.saved, 1),
+        parts=plan.parts,
+        histories=tuple(inside[: len(d_final) - 1]) if options.states else (),
+        gates=_gates_of(kernel, options, inside),
+        dy=dy,
+        ld_dy=ld_dy,
+        d_final=d_final,
+        d_histories=d_inside[: len(d_final) - 1] if options.states else (),
+        d_gates=d_gates if any(d is not None for d in d_gates) else (),
+        gradients=tuple(gradients),
+        masks=None if options.masks is None else _describe_masks(options.masks),
+        threads=torch.get_num_threads(),
     )
     return gradients if plan.sizes.B == 1 else _sum_over_rows(gradients, given)
 
@@ -232,21 +246,36 @@ def _allocate_saved(plan: Plan, kernel: Kernel, x: Tensor, rows: Rows, zero_fill
 # ---- masks as bindings/module.cpp reads them ------------------------------------------------------------------------
 
 
-def _describe_masks(masks: Masks | None) -> tuple[Any, ...]:
-    if masks is None:
-        return ()
-    described = _describe_each(masks.of_cell, masks.fed_back, masks.of_weights)
-    return _seed_of(masks.seed), masks.place * MASKS, masks.row_numbers, *described
+class MaskNumbers(NamedTuple):
+    """A `Mask`."""
+
+    threshold: int
+    chosen: float
+    otherwise: float
+
+
+class MasksOfCall(NamedTuple):
+    """`Masks`."""
+
+    seed: int
+    first_stream: int  # the random stream of mask 0
+    row_numbers: Tensor | None
+    of_cell: tuple[MaskNumbers, ...]
+    fed_back: MaskNumbers | None
+    of_weights: MaskNumbers | None
+
+
+def _describe_masks(masks: Masks) -> MasksOfCall:
+    of_cell = tuple([_describe_mask(mask) for mask in masks.of_cell])
+    fed_back, of_weights = [
+        None if mask is None else _describe_mask(mask) for mask in (masks.fed_back, masks.of_weights)
+    ]
+    return MasksOfCall(_seed_of(masks.seed), masks.random_stream(0), masks.row_numbers, of_cell, fed_back, of_weights)
 
 
 @cache
-def _describe_each(of_cell: tuple[Mask, ...], *others: Mask | None) -> tuple[Any, ...]:
-    return tuple(map(_describe_mask, of_cell)), *[None if mask is None else _describe_mask(mask) for mask in others]
-
-
-@cache
-def _describe_mask(mask: Mask) -> tuple[int, float, float]:
-    return mask.threshold, mask.chosen, mask.otherwise
+def _describe_mask(mask: Mask) -> MaskNumbers:
+    return MaskNumbers(mask.threshold, mask.chosen, mask.otherwise)
 
 
 def _seed_of(seed: Tensor | None) -> int:
