@@ -1,11 +1,11 @@
-"""What forward keeps for backward, and what backward computes again.
+"""What forward saves for backward, and what backward recomputes.
 
-Weights, masks and states, before and after the step, are at hand, so a function of them alone, such as tanh(c'), is
-computed again; so is a sum or product of what backward has. Every other value that backward needs is kept; or a row
-before its functions, where that makes several of them cheap.
+Weights, masks and states, before and after the step, are available to backward. A function of them alone, such as
+tanh(c'), is recomputed, and so is a sum or product of values that backward has. Every other value that backward needs
+is saved; or, where that makes several of them cheap, the row before its functions.
 
-Of a cell whose units need nothing of each other less will do: all that follows from what is kept is computed again,
-functions too. Where a sequence fills no cache, a function takes less time than to write its value and to read it.
+A cell without layer normalisation saves less: backward recomputes all that follows from what is saved, functions too.
+While a sequence does not fill the caches, that takes less time than to write the value and to read it.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ from carrousel.codegen.steps import Steps
 from carrousel.codegen.trace import Trace
 
 
-def keep(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[Any, Any]]:
-    """The symbols that are kept, in the order of the rows; and the values that are computed again, with what of."""
-    needed = _needed(backward)
-    kept, again = _keep_needed(trace, needed)
+def choose_saved(cell: Cell, trace: Trace, backward: Steps) -> tuple[list[Any], dict[Any, Any]]:
+    """The symbols to save, in the order of the rows; and the values to recompute, each with its expression."""
+    needed = _symbols_in(backward)
+    saved, recomputed = _split_needed(trace, needed)
     for row in trace.rows:
-        fewer, otherwise = _keep_needed(trace, needed | {row})
-        if len(fewer) < len(kept):
-            needed, kept, again = needed | {row}, fewer, otherwise
-    return _in_order_of_rows(cell, kept), again
+        fewer, otherwise = _split_needed(trace, needed | {row})
+        if len(fewer) < len(saved):
+            needed, saved, recomputed = needed | {row}, fewer, otherwise
+    return _in_order_of_rows(cell, saved), recomputed
 
 
-def keep_least(
-    cell: Cell, trace: Trace, backward: Steps, kept: list[Any], again: dict[Any, Any]
+def save_least(
+    cell: Cell, trace: Trace, backward: Steps, saved: list[Any], recomputed: dict[Any, Any]
 ) -> tuple[list[Any], dict[Any, Any]]:
-    """As few symbols as will do, and all that follows from them.
+    """As few symbols as possible, and all values that follow from them.
 
     Args:
-        cell, trace, backward: as `keep` takes them.
-        kept, again: what it returned.
+        cell, trace, backward: as `choose_saved` takes them.
+        saved, recomputed: what it returned.
     """
-    read = _needed(backward).union(*(expr.free_symbols for expr in again.values()))
+    read = _symbols_in(backward).union(*(expr.free_symbols for expr in recomputed.values()))
     states = [state for pair in zip(trace.old, trace.new) if read & set(pair) for state in pair]  # each is one array
-    at_hand = {*states, *trace.weights, *trace.masks}
+    available = {*states, *trace.weights, *trace.masks}
 
-    def least(given: list[Any]) -> list[Any]:
+    def reduce(given: list[Any]) -> list[Any]:
         for y in reversed(given):
             others = [other for other in given if other is not y]
-            given = others if y in _following(trace, at_hand.union(others)) else given
+            given = others if y in _follow(trace, available.union(others)) else given
         return given
 
-    kept = least(kept)
+    saved = reduce(saved)
     for value in [*trace.rows, *trace.values]:  # one may stand for several functions of it
-        if value not in kept and len(fewer := least([value, *kept])) < len(kept):
-            kept = fewer
-    return _in_order_of_rows(cell, kept), _following(trace, at_hand.union(kept))
+        if value not in saved and len(fewer := reduce([value, *saved])) < len(saved):
+            saved = fewer
+    return _in_order_of_rows(cell, saved), _follow(trace, available.union(saved))
 
 
-def with_gates(
-    cell: Cell, values: list[Any], kept: list[Any], again: dict[Any, Any]
+def add_gates(
+    cell: Cell, values: list[Any], saved: list[Any], recomputed: dict[Any, Any]
 ) -> tuple[list[Any], dict[Any, Any]]:
-    """What is kept and the gates, and what is then computed again.
+    """What is saved and the gates, and what is still to recompute.
 
     Args:
         cell: the equations.
-        values: what `keep` returned; among them are the gates, which are called as a row.
-        kept, again: what `keep_least` returned.
+        values: what `choose_saved` returned; among them are the gates, which have the names of rows.
+        saved, recomputed: what `save_least` returned.
     """
-    gates = [value for value in values if value.name in cell.rows and value not in kept]
-    rest = {value: expr for value, expr in again.items() if value not in gates}
-    return _in_order_of_rows(cell, [*kept, *gates]), rest
+    gates = [value for value in values if value.name in cell.rows and value not in saved]
+    rest = {value: expr for value, expr in recomputed.items() if value not in gates}
+    return _in_order_of_rows(cell, [*saved, *gates]), rest
 
 
-def _following(trace: Trace, known: Iterable[Any]) -> dict[Any, Any]:
-    """The values that can be computed of what is known."""
+def _follow(trace: Trace, known: Iterable[Any]) -> dict[Any, Any]:
+    """The values that can be computed from what is known."""
     known, found = set(known), {}
     for y, expr in trace.values.items():
         if y not in known and expr.free_symbols <= known:
@@ -83,28 +83,28 @@ def _following(trace: Trace, known: Iterable[Any]) -> dict[Any, Any]:
     return found
 
 
-def _needed(steps: Steps) -> set[Any]:
+def _symbols_in(steps: Steps) -> set[Any]:
     exprs = [*steps.values.values(), *steps.stores.values()]
     return {symbol for expr in exprs for symbol in expr.free_symbols}
 
 
-def _in_order_of_rows(cell: Cell, kept: list[Any]) -> list[Any]:
+def _in_order_of_rows(cell: Cell, symbols: list[Any]) -> list[Any]:
     rank = {name: k for k, row in enumerate(cell.rows) for name in (row, f"a_{row}")}
-    return sorted(kept, key=lambda y: rank.get(str(y), len(rank)))
+    return sorted(symbols, key=lambda y: rank.get(str(y), len(rank)))
 
 
-def _keep_needed(trace: Trace, needed: set[Any]) -> tuple[list[Any], dict[Any, Any]]:
-    """`keep` of what backward needs."""
-    at_hand = {*trace.old, *trace.weights, *trace.masks, *trace.new, *trace.normalised}
-    needed, kept, again = set(needed), [], {}
+def _split_needed(trace: Trace, needed: set[Any]) -> tuple[list[Any], dict[Any, Any]]:
+    """`choose_saved`, from the symbols that backward needs."""
+    available = {*trace.old, *trace.weights, *trace.masks, *trace.new, *trace.normalised}
+    needed, saved, recomputed = set(needed), [], {}
     for y in [*reversed(trace.values), *reversed(trace.rows)]:
-        if y not in needed or y in at_hand:
+        if y not in needed or y in available:
             continue
         expr = trace.values.get(y)
         costly = isinstance(expr, AppliedUndef) and expr.func.__name__ not in CHEAP
-        if expr is not None and expr.free_symbols <= (at_hand if costly else at_hand | needed):
-            again[y] = expr
+        if expr is not None and expr.free_symbols <= (available if costly else available | needed):
+            recomputed[y] = expr
             needed |= expr.free_symbols
         else:
-            kept.append(y)
-    return kept, again
+            saved.append(y)
+    return saved, recomputed

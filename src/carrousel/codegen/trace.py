@@ -1,7 +1,7 @@
-"""A step as a list of named values: what its tape holds, under the names that the papers use.
+"""A step as a list of named values: its tape, with the names of the papers.
 
-Names: a_i is a row before its function and i after it; c a state before the step and c_new after it; p_i a weight for
-each unit; m_c a mask.
+Names: a_i is a row before its function, i after it; c is a state before the step, c_new after it; p_i is a weight
+vector; m_c is a mask.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Trace:
     """A step as named values: functions, new states, and what is used more than once.
 
     Args:
-        rows, old, weights, masks: symbols of what the step is given; `old` are the states before it.
-        values: symbol -> expression, each after those it is made of.
+        rows, old, weights, masks: symbols of the arguments of the step; `old` are the states before it.
+        values: symbol -> expression, each after those it is computed from.
         new: the states after the step, expressions; mostly symbols of values.
         taken: names in use.
-        normalised: what layer_norm gives -> what it is given; one at most.
+        normalised: value of layer_norm -> its argument; at most one.
     """
 
     rows: list[Any]
@@ -49,10 +49,10 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
 
     Args:
         cell: the equations.
-        reserved: words that no value may be named.
+        reserved: words that no value may have as its name.
 
     Raises:
-        CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
+        CodegenError: the step uses an operation that cannot be generated, or does not return the cell's states.
     """
     taken, tape = set(reserved), Tape()
     masks = [name for name, _ in cell.masks]
@@ -67,13 +67,13 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
         if not isinstance(states, tuple) or len(states) != len(cell.states):
             raise CodegenError(f"it returned {states!r}, not a tuple of the states {cell.states}")
         new = [tape.operand(state) for state in states]
-    except Exception as error:  # a function that runs on tensors may raise anything of what is none
-        reason = f"{_in_words(error)}{_place_of(error, cell)}"
-        raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {reason}") from error
+    except Exception as error:  # a function for tensors may raise anything when it gets symbols
+        reason = f"{_describe(error)}{_place_of(error, cell)}"
+        raise CodegenError(f"cell {cell.name!r}: its step cannot be generated: {reason}") from error
     return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken, tape.normalised), tape.uses)
 
 
-def _in_words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """What happened. Python's own errors name the operation: "bad operand type for abs()"."""
     if isinstance(error, CodegenError):
         return str(error)
@@ -86,7 +86,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _place_of(error: Exception, cell: Cell) -> str:
-    """The line of the step's file that raised it; "" where there is none, as of functions written at a prompt."""
+    """The line of the step's file that raised it; "" if there is no file, as for functions written at a prompt."""
     code = getattr(cell.step, "__code__", None)
     lines = [at for at in extract_tb(error.__traceback__) if code and at.filename == code.co_filename and at.line]
     return f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno}: {lines[-1].line})" if lines else ""

@@ -65,7 +65,7 @@ def fuse_all(cells: tuple[Cell, ...], instruction_set: str | None) -> tuple[Cell
     A compiled cell bears the name of its equations' digest: two of one name never get each other's kernel.
 
     Raises:
-        NoKernel: a cell can not be generated, the library not compiled or not loaded, or a kernel does not return what
+        NoKernel: a cell cannot be generated, the library not compiled or not loaded, or a kernel does not return what
             the cell's function does.
     """
     if instruction_set is None:
