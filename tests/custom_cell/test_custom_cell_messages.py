@@ -156,7 +156,7 @@ def test_what_are_no_names(field, given):
 @pytest.mark.parametrize("name", ["class", "_a"])
 @pytest.mark.parametrize("field", ["rows", "states"])
 def test_names_that_no_field_can_bear(field, name):
-    with pytest.raises(ValueError, match=f"{field}=.* are the names of fields, and '{name}' can be none"):
+    with pytest.raises(ValueError, match=f"{field}=.* are the names of fields, and '{name}' cannot be one"):
         carrousel.cell(raising, **{"rows": "a", "states": "h", "name": "Mine", field: [name]})
 
 
@@ -166,7 +166,7 @@ def test_compile_is_true_or_false():
         own(3, 5, compile="yes")
     with pytest.raises(TypeError, match="compile=1 must be True or False"):
         carrousel.cell(raising, rows="a", states="h", compile=1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"a cell's name becomes a name in C.., and 3 can not"):
+    with pytest.raises(ValueError, match=r"a cell's name becomes a name in C.., and 3 cannot"):
         carrousel.cell(raising, rows="a", states="h", name=3)  # type: ignore[arg-type]
 
 

@@ -76,7 +76,7 @@ def test_recurrent_is_scan(cell):
     layer = carrousel.Recurrent(cell, 3, 4).double()
     x, zero = X.double(), torch.zeros(2, 4, dtype=torch.float64)
     y, hx = layer(x)
-    y_expected, states = scan(cell, x, (zero,) * len(cell.states), weights_of(layer))
+    y_expected, states, _ = scan(cell, x, (zero,) * len(cell.states), weights_of(layer))
     torch.testing.assert_close(y, y_expected, rtol=0, atol=1e-12)
     for state, expected in zip(hx if len(states) > 1 else (hx,), states, strict=True):
         torch.testing.assert_close(state, expected[None], rtol=0, atol=1e-12)

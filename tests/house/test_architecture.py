@@ -187,12 +187,12 @@ def test_folders_name_their_files():
 
 
 def test_files_without_a_name_are_found(tmp_path):
-    for name in ("scan/recurrence.py", "scan/layout.py", "layers/xlstm/__init__.py", "layers/stack.py"):
+    for name in ("scan/recurrence.py", "scan/rows.py", "layers/xlstm/__init__.py", "layers/stack.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "scan" / "__init__.py").write_text('"""recurrence.py  the steps"""')
     (tmp_path / "layers" / "__init__.py").write_text('"""stack.py  layers"""')
-    assert unnamed(tmp_path) == [str(Path("layers", "xlstm")), str(Path("scan", "layout"))]
+    assert unnamed(tmp_path) == [str(Path("layers", "xlstm")), str(Path("scan", "rows"))]
 
 
 # ---- a cell is one file ---------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_files_without_a_name_are_found(tmp_path):
 LEAKY = '''
 """h' = h / 2 + tanh(a)"""
 
-from carrousel.cells.base import Cell, tanh
+from carrousel.cells import Cell, tanh
 
 
 def step(rows, states):
@@ -221,7 +221,7 @@ from carrousel.cells import ALL
 from carrousel.scan import Weights, scan
 assert carrousel.__file__.startswith(sys.argv[1]), carrousel.__file__
 weights = Weights(W=torch.ones(2, 3), R=torch.zeros(2, 2))
-y, _ = scan(ALL["leaky"], torch.zeros(4, 1, 3), (torch.ones(1, 2),), weights)
+y, _, _ = scan(ALL["leaky"], torch.zeros(4, 1, 3), (torch.ones(1, 2),), weights)
 assert y[:, 0, 0].tolist() == [1 / 2, 1 / 4, 1 / 8, 1 / 16], y
 layer = carrousel.Recurrent(ALL["leaky"], 3, 2)
 assert layer(torch.zeros(4, 1, 3))[0].shape == (4, 1, 2)

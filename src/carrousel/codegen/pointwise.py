@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from carrousel.cells import Cell
 from carrousel.codegen.derivative import reverse
-from carrousel.codegen.kept import keep, keep_least, with_gates
+from carrousel.codegen.saved import keep, keep_least, with_gates
 from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import trace_step

@@ -15,7 +15,7 @@ from sympy.core.function import AppliedUndef
 
 from carrousel.cells import Cell
 from carrousel.codegen.derivative import reverse
-from carrousel.codegen.kept import keep
+from carrousel.codegen.saved import keep
 from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import Trace, trace_step

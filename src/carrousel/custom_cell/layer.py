@@ -10,13 +10,13 @@ from torch.types import Device
 from typing_extensions import Unpack
 
 from carrousel.cells import Cell
-from carrousel.cells.base import names_of
+from carrousel.cells.check_cell import parse_names
 from carrousel.custom_cell.fuse import fuse, is_fused
 from carrousel.layers import Recurrent
 from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_flag
 from carrousel.layers.options import LayerOptions
-from carrousel.scan.probe import probe
+from carrousel.scan.try_step import try_step
 
 Step = Callable[..., tuple[Any, ...]]
 
@@ -142,10 +142,10 @@ def cell(
 
     def make(step: Step) -> type[CustomLayer]:
         called = name or getattr(step, "__name__", type(step).__name__)  # an object that can be called has none
-        all_rows = names_of(called, "rows", rows)
+        all_rows = parse_names(called, "rows", rows)
         by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
         own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
-        probe(own)
+        try_step(own)
         # where pickle looks for it: under the function's name, unless it was given another
         found = {
             "__module__": step.__module__,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan.probe import probe
+from carrousel.scan.try_step import try_step
 from carrousel.scan.weights import reads_h
 
 
@@ -45,12 +45,12 @@ def check_cell(cell: Any, pointwise: bool) -> None:
     """Raise unless it is a cell whose step, if it is to be `pointwise`, is one: of those in carrousel.cells it is.
 
     Raises:
-        TypeError: it is no `Cell`; and what `carrousel.scan.probe` raises.
+        TypeError: it is no `Cell`; and what `carrousel.scan.try_step` raises.
     """
     if not isinstance(cell, Cell):
         raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or one of your own")
     if pointwise and ALL.get(cell.name) is not cell:
-        probe(cell)
+        try_step(cell)
 
 
 def check_projection(cell: Cell, proj_size: Any) -> None:

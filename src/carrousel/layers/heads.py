@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.fused import fused_in
-from carrousel.scan.layout import Layout
+from carrousel.fused import fused
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 # The units of a head from which it is worth a call of its own.
@@ -24,15 +25,16 @@ ALONE = 32
 
 def fused_by_heads(
     heads: int,
-    layout: Layout,
     cell: Cell,
     x: Tensor,
     states: tuple[Tensor, ...],
     weights: Weights,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...] = (),
-    alone: bool = False,
+    is_single: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
-    """`carrousel.fused.fused_in`, head after head: R is [rows*H, H/N]."""
+    """`carrousel.fused.fused`, head after head: R is [rows*H, H/N]."""
     of_heads = zip(
         *[rows_of_heads(w, len(cell.from_x), heads) for w in weights],
         *[state.chunk(heads, -1) for state in (*states, *restored)],
@@ -41,7 +43,8 @@ def fused_by_heads(
     n_weights, n_states = len(weights), len(states)
     for tensors in of_heads:
         of_states, of_restored = tensors[n_weights:][:n_states], tensors[n_weights + n_states :]
-        y, final, inside = fused_in(layout, cell, x, of_states, Weights(*tensors[:n_weights]), of_restored, None, alone)
+        of_head = Weights(*tensors[:n_weights])
+        y, final, inside = fused(cell, x, of_states, of_head, rows, options, of_restored, is_single=is_single)
         ys.append(y)
         finals.append(final)
         shown.append(inside)

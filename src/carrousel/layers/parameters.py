@@ -24,7 +24,7 @@ from carrousel.layers.regularization import Regularization
 from carrousel.layers.rnnbase_names import RNNBaseNames
 from carrousel.layers.torch_backend import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
-from carrousel.scan.layout import check_memory
+from carrousel.scan.options import check_memory
 from carrousel.scan.weights import Weights
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.

@@ -20,18 +20,19 @@ from carrousel.layers.per_sample import describe_refusal, has_expanded_weights, 
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
     as_tuple,
-    asking,
     check_initial,
     check_padding,
-    layout_of,
-    layout_of_one,
-    layout_of_packed,
+    options_of,
+    rows_of,
+    rows_of_one,
+    rows_of_packed,
 )
 from carrousel.layers.stack import each, run_stack
 from carrousel.layers.streaming.layer import Streaming
 from carrousel.layers.torch_backend import Flags, belongs_to_torch, run_torch
 from carrousel.layers.torch_contract import KEYWORD_ONLY
-from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import BATCH_FIRST, DENSE, Rows
 from carrousel.scan.weights import Weights
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
@@ -176,17 +177,18 @@ class Recurrent(Streaming, Generic[States]):
                 return node
         if lengths is None and not (type(padding_value) is float and padding_value == 0):
             check_padding(padding_value, lengths)
+        options = options_of(return_states, return_gates)
         if isinstance(input, PackedSequence):
-            layout = layout_of_packed(input, self.batch_first, lengths, offsets, resets)
-            return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial, seed)
+            rows = rows_of_packed(input, self.batch_first, lengths, offsets, resets)
+            return self._forward_packed(input, hx, rows, options, initial, seed)
         if self._dims_of_call(input, hx, offsets) == 2 and offsets is None:
-            layout = layout_of_one(input, self.batch_first, lengths, resets)
-            return self._forward_unbatched(input, hx, asking(layout, return_states, return_gates), initial, seed)
+            rows = rows_of_one(input, self.batch_first, lengths, resets)
+            return self._forward_unbatched(input, hx, rows, options, initial, seed)
         if lengths is None and offsets is None and resets is None:
-            layout = BATCH_FIRST if self.batch_first else DENSE
+            rows = BATCH_FIRST if self.batch_first else DENSE
         else:
-            layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
-        y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial, seed)
+            rows = rows_of(input, self.batch_first, lengths, offsets, resets, padding_value)
+        y, hx, inside = self._run(input, hx, rows, options, initial, seed)
         return (y, hx) if inside is None else (y, hx, inside)
 
     # Who computes a stack of layers: functions with the arguments of `run_stack`.
@@ -196,94 +198,98 @@ class Recurrent(Streaming, Generic[States]):
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
 
-    def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any) -> tuple[Any, ...]:
+    def _forward_unbatched(
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any
+    ) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
         if hx is not None:
             check_dense_states(self.cell, "hx", hx)
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
         initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
-        y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial, seed)
+        y, hx, inside = self._run(x.unsqueeze(batch), hx, rows, options, initial, seed)
         y, hx = y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
         return (y, hx) if inside is None else (y, hx, each(inside, lambda tensor: tensor.squeeze(batch)))
 
     def _forward_packed(
-        self, packed: PackedSequence, hx: Any, layout: Layout, initial: Any, seed: Any
+        self, packed: PackedSequence, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any
     ) -> tuple[Any, ...]:
         x, batch_sizes, order, back = packed
         if initial is not None and order is not None:
-            in_order = check_initial(self.cell, self._state_sizes, initial, layout.batch(x), x)
+            in_order = check_initial(self.cell, self._state_sizes, initial, rows.batch(x), x)
             initial = tuple([state if state.shape[1] == 1 else state.index_select(1, order) for state in in_order])
         if hx is not None:
             self._check_state_dims(hx, 3)
             check_dense_states(self.cell, "hx", hx)
             hx = self.permute_hidden(hx, order)
-        y, hx, inside = self._run(x, hx, layout, initial, seed, order)
+        y, hx, inside = self._run(x, hx, rows, options, initial, seed, order)
         y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
         if inside is None:
             return y, hx
         return y, hx, each(inside, lambda tensor: PackedSequence(tensor, batch_sizes, order, back))
 
     def _run(
-        self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any, order: Tensor | None = None
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any, order: Tensor | None = None
     ) -> tuple[Tensor, Any, Any]:
-        """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None.
+        """x [T, B, I], [B, T, I] or [N, I], as `rows` says; hx and initial with their batch, or None.
 
         The rows of packed data have the caller's `order` [B].
         """
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = None if hx is None else tuple(hx) if self._many_states else (hx,)
-        if layout.is_flat or not self._fits(x, states, weights[0][0].W):
+        if rows.is_flat or not self._fits(x, states, weights[0][0].W):
             if has_expanded_weights(self._parameters.values()):
-                return self._run_per_sample(x, hx, layout, initial)
-            self._check_call(x, hx, weights[0][0].W, layout)
+                return self._run_per_sample(x, hx, rows, options, initial)
+            self._check_call(x, hx, weights[0][0].W, rows)
         if initial is None and self._initial_names:
             initial = self._initial()
         if initial is not None:
-            initial = check_initial(self.cell, self._state_sizes, initial, layout.batch(x), x)
+            initial = check_initial(self.cell, self._state_sizes, initial, rows.batch(x), x)
             states = initial if states is None else states
         draw = draw_of_call(self._get_name(), self.regularization, self.cell, self.training, seed, order)
-        plain = draw is None and layout.resets is None and not layout.is_ragged and not layout.shows
+        plain = draw is None and rows.resets is None and not rows.is_ragged and not options.asks_inside
         rounded = rounds(weights[0][0].W)
         if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W, rounded):
             inside = None
-            y, states = self._run_torch(x, states, weights, layout)
+            y, states = self._run_torch(x, states, weights, rows)
         else:
             dropout = self.dropout if self.training else 0.0
-            restored = None if layout.resets is None else initial
+            restored = None if rows.resets is None else initial
             cell = self.cell if draw is None else draw.cell
-            layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
+            options = options if self.memory == "full" else options._replace(memory=self.memory)
             run = self._by_autocast if rounded else self._by_stack
             try:
-                y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
+                y, states, inside = run(cell, x, states, weights, rows, options, restored, dropout, draw)
             except (RuntimeError, ValueError):
                 if has_expanded_weights(self._parameters.values()):  # but for the first: it would have been seen above
-                    return self._run_per_sample(x, hx, layout, initial)
+                    return self._run_per_sample(x, hx, rows, options, initial)
                 self._refuse_weights()
                 raise
         return y, states if self._many_states else states[0], inside
 
     def _run_torch(
-        self, x: Tensor, states: tuple[Tensor, ...] | None, weights: list[list[Weights]], layout: Layout
+        self, x: Tensor, states: tuple[Tensor, ...] | None, weights: list[list[Weights]], rows: Rows
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         flags = (self.bias, self.num_layers, self.dropout, self.training, bool(self.bidirectional), self.batch_first)
-        states = self._in_full(x, states, layout)
-        return run_torch(self.cell, x, states, weights, Flags(*flags), layout.batch_sizes)
+        states = self._in_full(x, states, rows)
+        return run_torch(self.cell, x, states, weights, Flags(*flags), rows.batch_sizes)
 
-    def _run_per_sample(self, x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Tensor, Any, None]:
+    def _run_per_sample(
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any
+    ) -> tuple[Tensor, Any, None]:
         """`_run` with ExpandedWeights: torch's functions know them, our kernels do not."""
-        is_plain = layout.resets is None and not layout.is_ragged and not layout.shows and initial is None
+        is_plain = rows.resets is None and not rows.is_ragged and not options.asks_inside and initial is None
         if not (self._is_torchs and is_plain):
             raise RuntimeError(describe_refusal(self._get_name()))
         weights = [[self._weights(names) for names in directions] for directions in self._fields]
-        self._check_call(x, hx, weights[0][0].W, layout)
+        self._check_call(x, hx, weights[0][0].W, rows)
         states = None if hx is None else tuple(hx) if self._many_states else (hx,)
         with without_onednn():
-            y, states = self._run_torch(x, states, weights, layout)
+            y, states = self._run_torch(x, states, weights, rows)
         return y, states if self._many_states else states[0], None
 
-    def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, layout: Layout) -> tuple[Tensor, ...]:
+    def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, rows: Rows) -> tuple[Tensor, ...]:
         """States [L*D, B, .]: zeros for None, and for each row what was given for all."""
-        B = layout.batch(x)
+        B = rows.batch(x)
         if states is None:
             return tuple([x.new_zeros(places, B, *width) for places, *width in self._state_sizes])
         return tuple([state.expand(-1, B, *state.shape[2:]) for state in states])

@@ -31,10 +31,10 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
-from carrousel.fused import draw_matrix
+from carrousel.fused import sample_matrix
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout
-from carrousel.scan.noise import INPUT, Mask, Noise, always, dropping, keeping, signed
+from carrousel.scan.masks import INPUT, Mask, Masks, constant_mask, dropout_mask, wrap_int64, zoneout_mask
+from carrousel.scan.rows import Rows
 
 # The cells with masks of their own, by the cell that they are without.
 REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}
@@ -59,7 +59,7 @@ class Regularization(NamedTuple):
         return [f"{name}={v[0] if isinstance(v, tuple) and v[0] == v[1] else v}" for name, v in shown]
 
 
-class Masks(NamedTuple):
+class LayerMasks(NamedTuple):
     """How the masks of a layer are drawn; None: not at all."""
 
     of_cell: tuple[Mask, ...]
@@ -69,22 +69,22 @@ class Masks(NamedTuple):
 
 
 @mark_constant  # dynamo would look past the cache, and warn of it
-def masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
+def masks_of(rates: Regularization, cell: str, training: bool) -> LayerMasks:
     """The masks of a layer whose sequences that cell computes: in evaluation each of the cell's is its mean."""
     return _masks_of(rates, cell, training)
 
 
 @cache  # a small network would feel the time that they take to make
-def _masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
-    zoneout = keeping if training else always
+def _masks_of(rates: Regularization, cell: str, training: bool) -> LayerMasks:
+    zoneout = zoneout_mask if training else constant_mask
     by_name = {
-        "candidate": dropping(rates.recurrent_dropout if training else 0.0),
+        "candidate": dropout_mask(rates.recurrent_dropout if training else 0.0),
         "zoneout_c": zoneout(rates.zoneout[0]),
         "zoneout_h": zoneout(rates.zoneout[1]),
     }
     dropouts = (*rates.variational_dropout, rates.drop_connect)
-    others = [dropping(rate) if training and rate else None for rate in dropouts]
-    return Masks(tuple(by_name[name] for name, _ in ALL[cell].masks), *others)
+    others = [dropout_mask(rate) if training and rate else None for rate in dropouts]
+    return LayerMasks(tuple(by_name[name] for name, _ in ALL[cell].masks), *others)
 
 
 class Draw(NamedTuple):
@@ -97,12 +97,12 @@ class Draw(NamedTuple):
     seed: Tensor | None
     rows: Tensor | None  # [B] the caller's rows of a packed batch, int64
 
-    def at(self, place: int, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+    def at(self, place: int, x: Tensor, rows: Rows) -> tuple[Tensor, Masks]:
         """What goes into a layer and direction, by its place among the L*D: x masked, and the other masks."""
         masks, of_x, fed_back, of_weights = masks_of(self.of, self.cell.name, self.training)
-        noise = Noise(self.seed, place, masks, fed_back, of_weights, self.rows)
-        x = x if of_x is None else _mask_x(noise, of_x, x, layout)
-        return x, layout._replace(noise=noise)
+        of_call = Masks(self.seed, place, masks, fed_back, of_weights, self.rows)
+        x = x if of_x is None else _mask_x(of_call, of_x, x, rows)
+        return x, of_call
 
 
 def draw_of_call(
@@ -137,16 +137,16 @@ def draw_of_call(
     return Draw(rates, plain, cell, training, drawn, rows)
 
 
-def _mask_x(noise: Noise, how: Mask, x: Tensor, layout: Layout) -> Tensor:
+def _mask_x(masks: Masks, how: Mask, x: Tensor, rows: Rows) -> Tensor:
     """x with the same units of a row zeroed at each step."""
-    mask = draw_matrix(noise, how, INPUT, noise.rows, (layout.batch(x), x.shape[-1]), x)  # [B, I]
-    if not layout.is_flat:
-        return x * (mask.unsqueeze(1) if layout.batch_first else mask)
-    if layout.offsets is not None:
-        row_of = torch.repeat_interleave(layout.offsets.diff())
+    mask = sample_matrix(masks, how, INPUT, masks.row_numbers, (rows.batch(x), x.shape[-1]), x)  # [B, I]
+    if not rows.is_flat:
+        return x * (mask.unsqueeze(1) if rows.batch_first else mask)
+    if rows.offsets is not None:
+        row_of = torch.repeat_interleave(rows.offsets.diff())
     else:
-        assert layout.batch_sizes is not None
-        row_of = torch.cat([torch.arange(n) for n in layout.batch_sizes.tolist()])
+        assert rows.batch_sizes is not None
+        row_of = torch.cat([torch.arange(n) for n in rows.batch_sizes.tolist()])
     return x * mask[row_of.to(x.device)]
 
 
@@ -162,7 +162,7 @@ def seed_of(seed: Any) -> Tensor:
         raise TypeError(f"seed={seed!r} must be an int, or None to draw one from torch's generator")
     if not -(2**63) <= int(seed) < 2**64:
         raise ValueError(f"seed={seed} must have 64 bits: take one from 0 to 2**64 - 1")
-    return torch.tensor(signed(int(seed)), dtype=torch.int64, device="cpu")
+    return torch.tensor(wrap_int64(int(seed)), dtype=torch.int64, device="cpu")
 
 
 def check_rates(

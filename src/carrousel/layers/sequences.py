@@ -15,17 +15,18 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carrousel.cells import Cell
 from carrousel.layers.checks import check_dense, check_dense_states, check_flag, check_same_device
-from carrousel.scan.layout import Layout, check_layout, check_resets, whole_numbers
+from carrousel.scan.options import PLAIN, Options
+from carrousel.scan.rows import Rows, check_resets, check_rows, to_int64
 
 
-def layout_of(
+def rows_of(
     x: Tensor,
     batch_first: bool,
     lengths: Tensor | Sequence[int] | None,
     offsets: Tensor | Sequence[int] | None,
     resets: Tensor | None,
     padding_value: float,
-) -> Layout:
+) -> Rows:
     """How x [T, B, I], [B, T, I] with `batch_first`, or [N, I] with `offsets`, is to be read.
 
     Raises:
@@ -35,9 +36,9 @@ def layout_of(
     check_padding(padding_value, lengths)
     for name, given in (("input", x), ("lengths", lengths), ("offsets", offsets), ("resets", resets)):
         check_dense(name, given)
-    layout = Layout(
-        lengths=None if lengths is None else whole_numbers("lengths", lengths),
-        offsets=None if offsets is None else whole_numbers("offsets", offsets),
+    rows = Rows(
+        lengths=None if lengths is None else to_int64("lengths", lengths),
+        offsets=None if offsets is None else to_int64("offsets", offsets),
         batch_first=batch_first and offsets is None,
         resets=resets,
         padding_value=float(padding_value),
@@ -46,13 +47,13 @@ def layout_of(
         # where numbers are not known yet, the operator looks at them
         check_resets(resets, x.shape[:-1])
     else:
-        check_layout(x, layout)
-    return on_device(layout, x)
+        check_rows(x, rows)
+    return on_device(rows, x)
 
 
-def layout_of_packed(
+def rows_of_packed(
     packed: PackedSequence, batch_first: bool, lengths: Any, offsets: Any, resets: Tensor | None
-) -> Layout:
+) -> Rows:
     """How packed data is to be read, whose resets are [T, B], or [B, T] with `batch_first`, as if it were padded.
 
     Raises:
@@ -63,7 +64,7 @@ def layout_of_packed(
         raise ValueError(f"{name} is given with a PackedSequence, which has its lengths already: leave it out")
     x, batch_sizes, order, _ = packed
     if resets is None:
-        return Layout(batch_sizes)
+        return Rows(batch_sizes=batch_sizes)
     check_dense("resets", resets)
     T, B = len(batch_sizes), _rows(batch_sizes, resets, batch_first)
     check_resets(resets, (B, T) if batch_first else (T, B))
@@ -73,7 +74,7 @@ def layout_of_packed(
     places = there.argsort(descending=True, stable=True)[
         : len(x)
     ]  # by a mask the graph of a compiler would be of any size
-    return on_device(Layout(batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
+    return on_device(Rows(batch_sizes=batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
 
 
 def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
@@ -85,7 +86,7 @@ def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
     return B
 
 
-def layout_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Layout:
+def rows_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Rows:
     """How x [T, I] with resets [T] is to be read once it is a batch of one.
 
     Raises:
@@ -97,7 +98,7 @@ def layout_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | N
     check_dense("resets", resets)
     check_resets(resets, x.shape[:1])
     batch = 0 if batch_first else 1
-    return on_device(Layout(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
+    return on_device(Rows(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
 
 
 def check_padding(padding_value: Any, lengths: Any) -> None:
@@ -116,28 +117,28 @@ def check_padding(padding_value: Any, lengths: Any) -> None:
         )
 
 
-def asking(layout: Layout, return_states: bool, return_gates: bool) -> Layout:
-    """The layout, with what is to be returned of every step.
+def options_of(return_states: bool, return_gates: bool) -> Options:
+    """The options of a call that returns these of every step.
 
     Raises:
         TypeError: an argument is neither True nor False.
     """
     if return_states is False and return_gates is False:
-        return layout
+        return PLAIN
     check_flag("return_states", return_states)
     check_flag("return_gates", return_gates)
-    return layout._replace(return_states=return_states, return_gates=return_gates)
+    return Options(return_states, return_gates)
 
 
-def on_device(layout: Layout, x: Tensor) -> Layout:
-    """The layout with its resets where x is.
+def on_device(rows: Rows, x: Tensor) -> Rows:
+    """The rows, with their resets on the device of x.
 
     Raises:
         ValueError: they are on the meta device, and x is not.
     """
-    if layout.resets is not None and layout.resets.is_meta and not x.is_meta:
+    if rows.resets is not None and rows.resets.is_meta and not x.is_meta:
         raise ValueError(f"resets is on the meta device, where tensors have no values, and the input on {x.device}")
-    return layout if layout.resets is None else layout._replace(resets=layout.resets.to(x.device))
+    return rows if rows.resets is None else rows._replace(resets=rows.resets.to(x.device))
 
 
 def as_tuple(states: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from carrousel.layers.checks import check_dense_states, check_input, check_state_dims, check_states_belong, told
 from carrousel.layers.parameters import Parameters
-from carrousel.scan.layout import Layout
+from carrousel.scan.rows import Rows
 
 # The arguments of forward after hx, in their order.
 KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "seed", "return_states", "return_gates"]
@@ -43,14 +43,14 @@ class TorchContract(Parameters):
         except RuntimeError:  # a nested tensor has no shape, one of torch's ExpandedWeights no is_cpu
             return False
 
-    def _check_call(self, x: Tensor, hx: Any, W: Tensor, layout: Layout) -> None:
+    def _check_call(self, x: Tensor, hx: Any, W: Tensor, rows: Rows) -> None:
         """Raise unless x and hx, which may be None, fit the layer; W is its first weight."""
-        check_input(x, W, self.input_size, layout.is_flat, self._many_states)
+        check_input(x, W, self.input_size, rows.is_flat, self._many_states)
         if hx is not None:
             check_dense_states(self.cell, "hx", hx)
-            self._check_states(x, hx, layout.batch(x))
+            self._check_states(x, hx, rows.batch(x))
             check_states_belong(x, hx if self._many_states else (hx,))
-        if not layout.is_flat and not x.shape[1 if self.batch_first else 0]:
+        if not rows.is_flat and not x.shape[1 if self.batch_first else 0]:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
 
     def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
@@ -111,7 +111,7 @@ class TorchContract(Parameters):
         return *self.get_expected_hidden_size(input, batch_sizes)[:2], self.hidden_size
 
     def _batch(self, x: Tensor, batch_sizes: Tensor | None) -> int:
-        return Layout(batch_sizes, batch_first=self.batch_first).batch(x)
+        return Rows(self.batch_first, batch_sizes=batch_sizes).batch(x)
 
     def _slow_forward(self, *arguments: Any, **options: Any) -> Any:
         """What nn.Module calls in place of forward under torch.jit.trace. torch.onnx.export(dynamo=False) gives every

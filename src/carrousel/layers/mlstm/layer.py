@@ -33,7 +33,8 @@ from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.stack import gather
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 
@@ -196,7 +197,8 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         x: Tensor,
         hx: tuple[Tensor, ...] | None,
         weights: list[list[Weights]],
-        layout: Layout,
+        rows: Rows,
+        options: Options,
         restored: tuple[Tensor, ...] | None,
         dropout: float,
         draw: None,
@@ -205,10 +207,10 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         refuse_onnx(cell)
         refuse_trace(cell)
         sizes = Sizes(self.num_heads, self.chunk_size, self._form)
-        way: Any = Pairs(sizes, layout, x) if layout.is_ragged or layout.is_flat else Dense(sizes, layout)
-        starts = split_places(self._in_full(x, hx, layout))
-        initial = None if restored is None else split_places(self._in_full(x, restored, layout))
-        names = ("C", "n", "m") * layout.return_states + ("o", "i", "f") * layout.return_gates
+        way: Any = Pairs(sizes, rows, options, x) if rows.is_ragged or rows.is_flat else Dense(sizes, rows, options)
+        starts = split_places(self._in_full(x, hx, rows))
+        initial = None if restored is None else split_places(self._in_full(x, restored, rows))
+        names = ("C", "n", "m") * options.states + ("o", "i", "f") * options.gates
         x, finals, inside = way.enter(x), [], []
         for depth, directions in enumerate(weights):
             x = torch.dropout(x, dropout, True) if dropout and depth else x
@@ -218,11 +220,11 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
                 y, final, shown = way.run(x, Direction(of_one, starts[place], initial and initial[place], reverse))
                 ys.append(y)
                 finals.append(final)
-                shown = ({"h": y} if layout.return_states else {}) | {name: shown[name] for name in names}
+                shown = ({"h": y} if options.states else {}) | {name: shown[name] for name in names}
                 inside.append({name: way.leave(tensor) for name, tensor in shown.items()})
             x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
         states = tuple(torch.stack(tensors) for tensors in zip(*finals))
-        return way.leave(x), states, gather(inside) if layout.shows else None
+        return way.leave(x), states, gather(inside) if options.asks_inside else None
 
     _by_autocast = _by_stack  # type: ignore[assignment]
 

@@ -27,7 +27,8 @@ from carrousel.layers.mlstm.chunks import (
     run_without_saving,
 )
 from carrousel.layers.mlstm.memory import Inputs, Memory, split_rows, step
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 
@@ -61,9 +62,9 @@ def join_in_time(results: list[Result], time: int) -> Result:
 class Dense:
     """All rows have all steps: x [T, B, I] or [B, T, I]."""
 
-    def __init__(self, sizes: Sizes, layout: Layout) -> None:
-        self.sizes, self.layout = sizes, layout
-        self.time, self.batch = (1, 0) if layout.batch_first else (0, 1)
+    def __init__(self, sizes: Sizes, rows: Rows, options: Options) -> None:
+        self.sizes, self.rows, self.options = sizes, rows, options
+        self.time, self.batch = (1, 0) if rows.batch_first else (0, 1)
 
     def enter(self, x: Tensor) -> Tensor:
         """x as `run` takes it."""
@@ -74,7 +75,7 @@ class Dense:
     def run(self, x: Tensor, direction: Direction) -> Result:
         """One layer in one direction."""
         x, resets = x.flip(self.time) if direction.reverse else x, self._resets_of(direction.reverse)
-        run = self._run_steps if self.layout.memory == "full" else self._run_chunk_by_chunk
+        run = self._run_steps if self.options.memory == "full" else self._run_chunk_by_chunk
         y, memory, shown = run(x, direction.memory, direction, resets)
         if direction.reverse:
             y, shown = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in shown.items()}
@@ -97,9 +98,9 @@ class Dense:
         inputs = Inputs(*(row.movedim((self.batch, 2, self.time), (0, 1, 2)) for row in inputs))  # [B, N, T, ...]
         B, _, T = inputs.i.shape
         shown: dict[str, Tensor] = {}
-        if resets is not None or self.layout.shows:
+        if resets is not None or self.options.asks_inside:
             chunks, memory = connect_dense(inputs, memory, self.sizes.chunk_size, resets, direction.initial)
-            shown = compute_inside(chunks, self.layout.return_states, self.layout.return_gates)
+            shown = compute_inside(chunks, self.options.states, self.options.gates)
             shown = {name: self._as_x(join_dense(tensor, B, T)) for name, tensor in shown.items()}
             h = join_dense(compute_outputs(chunks), B, T)
         elif T == 1:
@@ -107,7 +108,7 @@ class Dense:
             h = h.unsqueeze(2)
         else:
             h, memory = self.sizes.run_plain(inputs, memory, self.sizes.chunk_size)
-        return o * self._as_x(h).flatten(-2), memory, shown | ({"o": o} if self.layout.return_gates else {})
+        return o * self._as_x(h).flatten(-2), memory, shown | ({"o": o} if self.options.gates else {})
 
     def _as_x(self, tensor: Tensor) -> Tensor:
         """[B, N, T, ...] as [T, B, N, ...] or [B, T, N, ...]."""
@@ -115,9 +116,9 @@ class Dense:
 
     def _resets_of(self, reverse: bool) -> Tensor | None:
         """Before which steps [B, T], in the order of the run, the memory is restored."""
-        if self.layout.resets is None:
+        if self.rows.resets is None:
             return None
-        resets = self.layout.resets if self.layout.batch_first else self.layout.resets.T
+        resets = self.rows.resets if self.rows.batch_first else self.rows.resets.T
         # a reset separates a step from the one before it, in either direction
         return resets if not reverse else torch.cat([torch.zeros_like(resets[:, :1]), resets[:, 1:].flip(1)], 1)
 
@@ -137,24 +138,24 @@ class Cut(NamedTuple):
 class Pairs:
     """Rows of any lengths, whose pairs lie in one line, x [n, I]."""
 
-    def __init__(self, sizes: Sizes, layout: Layout, x: Tensor) -> None:
-        self.sizes, self.layout, self.shape = sizes, layout, x.shape[:-1]
+    def __init__(self, sizes: Sizes, rows: Rows, options: Options, x: Tensor) -> None:
+        self.sizes, self.rows, self.options, self.shape = sizes, rows, options, x.shape[:-1]
         self.selected: Tensor | None = None  # [n] where the pairs lie in x, if it holds more
         self.exists: Tensor | None = None  # bool [n], if x holds pairs beyond the lengths: in a compiler's graph
         self.steps: int | None = None  # of every row, if that is the same number
-        if layout.batch_sizes is not None:
-            before = layout.batch_sizes.cumsum(0) - layout.batch_sizes
-            self.lengths = (layout.batch_sizes[:, None] > torch.arange(int(layout.batch_sizes[0]))).sum(0)
+        if rows.batch_sizes is not None:
+            before = rows.batch_sizes.cumsum(0) - rows.batch_sizes
+            self.lengths = (rows.batch_sizes[:, None] > torch.arange(int(rows.batch_sizes[0]))).sum(0)
             self.place = lambda row, step: before[step] + row
-        elif layout.offsets is not None:
-            self._lay_end_to_end(layout.offsets.diff())
-        elif layout.lengths is not None:
-            self._lay_in_rectangle(layout.lengths, x.device)
+        elif rows.offsets is not None:
+            self._lay_end_to_end(rows.offsets.diff())
+        elif rows.lengths is not None:
+            self._lay_in_rectangle(rows.lengths, x.device)
 
     def _lay_in_rectangle(self, lengths: Tensor, device: torch.device) -> None:
         """x [T, B, I] or [B, T, I]. In a compiler's graph, where no length is known, pairs beyond the lengths too."""
-        B, T = self.shape if self.layout.batch_first else self.shape[::-1]
-        by_row, by_step = (T, 1) if self.layout.batch_first else (1, B)
+        B, T = self.shape if self.rows.batch_first else self.shape[::-1]
+        by_row, by_step = (T, 1) if self.rows.batch_first else (1, B)
         exists = torch.arange(T) < lengths[:, None]  # [B, T]
         if not torch.compiler.is_compiling():
             row, step = exists.nonzero().unbind(1)
@@ -162,7 +163,7 @@ class Pairs:
             return self._lay_end_to_end(lengths)
         message = f"lengths are not all among 0 .. {T}, the steps of the input"
         torch._assert_async(((lengths >= 0) & (lengths <= T)).all(), message)  # type: ignore[call-overload]
-        self.exists = (exists if self.layout.batch_first else exists.T).flatten().to(device)
+        self.exists = (exists if self.rows.batch_first else exists.T).flatten().to(device)
         self.lengths, self.steps, self.place = lengths, T, lambda row, step: row * by_row + step * by_step
 
     def _lay_end_to_end(self, lengths: Tensor) -> None:
@@ -171,7 +172,7 @@ class Pairs:
 
     def enter(self, x: Tensor) -> Tensor:
         """The pairs of x [n, I]."""
-        x = x if self.layout.is_flat else x.flatten(0, 1)
+        x = x if self.rows.is_flat else x.flatten(0, 1)
         x = x if self.selected is None else x.index_select(0, self.selected)
         return x if self.exists is None else x.masked_fill(~self.exists[:, None], 0)
 
@@ -179,11 +180,11 @@ class Pairs:
         """[n, ...] in the places of x, with padding beyond the lengths."""
         if self.exists is not None:
             exists = self.exists[(..., *[None] * (result.dim() - 1))]
-            result = result.masked_fill(~exists, self.layout.padding_value)
+            result = result.masked_fill(~exists, self.rows.padding_value)
         if self.selected is not None:
-            whole = result.new_full((math.prod(self.shape), *result.shape[1:]), self.layout.padding_value)
+            whole = result.new_full((math.prod(self.shape), *result.shape[1:]), self.rows.padding_value)
             result = whole.index_copy(0, self.selected, result)
-        return result if self.layout.is_flat else result.unflatten(0, self.shape)
+        return result if self.rows.is_flat else result.unflatten(0, self.shape)
 
     def run(self, x: Tensor, direction: Direction) -> Result:
         """One layer in one direction."""
@@ -191,7 +192,7 @@ class Pairs:
         memory = direction.memory
         if self.steps is None:
             memory = Memory(*(state.index_select(0, cut.order) for state in memory))
-        if self.layout.memory == "full" or not cut.counts:
+        if self.options.memory == "full" or not cut.counts:
             y, memory, shown = self._run_chunks(x, memory, direction, cut)
         else:
             y, memory, shown = self._run_chunk_by_chunk(x, memory, direction, cut)
@@ -226,9 +227,9 @@ class Pairs:
         resets = None if cut.resets is None else cut.resets[:, None]
         initial = direction.initial and Memory(*(state.index_select(0, cut.row) for state in direction.initial))
         chunks, memory = connect(inputs, memory, cut.counts, resets, initial)
-        shown = compute_inside(chunks, self.layout.return_states, self.layout.return_gates)
+        shown = compute_inside(chunks, self.options.states, self.options.gates)
         shown = {name: tensor.transpose(1, 2) for name, tensor in shown.items()}
-        shown |= {"o": o} if self.layout.return_gates else {}
+        shown |= {"o": o} if self.options.gates else {}
         return o * compute_outputs(chunks).transpose(1, 2).flatten(2), memory, shown
 
     def _cut(self, reverse: bool, x: Tensor) -> Cut:
@@ -260,11 +261,11 @@ class Pairs:
 
     def _resets_of(self, row: Tensor, step: Tensor, exists: Tensor, reverse: bool, x: Tensor) -> Tensor | None:
         """Before which steps of the chunks, in the order of the run, the memory is restored."""
-        if self.layout.resets is None:
+        if self.rows.resets is None:
             return None
         step = step + 1 if reverse else step  # a reset separates a step from the one before it, in either direction
         exists = exists & (step < self.lengths[row])
-        resets = self.layout.resets if self.layout.is_flat else self.layout.resets.flatten()
+        resets = self.rows.resets if self.rows.is_flat else self.rows.resets.flatten()
         resets = resets if self.selected is None else resets.index_select(0, self.selected)
         places = self.place(row, torch.where(exists, step, 0)).to(x.device)
         return resets[places] & exists.to(x.device)

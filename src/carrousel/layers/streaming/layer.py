@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from carrousel.fused import has_kernel, resolved
+from carrousel.fused import has_kernel, resolve
 from carrousel.layers.streaming.checks import (
     accepted_out,
     check_block,
@@ -219,7 +219,7 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
         check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return layer._run_stream(x, state._tensors, y)
-    x = resolved(x).contiguous()
+    x = resolve(x).contiguous()
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None

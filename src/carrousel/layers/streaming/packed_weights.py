@@ -39,7 +39,7 @@ class Packed:
         )
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
         cell, regularized = cell_of(layer), layer.regularization
-        masks = tuple(mask.left for mask in masks_of(regularized, cell.name, False).of_cell) if regularized else ()
+        masks = tuple(mask.otherwise for mask in masks_of(regularized, cell.name, False).of_cell) if regularized else ()
         described = [(w.W.shape[1], *sizes, *[0 if t is None else t.data_ptr() for t in w], masks) for w in weights]
         read = {w.data_ptr() for w in made}
         beside = [(w.data_ptr(), w.numel()) for w in sources.values() if w.data_ptr() not in read]

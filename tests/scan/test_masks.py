@@ -23,16 +23,16 @@ from sequences import (
     make_ragged,
     make_sequence,
     run,
-    with_noise,
+    with_masks,
     with_resets,
 )
 from torch.autograd import gradcheck, gradgradcheck
 from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.cells import ALL
-from carrousel.fused import draw_matrix, fused, instruction_set, instruction_sets, use_instruction_set
+from carrousel.fused import fused, instruction_set, instruction_sets, sample_matrix, use_instruction_set
 from carrousel.scan import scan
-from carrousel.scan.noise import FED_BACK, MASKS, Noise, draw, dropping, keeping, uniform
+from carrousel.scan.masks import FED_BACK, MASKS, Masks, dropout_mask, sample_mask, sample_uniform, zoneout_mask
 
 MASKED = [name for name, cell in ALL.items() if cell.masks]
 TARGETS = instruction_sets() or ["none"]
@@ -64,7 +64,7 @@ def by_hand(seed: int, stream: int, step: int, row: int, unit: int) -> int:
 @pytest.mark.parametrize(("stream", "step", "row"), [(0, 0, 0), (3, 7, 2), (500, 123_456, 2**40), (15, 2**33, 9)])
 def test_numbers_by_hand(seed, stream, step, row):
     units = [0, 1, 15, 16, 1499, 2**31]
-    found = uniform(torch.tensor(seed), stream, step, torch.tensor([[row]]), torch.tensor(units))
+    found = sample_uniform(torch.tensor(seed), stream, step, torch.tensor([[row]]), torch.tensor(units))
     assert found.flatten().tolist() == [by_hand(seed, stream, step, row, unit) for unit in units]
 
 
@@ -81,19 +81,19 @@ def best_afterwards():
 @pytest.mark.grid(target=TARGETS, dtype=[F32, F64], width=[1, 3, 16, 33, 70], rate=[0.001, 0.5, 0.999])
 def test_kernels_draw_the_same_numbers(target, dtype, width, rate, best_afterwards):
     use_instruction_set(target)
-    noise, like = Noise(SEED, 5), torch.zeros(1, dtype=dtype)
+    masks, like = Masks(SEED, 5), torch.zeros(1, dtype=dtype)
     for rows in (torch.arange(40), torch.tensor([3, 2**40, 0, 7])):
-        expected = draw(noise, dropping(rate), 9, 0, rows, width, like)
-        assert torch.equal(draw_matrix(noise, dropping(rate), 9, rows, expected.shape, like), expected)
+        expected = sample_mask(masks, dropout_mask(rate), 9, 0, rows, width, like)
+        assert torch.equal(sample_matrix(masks, dropout_mask(rate), 9, rows, expected.shape, like), expected)
         if rows[0] == 0:
-            assert torch.equal(draw_matrix(noise, dropping(rate), 9, None, expected.shape, like), expected)
+            assert torch.equal(sample_matrix(masks, dropout_mask(rate), 9, None, expected.shape, like), expected)
 
 
 def sample(**changed) -> torch.Tensor:
     """Uniform numbers in [0, 1) of 200 rows, 500 units."""
     at = {"seed": SEED, "stream": 3, "step": 11, "row": 0, "unit": 0} | changed
     rows, units = torch.arange(200)[:, None] + at["row"], torch.arange(500) + at["unit"]
-    return uniform(at["seed"], at["stream"], at["step"], rows, units).double() / 2**32
+    return sample_uniform(at["seed"], at["stream"], at["step"], rows, units).double() / 2**32
 
 
 def test_numbers_are_spread_evenly():
@@ -131,7 +131,7 @@ def test_neighbours_are_independent(changed):
 def test_rows_of_a_large_batch_never_repeat_each_other():
     """Nor with a shift of some units, as they would if a row had 32 bits of its own."""
     rows, width, window = 30_000, 96, 64
-    taken = uniform(SEED, 0, 0, torch.arange(rows)[:, None], torch.arange(width)) < 2**31
+    taken = sample_uniform(SEED, 0, 0, torch.arange(rows)[:, None], torch.arange(width)) < 2**31
     windows = taken.unfold(1, window, 1).reshape(-1, window).to(torch.int64)
     words = (windows << torch.arange(window)).sum(1)
     assert len(words.unique()) == len(words)
@@ -139,8 +139,8 @@ def test_rows_of_a_large_batch_never_repeat_each_other():
 
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.95])
 def test_masks_are_taken_as_often_as_asked(rate):
-    noise, like = Noise(SEED), torch.zeros((), dtype=F64)
-    mask = torch.stack([draw(noise, dropping(rate), 0, t, torch.arange(50), 40, like) for t in range(50)])
+    masks, like = Masks(SEED), torch.zeros((), dtype=F64)
+    mask = torch.stack([sample_mask(masks, dropout_mask(rate), 0, t, torch.arange(50), 40, like) for t in range(50)])
     sigma = math.sqrt(rate * (1 - rate) / mask.numel())
     assert abs((mask == 0).double().mean().item() - rate) < 5 * sigma
     assert set(mask.unique().tolist()) == {0.0, 1 / (1 - rate)}
@@ -150,8 +150,8 @@ def test_masks_are_taken_as_often_as_asked(rate):
 
 
 def test_a_rate_of_zero_draws_nothing():
-    assert draw(Noise(), dropping(0.0), 0, 0, torch.arange(3), 4, torch.zeros(())) == 1
-    assert draw(Noise(), keeping(0.0), 0, 0, torch.arange(3), 4, torch.zeros(())) == 0
+    assert sample_mask(Masks(), dropout_mask(0.0), 0, 0, torch.arange(3), 4, torch.zeros(())) == 1
+    assert sample_mask(Masks(), zoneout_mask(0.0), 0, 0, torch.arange(3), 4, torch.zeros(())) == 0
 
 
 # ---- cells with masks -----------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_a_rate_of_zero_draws_nothing():
 
 def step_by_step(sequence: Sequence) -> tuple[np.ndarray, list[np.ndarray]]:
     """Every row of a dense sequence by the oracle, one step after another, each with its masks [H]."""
-    cell, noise = sequence.cell, sequence.options["noise"]
+    cell, sampled = sequence.cell, sequence.options["masks"]
     tensors = {name: t.numpy() for name, t in sequence.tensors.items()}
     weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
     x, like = tensors["x"], torch.zeros((), dtype=F64)
@@ -167,10 +167,15 @@ def step_by_step(sequence: Sequence) -> tuple[np.ndarray, list[np.ndarray]]:
     y, finals = np.zeros((T, B, H)), []
     for b in range(B):
         row, states = torch.tensor([b]), [tensors[name][b] for name in cell.states]
-        fed_back = draw(noise, noise.fed_back, FED_BACK, 0, row, H, like)[0].numpy()
+        fed_back = sample_mask(sampled, sampled.fed_back, FED_BACK, 0, row, H, like)[0].numpy()
         for t in range(T):
-            masks = [draw(noise, mask, k, t, row, H, like)[0].numpy() for k, mask in enumerate(noise.masks)]
-            masked = weights | {"R": weights["R"] * fed_back, "masks": masks}  # R (m h) = (R m) h
+            masks = [
+                sample_mask(sampled, mask, k, t, row, H, like)[0].numpy() for k, mask in enumerate(sampled.of_cell)
+            ]
+            masked = weights | {
+                "R": weights["R"] * fed_back,
+                "masks": [mask.numpy() for mask in masks],
+            }  # R (m h) = (R m) h
             states = oracle.STEPS[cell.name](x[t, b], states, masked)
             y[t, b] = states[0]
         finals.append(states)
@@ -179,7 +184,7 @@ def step_by_step(sequence: Sequence) -> tuple[np.ndarray, list[np.ndarray]]:
 
 @pytest.mark.parametrize("cell", MASKED)
 def test_scan_is_the_papers_equations(cell):
-    sequence = with_noise(make_sequence(cell, Size(T=6, B=3, I=4, H=9)))
+    sequence = with_masks(make_sequence(cell, Size(T=6, B=3, I=4, H=9)))
     y, states = sequence.call(scan)
     for found, expected in zip((y, *states), (step_by_step(sequence)[0], *step_by_step(sequence)[1]), strict=True):
         np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
@@ -187,27 +192,27 @@ def test_scan_is_the_papers_equations(cell):
 
 @pytest.mark.grid(cell=CELLS, size=SIZES, way=list(WAYS))
 def test_kernels_equal_scan(cell, size, way):
-    sequence = with_noise(make_sequence(cell, size, way))
+    sequence = with_masks(make_sequence(cell, size, way))
     assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
 
 
 @pytest.mark.grid(cell=[*MASKED, "peephole"], size=SIZES, way=list(WAYS))
 def test_kernels_round_like_scan(cell, size, way):
-    assert_as_exact(draws_of(lambda: with_noise(make_sequence(cell, size, way))))
+    assert_as_exact(draws_of(lambda: with_masks(make_sequence(cell, size, way))))
 
 
 @pytest.mark.grid(cell=[*MASKED, "lstm"], way=list(RAGGED), resets=[False, True], shown=[False, True])
 def test_ragged_and_parted_batches_equal_scan(cell, way, resets, shown):
-    sequence = with_noise(make_ragged(cell, Size(T=9, B=7, I=4, H=19), way))
+    sequence = with_masks(make_ragged(cell, Size(T=9, B=7, I=4, H=19), way))
     sequence = with_resets(sequence) if resets else sequence
-    sequence.options |= {"return_states": shown, "return_gates": shown}
+    sequence.options |= {"states": shown, "gates": shown}
     assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
 
 
 @pytest.mark.grid(cell=["regularized_lstm", "lstm", "rnn_tanh"], way=list(WAYS), resets=[False, True])
 def test_projections_equal_scan(cell, way, resets):
     """Of the cell with masks too, where the one of h is a constant that hides it."""
-    sequence = with_noise(make_sequence(cell, Size(T=5, B=6, I=4, H=19), way, Shape(projected=True)))
+    sequence = with_masks(make_sequence(cell, Size(T=5, B=6, I=4, H=19), way, Shape(projected=True)))
     sequence = with_resets(sequence) if resets else sequence
     assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
 
@@ -215,7 +220,7 @@ def test_projections_equal_scan(cell, way, resets):
 @pytest.mark.parametrize("cell", MASKED)
 def test_a_projection_does_not_go_with_zoneout_of_h(cell):
     sequence = make_sequence(cell, TINY, shape=Shape(projected=True))
-    sequence = Sequence(sequence.cell, sequence.tensors, with_noise(make_sequence(cell, TINY)).options)
+    sequence = Sequence(sequence.cell, sequence.tensors, with_masks(make_sequence(cell, TINY)).options)
     for function in (fused, scan):
         with pytest.raises(ValueError, match=r"weights\.P is given, but the equations use h"):
             sequence.call(function)
@@ -224,9 +229,9 @@ def test_a_projection_does_not_go_with_zoneout_of_h(cell):
 @pytest.mark.grid(cell=[*MASKED, "lstm"], way=["plain", "packed_reverse"])
 def test_gradients_are_the_slopes(cell, way):
     """gradcheck of both orders: the masks of a seed are the same at each call."""
-    outputs, tensors = differentiable(with_noise(make_sequence(cell, TINY, way)))
+    outputs, tensors = differentiable(with_masks(make_sequence(cell, TINY, way)))
     assert gradcheck(outputs, tensors)
-    outputs, tensors = differentiable(with_noise(make_sequence(cell, Size(T=2, B=2, I=1, H=2), way)))
+    outputs, tensors = differentiable(with_masks(make_sequence(cell, Size(T=2, B=2, I=1, H=2), way)))
     assert gradgradcheck(outputs, tensors)
 
 
@@ -240,7 +245,7 @@ BUSY = {
 
 @pytest.mark.grid(cell=[*MASKED, "lstm"], size=BUSY, way=["plain", "reverse", "packed"], dtype=[F32, F64])
 def test_any_number_of_threads(cell, size, way, dtype):
-    sequence = with_noise(make_sequence(cell, size, way))
+    sequence = with_masks(make_sequence(cell, size, way))
     alone = run(fused, sequence, dtype)
     for threads in (2, 3):
         torch.set_num_threads(threads)
@@ -251,7 +256,7 @@ def test_any_number_of_threads(cell, size, way, dtype):
 @pytest.mark.grid(target=TARGETS, cell=[*MASKED, "lstm"], dtype=[F32, F64], size=["H17_vector_and_tail", "B1"])
 def test_every_instruction_set_draws_the_same(target, cell, dtype, size, best_afterwards):
     use_instruction_set(target)
-    sequence = with_noise(make_sequence(cell, SIZES[size]))
+    sequence = with_masks(make_sequence(cell, SIZES[size]))
     ours, plain = run(fused, sequence, dtype), run(scan, sequence, dtype)
     for name, expected in plain.items():
         tolerance = 1e-10 if dtype == F64 else 1e-4
@@ -262,27 +267,27 @@ def test_every_instruction_set_draws_the_same(target, cell, dtype, size, best_af
 @pytest.mark.parametrize("cell", [*MASKED, "lstm"])
 def test_masks_belong_to_the_callers_row(cell, function):
     """A row alone, under its number in the batch, is the row of the batch."""
-    sequence = with_noise(make_sequence(cell, Size(T=6, B=4, I=3, H=10)))
+    sequence = with_masks(make_sequence(cell, Size(T=6, B=4, I=3, H=10)))
     y, _ = sequence.call(function)
     names = ["x", *sequence.cell.states]
     for b in range(4):
-        noise = sequence.options["noise"]._replace(rows=torch.tensor([b]))
+        masks = sequence.options["masks"]._replace(row_numbers=torch.tensor([b]))
         own = {name: sequence.tensors[name].narrow(int(name == "x"), b, 1) for name in names}
-        alone, _ = Sequence(sequence.cell, sequence.tensors, {"noise": noise}).call(function, **own)
+        alone, _ = Sequence(sequence.cell, sequence.tensors, {"masks": masks}).call(function, **own)
         torch.testing.assert_close(alone[:, 0], y[:, b], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", [*MASKED, "lstm"])
 def test_masks_come_from_the_seed(cell):
     sequence = make_sequence(cell, SIZES["H17_vector_and_tail"])
-    first, again, other = (with_noise(sequence, seed=seed).call(fused)[0] for seed in (1, 1, 2))
+    first, again, other = (with_masks(sequence, seed=seed).call(fused)[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_a_wrong_number_of_masks_is_refused():
     sequence = make_sequence("lstm", TINY)
-    sequence.options["noise"] = Noise(SEED, masks=(dropping(0.5),))
+    sequence.options["masks"] = Masks(SEED, of_cell=(dropout_mask(0.5),))
     for function in (fused, scan):
-        with pytest.raises(ValueError, match=r"noise has 1 masks, the cell has \[\]"):
+        with pytest.raises(ValueError, match=r"got 1 masks, the cell has \[\]"):
             sequence.call(function)

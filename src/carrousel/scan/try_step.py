@@ -1,4 +1,4 @@
-"""A person's step, tried on small tensors when its cell or a layer is made: what is wrong is said there and then."""
+"""Try a step on small tensors when its cell or a layer is made: mistakes are reported there, not at the first call."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from carrousel.errors import add_note
 B, H = 2, 3
 
 
-def draw(cell: Cell, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], ...]:
-    """Rows, states and, for a cell with weights, weights, as `cell.step` takes them: rows and states [B, H]."""
+def sample_arguments(cell: Cell, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], ...]:
+    """Random arguments of `cell.step`: rows and states [B, H], and weights [H] if the cell has any."""
     generator = torch.Generator().manual_seed(0)  # its own: the program's random numbers stay as they are
     shapes = [(len(cell.rows), B, H), (len(cell.states), B, H), (len(cell.weights), H)]
-    drawn = [torch.randn(shape, generator=generator, dtype=dtype, device="cpu") for shape in shapes]
-    return tuple(tuple(t.clone() for t in of_a_kind) for of_a_kind in drawn[: 3 if cell.weights else 2])
+    tensors = [torch.randn(shape, generator=generator, dtype=dtype, device="cpu") for shape in shapes]
+    return tuple(tuple(t.clone() for t in of_a_kind) for of_a_kind in tensors[: 3 if cell.weights else 2])
 
 
-def probe(cell: Cell) -> None:
-    """Run the cell's step once in float32 and once in float64. What it raises itself passes through.
+def try_step(cell: Cell) -> None:
+    """Run the cell's step once in float32 and once in float64. What the step itself raises passes through.
 
     Raises:
         TypeError: it does not return a tuple of tensors of the dtype that went in.
         ValueError: it changes an argument in place, or returns another number of states, or of another shape.
     """
-    masks = cell.further()[-1:] if cell.masks else ()  # each as where nothing is drawn
+    masks = cell.more_arguments()[-1:] if cell.masks else ()  # each as where nothing is sampled
     for dtype in (torch.float32, torch.float64):
-        arguments = draw(cell, dtype)
+        arguments = sample_arguments(cell, dtype)
         try:
             new = cell.step(*arguments, *masks)
         except Exception as error:  # a person's function may raise anything: it passes through, with its name
             add_note(error, f"raised by the cell {cell.name!r}, tried on rows and states [{B}, {H}]")
             raise
-        _check_unchanged(cell, arguments, draw(cell, dtype))
+        _check_unchanged(cell, arguments, sample_arguments(cell, dtype))
         _check_states(cell, new, dtype)
 
 

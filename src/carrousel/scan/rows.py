@@ -1,4 +1,4 @@
-"""How sequences lie in memory: dense, packed, or ragged; which way time runs, and where a sequence is parted by resets.
+"""Where the rows of a batch lie in x: dense, packed or ragged; which way time runs, and where resets split a sequence.
 
 Letters: T time, B batch, I input, N (step, row) pairs.
 """
@@ -13,40 +13,32 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from carrousel.scan.noise import Noise
 
+class Rows(NamedTuple):
+    """Where the rows of a batch lie in x, and so in y. By default x is dense, [T, B, I].
 
-class Layout(NamedTuple):
-    """How to read x, what to return of every step, and how much of it to keep for a backward pass.
+    Args:
+        batch_first: x is [B, T, I]; the states stay as they are. Default False.
+        reverse: run from the last step to the first; each row starts at its own last step. Default False.
+        batch_sizes: x is packed, [N, I], as in PackedSequence: the number of rows that have each step [T], never
+            increasing; int64 on the CPU.
+        lengths: the number of steps of each row of x [B], from 0 to T, in any order; int64 on the CPU.
+        offsets: x is [N, I], one row after another: where each row starts, and N at the end [B+1]; int64 on the CPU.
+        resets: bool, shaped as x without its last dimension. Where true, the sequence is split before the step: the
+            step starts from restored states, and no gradient passes from it to the step before. In reverse the parts
+            are the same, each run from its end; the last part starts from the initial states.
+        padding_value: what y, and all else that is returned of every step, holds beyond a row's length. Default 0.
 
-    All but the last are keyword arguments of `carrousel.scan.scan`.
-
-    At most one of the first three is given.
-
-    A reset parts step t from step t - 1 in either direction, so that a sequence with resets is several sequences.
+    At most one of batch_sizes, lengths and offsets is given.
     """
 
-    batch_sizes: Tensor | None = None  # [T] rows at each step of packed x [N, I], never increasing; int64 on the CPU
-    lengths: Tensor | None = None  # [B] steps of each row of x [T, B, I], from 0 to T; int64 on the CPU
-    offsets: Tensor | None = None  # [B+1] where each row of x [N, I] starts, and N at the end; int64 on the CPU
-    reverse: bool = False
     batch_first: bool = False
-    resets: Tensor | None = None  # bool, shaped as x without its last place
-    padding_value: float = 0.0  # what y, and what else is returned of every step, holds beyond a row's length
-    return_states: bool = False
-    return_gates: bool = False
-    bfloat16: bool = False  # matrix products are of operands rounded to bfloat16: `carrousel.scan.rounded`
-    noise: Noise | None = None  # random masks
-    memory: str = "full"  # "low": kernels keep the states only, and their backward pass computes the rest once more
-
-    def for_scan(self) -> dict[str, Any]:
-        """What `scan` takes of it."""
-        return {name: value for name, value in self._asdict().items() if name != "memory"}
-
-    @property
-    def shows(self) -> bool:
-        """Whether more than h is returned of every step."""
-        return self.return_states or self.return_gates
+    reverse: bool = False
+    batch_sizes: Tensor | None = None
+    lengths: Tensor | None = None
+    offsets: Tensor | None = None
+    resets: Tensor | None = None
+    padding_value: float = 0.0
 
     @property
     def is_flat(self) -> bool:
@@ -65,16 +57,15 @@ class Layout(NamedTuple):
         return x.shape[0 if self.batch_first else 1] if self.offsets is None else self.offsets.shape[0] - 1
 
 
-MEMORY = ("full", "low")
-DENSE, BATCH_FIRST = Layout(), Layout(batch_first=True)
+DENSE, BATCH_FIRST = Rows(), Rows(batch_first=True)
 
 
-def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
+def to_int64(name: str, given: Tensor | Sequence[int]) -> Tensor:
     """`given` as int64 on the CPU.
 
     Raises:
         TypeError: its numbers are not integers.
-        ValueError: they do not stand in a line.
+        ValueError: it does not have one dimension, or its numbers cannot be read.
     """
     numbers = given if isinstance(given, Tensor) else _as_tensor(name, given)
     if not torch.compiler.is_compiling() and _is_batched(numbers):
@@ -85,7 +76,7 @@ def whole_numbers(name: str, given: Tensor | Sequence[int]) -> Tensor:
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         if not numbers.numel() and not isinstance(given, Tensor):  # torch takes [] for floating point
             return torch.zeros(0, dtype=torch.int64)
-        raise TypeError(f"{name} must be integers, got {numbers.dtype}: {_shown(numbers)}")
+        raise TypeError(f"{name} must be integers, got {numbers.dtype}: {_first_few(numbers)}")
     if numbers.dim() != 1:
         raise ValueError(f"{name} must have one dimension, got {numbers.dim()}: shape {list(numbers.shape)}")
     if numbers.is_meta:
@@ -110,29 +101,29 @@ def _as_tensor(name: str, given: Any) -> Tensor:
         raise TypeError(f"{name} must be integers, got {reprlib.repr(given)}: {error}") from None
 
 
-def check_layout(x: Tensor, layout: Layout) -> None:
-    """Raise if lengths, offsets or resets do not fit each other or x, naming the argument and the value.
+def check_rows(x: Tensor, rows: Rows) -> None:
+    """Raise if batch_sizes, lengths, offsets or resets do not fit each other or x.
 
     Raises:
         TypeError: resets are not bool.
         ValueError: a length or an offset is out of its range, or a shape is wrong.
     """
-    given = [name for name in ("batch_sizes", "lengths", "offsets") if getattr(layout, name) is not None]
+    given = [name for name in ("batch_sizes", "lengths", "offsets") if getattr(rows, name) is not None]
     if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} say the same in different ways: give one of them")
-    dims = 2 if layout.is_flat else 3
+        raise ValueError(f"{' and '.join(given)} describe the same in different ways: give one of them")
+    dims = 2 if rows.is_flat else 3
     if x.dim() != dims:
         raise ValueError(f"x has {x.dim()} dimensions, expected {dims}" + (f" with {given[0]}" if given else ""))
-    if layout.lengths is not None:
-        B, T = layout.batch(x), x.shape[1 if layout.batch_first else 0]
-        if layout.lengths.shape != (B,):
-            raise ValueError(f"lengths has {layout.lengths.numel()} numbers for a batch of {B} rows: give one for each")
-        for row, length in enumerate(layout.lengths.tolist()):
+    if rows.lengths is not None:
+        B, T = rows.batch(x), x.shape[1 if rows.batch_first else 0]
+        if rows.lengths.shape != (B,):
+            raise ValueError(f"lengths has {rows.lengths.numel()} numbers for a batch of {B} rows: give one for each")
+        for row, length in enumerate(rows.lengths.tolist()):
             if not 0 <= length <= T:
                 raise ValueError(f"lengths[{row}]={length} is not among 0 .. {T}: the input has {T} steps")
-    if layout.offsets is not None:
-        _check_offsets(layout.offsets.tolist(), x.shape[0])
-    check_resets(layout.resets, x.shape[:-1])
+    if rows.offsets is not None:
+        _check_offsets(rows.offsets.tolist(), x.shape[0])
+    check_resets(rows.resets, x.shape[:-1])
 
 
 def _check_offsets(offsets: list[int], N: int) -> None:
@@ -142,12 +133,6 @@ def _check_offsets(offsets: list[int], N: int) -> None:
     for row, (start, end) in enumerate(pairwise(offsets)):
         if start > end:
             raise ValueError(f"offsets[{row + 1}]={end} is less than offsets[{row}]={start}: they must not decrease")
-
-
-def check_memory(memory: Any) -> None:
-    """Raise ValueError unless it is "full" or "low"."""
-    if not isinstance(memory, str) or memory not in MEMORY:
-        raise ValueError(f"memory={memory!r} is not known: choose one of {MEMORY}")
 
 
 def check_resets(resets: Any, shape: Sequence[int]) -> None:
@@ -161,31 +146,31 @@ def check_resets(resets: Any, shape: Sequence[int]) -> None:
         raise ValueError(f"resets has shape {list(resets.shape)}, expected {list(shape)}: one for each step and row")
 
 
-def _shown(numbers: Tensor) -> str:
+def _first_few(numbers: Tensor) -> str:
     few = numbers.flatten()[:4].tolist()
     return ", ".join(map(str, few)) + (", ..." if numbers.numel() > 4 else "")
 
 
-class Packed(NamedTuple):
+class PackedOrder(NamedTuple):
     """The pairs of a ragged batch in the order of packed data: step after step, the longest row first."""
 
     sizes: list[int]  # [T] rows that have each step
-    places: Tensor  # [N] where in x, flattened to [., I], each pair lies
+    positions: Tensor  # [N] where each pair lies in x, flattened to [., I]
     rows: Tensor  # [B] the rows of the batch, the longest first
 
 
-def packed_order(layout: Layout, x: Tensor) -> Packed:
-    """How `x` is packed, which has lengths or offsets."""
-    B = layout.batch(x)
-    if layout.offsets is not None:
-        lengths, starts, stride = layout.offsets.diff(), layout.offsets[:-1], 1
+def pack_order(rows: Rows, x: Tensor) -> PackedOrder:
+    """How to pack `x`, which has lengths or offsets."""
+    B = rows.batch(x)
+    if rows.offsets is not None:
+        lengths, starts, stride = rows.offsets.diff(), rows.offsets[:-1], 1
     else:
-        assert layout.lengths is not None
-        T = x.shape[1 if layout.batch_first else 0]
-        stride, row_stride = (1, T) if layout.batch_first else (B, 1)
-        lengths, starts = layout.lengths, torch.arange(B) * row_stride
-    rows = lengths.argsort(descending=True, stable=True)
+        assert rows.lengths is not None
+        T = x.shape[1 if rows.batch_first else 0]
+        stride, row_stride = (1, T) if rows.batch_first else (B, 1)
+        lengths, starts = rows.lengths, torch.arange(B) * row_stride
+    by_length = lengths.argsort(descending=True, stable=True)
     steps = torch.arange(int(lengths.max()) if B else 0)[:, None]
-    there = steps < lengths[rows]  # [T, B]
-    places = (steps * stride + starts[rows])[there]
-    return Packed(there.sum(1).tolist(), places.to(x.device), rows.to(x.device))
+    has_step = steps < lengths[by_length]  # [T, B]
+    positions = (steps * stride + starts[by_length])[has_step]
+    return PackedOrder(has_step.sum(1).tolist(), positions.to(x.device), by_length.to(x.device))

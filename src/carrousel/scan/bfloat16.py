@@ -1,8 +1,9 @@
-"""Matrix products of operands rounded to bfloat16, forward and backward: what the kernels do under autocast.
+"""Matrix products of operands rounded to bfloat16, forward and backward, as the kernels compute them under autocast.
 
-The rounding is to the nearest bfloat16; sums, and all that is no operand of a product, keep their precision. A gradient
-goes through the rounding of x and W as if it were not there; the gradient of the product is itself rounded before it is
-multiplied, since it is an operand then: dx = round(dy) round(W), dW = round(dy)' round(x), db = sum of dy.
+The rounding is to the nearest bfloat16; sums, and all that is not an operand of a product, keep their precision. A
+gradient passes through the rounding of x and W unchanged. The gradient of the product is an operand too, of the two
+products of the backward pass, and is rounded before them: dx = round(dy) round(W), dW = round(dy)' round(x), db = sum
+of dy.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from torch.autograd import Function
 from torch.nn.functional import linear as exact_linear
 
 
-def rounded(x: Tensor) -> Tensor:
-    """x with the values of bfloat16 and its own dtype."""
+def round_to_bfloat16(x: Tensor) -> Tensor:
+    """x rounded to bfloat16, in its own dtype."""
     return x.to(torch.bfloat16).to(x.dtype)
 
 
 class _Rounded(Function):
-    """x rounded; the gradient as it is."""
+    """x rounded; the gradient unchanged."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        return rounded(x)
+        return round_to_bfloat16(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -43,7 +44,7 @@ class _Rounded(Function):
 
 
 class _RoundedGradient(Function):
-    """x as it is; the gradient rounded."""
+    """x unchanged; the gradient rounded."""
 
     generate_vmap_rule = True
 
@@ -65,7 +66,7 @@ class _RoundedGradient(Function):
 
 
 def linear(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
-    """x W' + b, as `torch.nn.functional.linear` has it, of operands rounded.
+    """x W' + b, as `torch.nn.functional.linear`, with x and W rounded to bfloat16.
 
     Args:
         x: [., K].
@@ -73,7 +74,7 @@ def linear(x: Tensor, W: Tensor, b: Tensor | None = None) -> Tensor:
         b: [N], not rounded. None: zeros.
 
     Returns:
-        [., N], in x's dtype, also where autocast would have it otherwise.
+        [., N], in x's dtype, under autocast too.
     """
     with torch.autocast(x.device.type, enabled=False):
         product = _RoundedGradient.apply(exact_linear(_Rounded.apply(x), _Rounded.apply(W)))  # type: ignore[arg-type]
