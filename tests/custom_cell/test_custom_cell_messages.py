@@ -209,7 +209,7 @@ REASONS = {
 def test_the_reason_is_in_words_and_names_the_line(case):
     step, says = REASONS[case]
     own = carrousel.cell(lambda rows, states: step(rows[0], states[0]), rows="a", states="h", name="Mine")
-    with pytest.warns(NoKernelWarning, match=rf"{says}.* \(test_own_told.py, line \d+: .+\)$") as told:
+    with pytest.warns(NoKernelWarning, match=rf"{says}.* \(test_custom_cell_messages.py, line \d+: .+\)$") as told:
         layer = own(3, 5, compile=True)
     assert "Traced" not in str(told[0].message)
     assert layer(torch.randn(4, 1, 3))[0].shape == (4, 1, 5)

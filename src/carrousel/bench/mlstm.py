@@ -41,7 +41,7 @@ class Row(Result):
 
 
 def by_steps(inputs: Inputs, memory: Memory, chunk_size: int) -> tuple[Tensor, Memory]:
-    """`chunkwise`, a step after the other."""
+    """`run_chunkwise`, a step after the other."""
     hs = []
     for t in range(inputs.q.shape[2]):
         h, memory = step(Inputs(*(rows[:, :, t] for rows in inputs)), memory)

@@ -34,8 +34,8 @@ class TorchContract(Parameters):
             if states is None:
                 return True
             B = shape[0 if self.batch_first else 1]
-            for state, (places, width) in zip(states, self._state_sizes):
-                if state.shape != (places, B, width) or state.dtype != dtype or state.is_cpu != is_cpu:
+            for state, (places, *width) in zip(states, self._state_sizes):
+                if state.shape != (places, B, *width) or state.dtype != dtype or state.is_cpu != is_cpu:
                     return False
                 if state.layout is not torch.strided:
                     return False

@@ -1,11 +1,14 @@
-"""mLSTM chunk by chunk, the steps of a chunk in parallel: the numbers of `memory.py`, to rounding.
+"""mLSTM chunk by chunk, the steps of a chunk in parallel: the results of `memory.step`, to rounding.
 
-Within a chunk all steps come from products of matrices: step t has exp(F_t - F_j + i_j) of step j, where F sums log f,
-and exp(F_t + m) of the memory before the chunk. From chunk to chunk goes the memory alone.
+Within a chunk all steps come from matrix products: step t has exp(F_t - F_j + i_j) of step j, where F sums log f, and
+exp(F_t + m) of the memory before the chunk. Only the memory goes from chunk to chunk.
 
-Chunks lie in one of two ways, and the letters .. stand for the first places of both. Where all rows of the batch have
-all steps, they are [B, N, c]. Else there are as many as the rows need, [K, N]: the first chunk of every row, the
-longest row first, then the second of those that have one, and so on; `counts` [c] says how many rows have each.
+Chunks lie as [K, N]: the first chunk of every row, the longest row first, then the second of those that have one, and
+so on; `counts` [c] says how many rows have each.
+
+Resets split a row into parts. A chunk holds the end of the part that began before it, then whole parts, then the
+beginning of one that may go on. Steps of different parts have nothing of each other; a step has the memory before its
+chunk, or the one that resets restore, with the forget gates since its part began.
 
 Letters: T time, B batch, N heads, d units of a head, c chunks of the longest row, K chunks in all, S steps of a chunk.
 """
@@ -13,136 +16,213 @@ Letters: T time, B batch, N heads, d units of a head, c chunks of the longest ro
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.utils.checkpoint import checkpoint
 
-from carrousel.layers.mlstm.memory import Inputs, Memory, least
-from carrousel.layers.mlstm.parts import Parts, dense_parts, one_by_one, restored
+from carrousel.layers.mlstm.memory import Inputs, Memory, lowest_divisor
 
 
 class Chunks(NamedTuple):
-    """All that the steps of chunks are computed from."""
+    """Everything that the steps of all chunks are computed from."""
 
-    inputs: Inputs  # q, k, v [.., S, d]; i, log_f [.., S]
-    starts: Memory  # before each chunk: C [.., d, d], n [.., d], m [..]
-    weights: Tensor  # [.., S, S]  logarithm of what step t has of step j
-    carried: Tensor  # [.., S]     logarithm of what step t has of the memory that its part began with
-    parts: Parts | None
+    inputs: Inputs  # q, k, v [K, N, S, d]; i, log_f [K, N, S]
+    starts: Memory  # before each chunk: C [K, N, d, d], n [K, N, d], m [K, N]
+    weights: Tensor  # [K, N, S, S]  logarithm of what step t has of step j
+    carried: Tensor  # [K, N, S]     logarithm of what step t has of the memory that its part began with
+    resets: Tensor | None  # bool [K, 1, S]
+    part: Tensor | None  # [K, 1, S] which part of its chunk a step is in; part 0 began before the chunk
+    initial: Memory | None  # what resets restore, as `starts`; None: the empty memory
 
-    def before(self, name: str, dims: int) -> Tensor:
-        """C, n or m of the memory that the part of each step began with, with one place more, of 1 or S."""
-        starts = getattr(self.starts, name).unsqueeze(-dims)
-        if self.parts is None:
-            return starts
-        restored = self.parts.initial and getattr(self.parts.initial, name).unsqueeze(-dims)
-        return self.parts.of_first(starts, restored, dims)
+    def at_start_of_part(self, before: Tensor, restored: Tensor | None) -> Tensor:
+        """`before` [K, N, S or 1, ...] for the steps of part 0, `restored`, or zeros, for the others."""
+        if self.part is None:
+            return before
+        is_first = (self.part == 0)[(..., *[None] * (before.dim() - 3))]
+        return before.masked_fill(~is_first, 0) if restored is None else torch.where(is_first, before, restored)
 
 
-def chunkwise(
+def run_chunkwise(
     inputs: Inputs, memory: Memory, chunk_size: int, resets: Tensor | None = None, initial: Memory | None = None
 ) -> tuple[Tensor, Memory]:
-    """h of all steps [B, N, T, d], and the memory after the last.
+    """Run all rows of a batch over the same steps.
 
     Args:
         inputs: of T steps, 1 or more. A step with i = -infinity and log f = 0 leaves the memory as it is.
-        memory: before the first.
+        memory: before the first step.
         chunk_size: S. T need not be a multiple of it.
-        resets: [B, T], where the memory before a step is `initial`.
+        resets: bool [B, T], where the memory before a step is `initial`.
         initial: as memory. Default: empty.
+
+    Returns:
+        h of all steps [B, N, T, d], and the memory after the last.
     """
-    chunks, last = dense_in_order(inputs, memory, chunk_size, resets, initial)
-    return outputs(chunks).flatten(2, 3)[:, :, : inputs.q.shape[2]], last
+    chunks, last = connect_dense(inputs, memory, chunk_size, resets, initial)
+    return join_dense(compute_outputs(chunks), *inputs.i.shape[::2]), last
 
 
-def dense_in_order(
+def connect_dense(
     inputs: Inputs, memory: Memory, chunk_size: int, resets: Tensor | None, initial: Memory | None
 ) -> tuple[Chunks, Memory]:
-    """`in_order` of a batch whose rows have all steps: arguments as of `chunkwise`."""
-    S = min(chunk_size, inputs.q.shape[2])
-    parts = None if resets is None else dense_parts(resets, initial, S)
-    return in_order(in_chunks(inputs, S), memory, parts=parts)
-
-
-def outputs(chunks: Chunks) -> Tensor:
-    """h of every step of every chunk [.., S, d]."""
-    (q, k, v, _, _), starts, weights, carried, parts = chunks
-    m = torch.maximum(weights.amax(-1), carried).detach()  # h does not depend on it
-    scores = (q @ k.mT) * torch.exp(weights - m[..., None])
-    of_memory = torch.exp(carried - m)[..., None]
-    if parts is None:
-        read, total = q @ starts.C, q @ starts.n[..., None]
-    else:
-        C, n = (None, None) if parts.initial is None else (parts.initial.C, parts.initial.n[..., None])
-        read, total = parts.read(q, starts.C, C), parts.read(q, starts.n[..., None], n)
-    above = scores @ v + of_memory * read
-    below = scores.sum(-1, keepdim=True) + of_memory * total
-    return above / torch.maximum(below.abs(), least(m)[..., None])
-
-
-def in_chunks(inputs: Inputs, S: int) -> Inputs:
-    """T as [c, S]; what is missing of the last chunk leaves the memory as it is."""
-    missing = -inputs.q.shape[2] % S
+    """`connect` of rows that have the same steps: arguments as of `run_chunkwise`."""
+    B, _, T = inputs.i.shape
+    S = min(chunk_size, T)
+    missing, c = -T % S, -(-T // S)
     q, k, v = (pad(x, (0, 0, 0, missing)) for x in inputs[:3])
     i, log_f = pad(inputs.i, (0, missing), value=-math.inf), pad(inputs.log_f, (0, missing))
-    return Inputs(*(x.unflatten(2, (-1, S)) for x in (q, k, v, i, log_f)))
+    flags = () if resets is None else (pad(resets[:, None], (0, missing)),)
+    (*cut,) = (x.unflatten(2, (c, S)).movedim(2, 0).flatten(0, 1) for x in (q, k, v, i, log_f, *flags))
+    initial = initial and Memory(*(x.repeat(c, *[1] * (x.dim() - 1)) for x in initial))
+    return connect(Inputs(*cut[:5]), memory, [B] * c, cut[5] if flags else None, initial)
 
 
-def in_order(
-    inputs: Inputs, memory: Memory, counts: list[int] | None = None, parts: Parts | None = None
+def join_dense(x: Tensor, B: int, T: int) -> Tensor:
+    """[K, N, S, ...] of rows that have the same steps as [B, N, T, ...]."""
+    return x.unflatten(0, (-1, B)).movedim(0, 2).flatten(2, 3)[:, :, :T]
+
+
+def connect(
+    inputs: Inputs, memory: Memory, counts: list[int], resets: Tensor | None, initial: Memory | None
 ) -> tuple[Chunks, Memory]:
-    """Chunks with the memory before each, and the memory after each row's last.
+    """Compute the memory before each chunk, and after each row's last.
 
     Args:
-        inputs: of chunks, as this module's text says.
-        memory: before the first of each row, the longest row first.
-        counts: of chunks that lie [K, N].
-        parts: where resets part them.
+        inputs: of chunks [K, N].
+        memory: before the first chunk of each row, the longest row first.
+        counts: how many rows have a first chunk, a second one, ...
+        resets: bool [K, 1, S].
+        initial: what resets restore, for each chunk.
     """
     i, log_f = inputs.i, inputs.log_f
-    F = log_f.cumsum(-1)
-    since = F if parts is None else parts.since(F, log_f)
+    F = since = log_f.cumsum(-1)
     hidden = torch.ones(F.shape[-1], F.shape[-1], dtype=torch.bool, device=F.device).triu(1)
-    hidden = hidden if parts is None else hidden | parts.apart()
+    part = None if resets is None else resets.cumsum(-1)
+    if resets is not None and part is not None:
+        begun = torch.where(resets, torch.arange(F.shape[-1], device=F.device), 0).cummax(-1).values.expand_as(F)
+        since = F - (F - log_f).gather(-1, begun).masked_fill(part == 0, 0)  # sum of log f since the part began
+        hidden = hidden | (part[..., :, None] != part[..., None, :])
     weights = (F[..., :, None] - F[..., None, :] + i[..., None, :]).masked_fill(hidden, -math.inf)
-    to_end = F[..., -1:] - F + i  # the logarithm of what each step has at the end of its chunk
-    to_end = to_end if parts is None else to_end.masked_fill(parts.over(), -math.inf)
-    starts, last = between_chunks(inputs, to_end, since[..., -1], memory, counts, parts)
-    m = starts.m[..., None]
-    if parts is not None:
-        m = parts.of_first(m, parts.initial and parts.initial.m[..., None], 1)
-    return Chunks(inputs, starts, weights, since + m, parts), last
+    to_end = F[..., -1:] - F + i  # logarithm of what each step has at the end of its chunk
+    to_end = to_end if part is None else to_end.masked_fill(part != part[..., -1:], -math.inf)
+    was_reset = None if part is None else (part[..., -1] > 0).split(counts)
+    starts, last = carry(inputs, to_end, since[..., -1], memory, counts, was_reset, initial)
+    chunks = Chunks(inputs, starts, weights, since, resets, part, initial)
+    m = chunks.at_start_of_part(starts.m[..., None], initial and initial.m[..., None])
+    return chunks._replace(carried=since + m), last
 
 
-def between_chunks(
-    inputs: Inputs, to_end: Tensor, kept: Tensor, memory: Memory, counts: list[int] | None, parts: Parts | None
+def carry(
+    inputs: Inputs,
+    to_end: Tensor,
+    kept: Tensor,
+    memory: Memory,
+    counts: list[int],
+    was_reset: tuple[Tensor, ...] | None,
+    initial: Memory | None,
 ) -> tuple[Memory, Memory]:
-    """The memory before each chunk, and after the last of each row.
+    """Carry the memory from chunk to chunk: those before each chunk, and those after the last chunk of each row.
 
     Args:
-        to_end: [.., S], the logarithm of what each step has at the end of its chunk.
-        kept: [..], that of what the memory before it has, or of the one that resets restored last.
-        inputs, memory, counts, parts: as `in_order` has them.
+        to_end: [K, N, S], logarithm of what each step has at the end of its chunk.
+        kept: [K, N], logarithm of what the memory before a chunk, or the one restored last, has at its end.
+        inputs, memory, counts, initial: as `connect` has them.
+        was_reset: bool [count, 1] of each chunk.
     """
-    most = to_end.amax(-1).clamp(min=torch.finfo(to_end.dtype).min / 2)  # of a chunk without steps it were -infinity
-    taken = inputs.k * torch.exp(to_end - most[..., None])[..., None]
-    of_each = [one_by_one(x, counts) for x in (taken.mT @ inputs.v, taken.sum(-2), most, kept)]
-    restoring = None if parts is None else parts.restoring(counts)
+    most = to_end.amax(-1).clamp(min=torch.finfo(to_end.dtype).min / 2)  # -infinity for a chunk without steps
+    written = inputs.k * torch.exp(to_end - most[..., None])[..., None]
+    of_each = zip(*(x.split(counts) for x in (written.mT @ inputs.v, written.sum(-2), most, kept)))
+    restored = None if initial is None else [Memory(*of) for of in zip(*(x.split(counts) for x in initial))]
     starts, ended = [], []
-    for chunk, (C_taken, n_taken, most, kept) in enumerate(zip(*of_each)):
+    for chunk, (C_new, n_new, most, kept) in enumerate(of_each):
         if len(most) < len(memory.m):
             ended.append(Memory(*(x[len(most) :] for x in memory)))
             memory = Memory(*(x[: len(most)] for x in memory))
         starts.append(memory)
-        C, n, m = memory if restoring is None else restored(memory, *restoring[chunk])
+        C, n, m = memory if was_reset is None else restore(memory, was_reset[chunk], restored and restored[chunk])
         m_new = torch.maximum(kept + m, most)
-        keep, take = torch.exp(kept + m - m_new)[..., None], torch.exp(most - m_new)[..., None]
-        C = keep[..., None] * C + take[..., None] * C_taken
-        memory = Memory(C, keep * n + take * n_taken, m_new)
+        f, i = torch.exp(kept + m - m_new)[..., None], torch.exp(most - m_new)[..., None]
+        memory = Memory(f[..., None] * C + i[..., None] * C_new, f * n + i * n_new, m_new)
     last = Memory(*map(torch.cat, zip(memory, *reversed(ended)))) if ended else memory
-    if counts is None:
-        return Memory(*(torch.stack(tensors, 2) for tensors in zip(*starts))), last
     starts = starts or [Memory(*(x[:0] for x in memory))]
     return Memory(*map(torch.cat, zip(*starts))), last
+
+
+def restore(memory: Memory, rows: Tensor, initial: Memory | None) -> Memory:
+    """The memory, with `initial`, or zeros, in some rows, bool [B, 1]."""
+    pairs = [(x, rows.reshape(-1, *[1] * (x.dim() - 1))) for x in memory]
+    if initial is None:
+        return Memory(*(x.masked_fill(which, 0) for x, which in pairs))
+    return Memory(*(torch.where(which, new, x) for (x, which), new in zip(pairs, initial)))
+
+
+def compute_outputs(chunks: Chunks) -> Tensor:
+    """h of every step of every chunk [K, N, S, d]."""
+    (q, k, v, _, _), starts, weights, carried, *_, initial = chunks
+    m = torch.maximum(weights.amax(-1), carried).detach()  # h does not depend on it
+    scores = (q @ k.mT) * torch.exp(weights - m[..., None])
+    of_memory = torch.exp(carried - m)[..., None]
+    read = chunks.at_start_of_part(q @ starts.C, initial and q @ initial.C)
+    total = chunks.at_start_of_part(q @ starts.n[..., None], initial and q @ initial.n[..., None])
+    numerator = scores @ v + of_memory * read
+    denominator = scores.sum(-1, keepdim=True) + of_memory * total
+    return numerator / torch.maximum(denominator.abs(), lowest_divisor(m)[..., None])
+
+
+def compute_inside(chunks: Chunks, states: bool, gates: bool) -> dict[str, Tensor]:
+    """The states and gates of every step that are asked for, by name."""
+    found = compute_states(chunks) if states else {}
+    return found | compute_gates(chunks) if gates else found
+
+
+def compute_states(chunks: Chunks) -> dict[str, Tensor]:
+    """C, n and m after every step [K, N, S, ...]."""
+    (_, k, v, _, _), starts, weights, carried, *_, initial = chunks
+    m = torch.maximum(weights.amax(-1), carried)
+    taken, kept = torch.exp(weights - m[..., None]), torch.exp(carried - m)[..., None]
+    written = (k[..., :, None] * v[..., None, :]).flatten(-2)  # [K, N, S, d*d]
+    C = chunks.at_start_of_part(starts.C.unsqueeze(2), initial and initial.C.unsqueeze(2))
+    n = chunks.at_start_of_part(starts.n.unsqueeze(2), initial and initial.n.unsqueeze(2))
+    C = (taken @ written).unflatten(-1, (k.shape[-1], -1)) + kept[..., None] * C
+    return {"C": C, "n": taken @ k + kept * n, "m": m}
+
+
+def compute_gates(chunks: Chunks) -> dict[str, Tensor]:
+    """i' and f' [K, N, S] as they act: C' = f' C + i' k v^T."""
+    m = torch.maximum(chunks.weights.amax(-1), chunks.carried)
+    before = torch.cat([chunks.starts.m[..., None], m[..., :-1]], -1)
+    if chunks.resets is not None:
+        restored = torch.zeros_like(m[..., :1]) if chunks.initial is None else chunks.initial.m[..., None]
+        before = torch.where(chunks.resets, restored, before)
+    return {"i": torch.exp(chunks.inputs.i - m), "f": torch.exp(chunks.inputs.log_f + before - m)}
+
+
+def run_without_saving(run: Callable[..., Any], tensors: Sequence[Tensor | None], *arguments: Any) -> Any:
+    """run(*arguments), of which nothing is saved: the backward pass computes it again.
+
+    torch.utils.checkpoint alone would compute with tensors that were changed in place meanwhile, and say nothing. Under
+    torch.compile, which plans memory itself, and in torch.func's transforms, which cannot, everything is saved.
+
+    Args:
+        run: what computes.
+        tensors: those that it reads; to change one in place before the backward pass is then an error.
+        arguments: of run.
+    """
+    transformed = torch._C._are_functorch_transforms_active()  # type: ignore[attr-defined]
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling() or transformed:
+        return run(*arguments)
+    read = [tensor for tensor in tensors if tensor is not None and not tensor.is_inference()]
+    versions = [tensor._version for tensor in read]
+
+    def run_unchanged(*arguments: Any) -> Any:
+        if versions != [tensor._version for tensor in read]:
+            raise RuntimeError(
+                "MLSTM with memory='low' computes each chunk again in the backward pass, and its input, a weight or a "
+                "state was modified by an inplace operation since: clone it before, or use memory='full'"
+            )
+        return run(*arguments)
+
+    return checkpoint(run_unchanged, *arguments, use_reentrant=False, preserve_rng_state=False)

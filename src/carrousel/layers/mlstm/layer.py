@@ -10,19 +10,27 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.types import Device
 from typing_extensions import Unpack
 
 from carrousel.fused import refuse_onnx, refuse_trace
 from carrousel.layers.arguments import show_arguments
 from carrousel.layers.initialization import fill_uniform
-from carrousel.layers.mlstm.chunks import chunkwise
-from carrousel.layers.mlstm.dense_and_ragged import Sizes
-from carrousel.layers.mlstm.initialization import check_matrix_options, fill_as_the_authors, set_head_gates
-from carrousel.layers.mlstm.memory import CELL
-from carrousel.layers.mlstm.stack import run_matrix_stack, run_matrix_step
+from carrousel.layers.mlstm.chunks import run_chunkwise
+from carrousel.layers.mlstm.memory import (
+    CELL,
+    Memory,
+    check_matrix_options,
+    fill_as_the_authors,
+    set_head_gates,
+    split_rows,
+    step,
+)
+from carrousel.layers.mlstm.sequence import Dense, Direction, Pairs, Sizes
 from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
+from carrousel.layers.stack import gather
 from carrousel.layers.streaming.checks import told
 from carrousel.layers.streaming.state import Kind
 from carrousel.scan.options import Options
@@ -102,7 +110,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
     _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
     _usual: ClassVar = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
-    _form = staticmethod(chunkwise)  # how a plain call computes a sequence
+    _form = staticmethod(run_chunkwise)  # how a plain call computes a sequence
 
     def __init__(
         self,
@@ -177,19 +185,6 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             if state.dim() != len(shape):
                 raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
 
-    def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
-        try:
-            shape, dtype, is_cpu = x.shape, x.dtype, W.is_cpu
-            if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != is_cpu or not x.numel():
-                return False
-            B = shape[0 if self.batch_first else 1]
-            for state, (places, *rest) in zip(states or (), self._state_sizes):
-                if state.shape != (places, B, *rest) or state.dtype != dtype or state.is_cpu != is_cpu:
-                    return False
-            return all(tensor.layout is torch.strided for tensor in (x, *(states or ())))
-        except RuntimeError:  # as of other layers
-            return False
-
     def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
         for name, state, (places, *rest) in zip(CELL.states, hx, self._state_sizes):
             self.check_hidden_size(state, (places, B, *rest), f"MLSTM: expected {name} of hx size {{}}, got {{}}")
@@ -208,12 +203,28 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         dropout: float,
         draw: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
+        """`run_stack` of mLSTM; hx and restored are C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B, N]."""
         refuse_onnx(cell)
         refuse_trace(cell)
-        hx = self._in_full(x, hx, rows)
-        restored = restored and self._in_full(x, restored, rows)
         sizes = Sizes(self.num_heads, self.chunk_size, self._form)
-        return run_matrix_stack(sizes, x, hx, weights, rows, options, restored, dropout)
+        way: Any = Pairs(sizes, rows, options, x) if rows.is_ragged or rows.is_flat else Dense(sizes, rows, options)
+        starts = split_places(self._in_full(x, hx, rows))
+        initial = None if restored is None else split_places(self._in_full(x, restored, rows))
+        names = ("C", "n", "m") * options.states + ("o", "i", "f") * options.gates
+        x, finals, inside = way.enter(x), [], []
+        for depth, directions in enumerate(weights):
+            x = torch.dropout(x, dropout, True) if dropout and depth else x
+            ys = []
+            for reverse, of_one in zip((False, True), directions):
+                place = len(finals)
+                y, final, shown = way.run(x, Direction(of_one, starts[place], initial and initial[place], reverse))
+                ys.append(y)
+                finals.append(final)
+                shown = ({"h": y} if options.states else {}) | {name: shown[name] for name in names}
+                inside.append({name: way.leave(tensor) for name, tensor in shown.items()})
+            x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
+        states = tuple(torch.stack(tensors) for tensors in zip(*finals))
+        return way.leave(x), states, gather(inside) if options.asks_inside else None
 
     _by_autocast = _by_stack  # type: ignore[assignment]
 
@@ -221,5 +232,17 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         time = 1 if self.batch_first else 0
         if x.shape[time] > 1:
             return super()._run_stream(x, states, y)
-        weights = [[self._weights(names) for names in layer] for layer in self._fields]
-        y.select(time, 0).copy_(run_matrix_step(self.num_heads, x.select(time, 0), states, weights))
+        h = x.select(time, 0)  # [B, I]
+        for (names,), memory in zip(self._fields, split_places(states)):
+            weights = self._weights(names)
+            inputs, o = split_rows(linear(h, weights.W, weights.b_x), self.num_heads)
+            h, new = step(inputs, memory)
+            h = o * h.flatten(1)
+            for old, tensor in zip(memory, new):
+                old.copy_(tensor)
+        y.select(time, 0).copy_(h)
+
+
+def split_places(states: tuple[Tensor, ...]) -> list[Memory]:
+    """C, n, m [L*D, ...] as L*D memories."""
+    return [Memory(*tensors) for tensors in zip(*(state.unbind(0) for state in states))]
