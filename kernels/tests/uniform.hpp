@@ -1,4 +1,4 @@
-// The numbers behind random masks, one at a time: what carrousel/scan/masks.py says, for masks that are one for all steps.
+// The numbers behind random masks, one at a time: what carrousel/scan/noise.py says, for masks that are one for all steps.
 #pragma once
 #include <cstdint>
 

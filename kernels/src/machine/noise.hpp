@@ -1,5 +1,5 @@
 // Random masks, in registers: a number is a function of seed, mask, step, row and unit, so that the backward pass draws it again and any
-// number of threads draws the same. carrousel/scan/masks.py is the definition and says where it comes from; both give the same bits.
+// number of threads draws the same. carrousel/scan/noise.py is the definition and says where it comes from; both give the same bits.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "machine/simd.hpp"
