@@ -96,7 +96,7 @@ def test_a_projection_is_refused():
         carrousel.LayerNormLSTM(3, 4, proj_size=2)
     sequence = make_sequence(CELL, Size(T=2, B=1, I=2, H=4), shape=Shape(projected=True))
     for function in (fused, scan):
-        with pytest.raises(ValueError, match=r"weights\.P is given, and a cell that is normalised"):
+        with pytest.raises(ValueError, match=r"weights\.P is given, and a normalised cell cannot be projected"):
             sequence.call(function)
 
 
