@@ -26,7 +26,7 @@ from client_models.measured import Measured, Swap
 import carrousel
 from carrousel.bench.clock import medians
 from carrousel.bench.table import machine, milliseconds, plural
-from carrousel.swapped import Layer
+from carrousel.swap_report import Layer
 
 # What pip calls each client; bench/client_models has a file for it.
 CLIENTS = (

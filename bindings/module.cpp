@@ -110,64 +110,89 @@ const Kernel<F>& kernel(const char* cell) {
   return *found;
 }
 
-// A mask: threshold, taken, left
+// The fields of named tuples of Python's, in their order there: tests/fused/test_bindings.py compares them.
+enum class Sizes { T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads };                     // carrousel.fused.plan
+enum class Rows { batch_first, reverse, batch_sizes, lengths, offsets, resets, padding_value };            // carrousel.scan.rows
+enum class Weights { W, R, b_x, b_h, c, P };                                                               // carrousel.scan.weights
+enum class MaskNumbers { threshold, chosen, otherwise };                                                   // carrousel.fused.call
+enum class MasksOfCall { seed, first_stream, row_numbers, of_cell, fed_back, of_weights };                 // carrousel.fused.call
+
+// A named tuple, read by its fields.
+template <class Field>
+class Fields {
+ public:
+  explicit Fields(nb::handle values) : values_(nb::cast<nb::tuple>(values)) {}
+  nb::object operator[](Field field) const { return nb::object(values_[size_t(field)]); }
+  template <class Number = int64_t>
+  Number number(Field field) const {
+    return nb::cast<Number>((*this)[field]);
+  }
+  template <class F>
+  F* data(Field field) const {
+    return at<F>(address((*this)[field]));
+  }
+
+ private:
+  nb::tuple values_;
+};
+
 Mask mask(nb::handle from) {
-  const nb::tuple mask = nb::cast<nb::tuple>(from);
-  return {nb::cast<uint32_t>(mask[0]), nb::cast<double>(mask[1]), nb::cast<double>(mask[2])};
+  const Fields<MaskNumbers> mask(from);
+  return {mask.number<uint32_t>(MaskNumbers::threshold), mask.number<double>(MaskNumbers::chosen),
+          mask.number<double>(MaskNumbers::otherwise)};
 }
 
-// Nothing, or: seed, first_stream, rows, masks, fed_back, of_weights
-carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
+// None: nothing is sampled.
+carrousel::Noise noise(nb::handle from, int masks_of_cell) {
   carrousel::Noise noise;
-  if (!from.size()) return noise;
-  const nb::tuple masks = nb::cast<nb::tuple>(from[3]);
+  if (from.is_none()) return noise;
+  const Fields<MasksOfCall> given(from);
+  const nb::tuple masks = nb::cast<nb::tuple>(given[MasksOfCall::of_cell]);
   if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
-  noise.seed = nb::cast<uint64_t>(from[0]), noise.first_stream = nb::cast<int64_t>(from[1]);
-  noise.rows = at<const int64_t>(address(nb::object(from[2])));
+  noise.seed = given.number<uint64_t>(MasksOfCall::seed);
+  noise.first_stream = given.number(MasksOfCall::first_stream);
+  noise.rows = given.data<const int64_t>(MasksOfCall::row_numbers);
   noise.masks_given = masks.size() > 0;
   for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
-  if (!from[4].is_none()) noise.fed_back = mask(from[4]);
-  if (!from[5].is_none()) noise.of_weights = mask(from[5]);
+  if (const nb::object h = given[MasksOfCall::fed_back]; !h.is_none()) noise.fed_back = mask(h);
+  if (const nb::object R = given[MasksOfCall::of_weights]; !R.is_none()) noise.of_weights = mask(R);
   return noise;
 }
 
-// sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads, ld_y, threads
-// inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
-// outputs: y; what is kept, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
-// histories: of the states but the first, where they are shown
+// What forward and backward have in common. y, written or read, comes apart from these: see there.
+// saved: what is saved for backward, of so many pairs; parts: where in a pair's numbers each part of it begins (carrousel.fused.plan)
+// histories: of the states but the first, where they are returned
 template <class F>
-Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories,
-                     bool reads_y) {
+Sequence<F> sequence(nb::tuple sizes, nb::handle x, nb::tuple states, nb::tuple weights, nb::tuple rows, nb::tuple restored, int64_t ld_y,
+                     nb::handle saved, int64_t pairs, nb::tuple parts, nb::tuple histories, int threads) {
+  const Fields<Sizes> size(sizes);
+  const Fields<Rows> row(rows);
+  const Fields<Weights> weight(weights);
   Sequence<F> q;
-  const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
-  const Addresses from(inputs);
-  const auto input = [&](size_t k) { return at<F>(from[k]); };
-  q.rows = {size(0),
-            size(1),
-            size(2),
-            size(3),
-            at<const int64_t>(from[0]),
-            size(4) != 0,
-            at<const int64_t>(from[8]),
-            at<const int64_t>(from[9]),
-            at<const uint8_t>(from[10])};
-  q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.heads = int(size(9)), q.ld_y = size(10),
-  q.threads = int(size(11));
-  q.x = at<F>(address_to_read(nb::object(inputs[1]))), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5),
-  q.per_unit = input(6), q.projection = input(7);
-  Addresses(initial).fill(q.initial);
+  q.rows = {size.number(Sizes::T),
+            size.number(Sizes::B),
+            size.number(Sizes::step_stride),
+            size.number(Sizes::row_stride),
+            row.data<const int64_t>(Rows::batch_sizes),
+            size.number(Sizes::reverse) != 0,
+            row.data<const int64_t>(Rows::lengths),
+            row.data<const int64_t>(Rows::offsets),
+            row.data<const uint8_t>(Rows::resets)};
+  q.I = size.number(Sizes::I), q.H = size.number(Sizes::H), q.P = size.number(Sizes::P);
+  q.bfloat16 = size.number(Sizes::bfloat16) != 0, q.heads = int(size.number(Sizes::heads));
+  q.ld_y = ld_y, q.threads = threads;
+  q.x = at<F>(address_to_read(x));
+  q.W = weight.data<F>(Weights::W), q.R = weight.data<F>(Weights::R), q.b_x = weight.data<F>(Weights::b_x);
+  q.b_h = weight.data<F>(Weights::b_h), q.per_unit = weight.data<F>(Weights::c), q.projection = weight.data<F>(Weights::P);
+  Addresses(states).fill(q.initial);
   Addresses(restored).fill(q.restored);
-  const Addresses to(outputs);
-  q.y = at<F>(reads_y ? address_to_read(nb::object(outputs[0])) : to[0]);
-  if (F* const kept = at<F>(to[1])) {
-    const int64_t pairs = nb::cast<int64_t>(outputs[2]);
-    const nb::tuple starts = nb::cast<nb::tuple>(outputs[3]);
+  if (F* const first = at<F>(address(saved))) {
     const auto part = [&](size_t k) {
-      const int64_t start = nb::cast<int64_t>(starts[k]);
-      return start < 0 ? nullptr : kept + start * pairs;
+      const int64_t start = nb::cast<int64_t>(parts[k]);
+      return start < 0 ? nullptr : first + start * pairs;
     };
     q.kept = part(0), q.unprojected = part(1);
-    for (size_t k = 2; k < starts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
+    for (size_t k = 2; k < parts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
   }
   const Addresses shown(histories);
   q.histories_shown = shown.size() > 0;
@@ -176,45 +201,58 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
 }
 
 template <class F>
-void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-             nb::tuple histories, double padding, nb::tuple gates, nb::tuple noise_of) {
+void forward(const char* cell, nb::tuple sizes, nb::handle x, nb::tuple states, nb::tuple weights, nb::tuple rows, nb::tuple restored,
+             nb::handle y, int64_t ld_y, nb::handle saved, int64_t pairs, nb::tuple parts, nb::tuple final, nb::tuple histories,
+             nb::tuple gates, nb::handle masks, int threads) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, false);
+  Sequence<F> q = sequence<F>(sizes, x, states, weights, rows, restored, ld_y, saved, pairs, parts, histories, threads);
+  q.y = at<F>(address(y));
   Addresses(final).fill(q.final);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
-  q.padding = F(padding), q.noise = noise(noise_of, k.masks);
+  q.padding = F(Fields<Rows>(rows).number<double>(Rows::padding_value)), q.noise = noise(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
 }
 
-// gradients: of x, of the initial states, of W, R, b_x, b_h, per_unit, projection, and of the restored states
+// gradients: of x, of the initial states, of each of Weights, and of the restored states
 template <class F>
-void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
-              nb::tuple histories, nb::tuple gates, nb::tuple d_y, nb::tuple d_final, nb::tuple d_histories, nb::tuple d_gates,
-              nb::tuple gradients, nb::tuple noise_of) {
+void backward(const char* cell, nb::tuple sizes, nb::handle x, nb::tuple states, nb::tuple weights, nb::tuple rows, nb::tuple restored,
+              nb::handle y, int64_t ld_y, nb::handle saved, int64_t pairs, nb::tuple parts, nb::tuple histories, nb::tuple gates,
+              nb::handle dy, int64_t ld_dy, nb::tuple d_final, nb::tuple d_histories, nb::tuple d_gates, nb::tuple gradients,
+              nb::handle masks, int threads) {
   const Kernel<F>& k = kernel<F>(cell);
-  Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, true);
+  Sequence<F> q = sequence<F>(sizes, x, states, weights, rows, restored, ld_y, saved, pairs, parts, histories, threads);
+  q.y = at<F>(address_to_read(y));
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
-  q.noise = noise(noise_of, k.masks);
+  q.noise = noise(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   Gradients<F> d;
-  d.dy = at<F>(address(nb::object(d_y[0]))), d.ld_dy = nb::cast<int64_t>(d_y[1]);
+  d.dy = at<F>(address(dy)), d.ld_dy = ld_dy;
   Addresses(d_final).fill(d.d_final);
   Addresses(d_histories).fill(d.d_history, 1);
   if (d_gate_addresses.size()) d.d_gates = d_gate_addresses.data();
   const Addresses to(gradients);
-  const size_t states = Addresses(initial).size(), weights = 6;
-  if (to.size() != 1 + states + weights + Addresses(restored).size()) throw std::invalid_argument("a gradient for each input");
-  const auto of_weight = [&](size_t i) { return at<F>(to[1 + states + i]); };
+  const size_t n_states = states.size(), n_weights = weights.size();
+  if (to.size() != 1 + n_states + n_weights + restored.size()) throw std::invalid_argument("a gradient for each input");
+  const auto of_weight = [&](Weights field) { return at<F>(to[1 + n_states + size_t(field)]); };
   d.dx = at<F>(to[0]);
-  to.fill(d.d_initial, 1, states);
-  d.dW = of_weight(0), d.dR = of_weight(1), d.db_x = of_weight(2), d.db_h = of_weight(3);
-  d.d_per_unit = of_weight(4), d.d_projection = of_weight(5);
-  to.fill(d.d_restored, 1 + states + weights, to.size() - 1 - states - weights);
+  to.fill(d.d_initial, 1, n_states);
+  d.dW = of_weight(Weights::W), d.dR = of_weight(Weights::R), d.db_x = of_weight(Weights::b_x), d.db_h = of_weight(Weights::b_h);
+  d.d_per_unit = of_weight(Weights::c), d.d_projection = of_weight(Weights::P);
+  to.fill(d.d_restored, 1 + n_states + n_weights, restored.size());
   nb::gil_scoped_release released;
   k.backward(q, d);
+}
+
+template <class F>
+void add_passes(nb::module_& m, const char* forward_name, const char* backward_name) {
+  m.def(forward_name, forward<F>, "cell"_a, "sizes"_a, "x"_a, "states"_a, "weights"_a, "rows"_a, "restored"_a, "y"_a, "ld_y"_a,
+        "saved"_a.none(), "pairs"_a, "parts"_a, "final"_a, "histories"_a, "gates"_a, "masks"_a.none(), "threads"_a);
+  m.def(backward_name, backward<F>, "cell"_a, "sizes"_a, "x"_a, "states"_a, "weights"_a, "rows"_a, "restored"_a, "y"_a, "ld_y"_a, "saved"_a,
+        "pairs"_a, "parts"_a, "histories"_a, "gates"_a, "dy"_a.none(), "ld_dy"_a, "d_final"_a, "d_histories"_a, "d_gates"_a, "gradients"_a,
+        "masks"_a.none(), "threads"_a);
 }
 
 template <class F>
@@ -247,10 +285,8 @@ NB_MODULE(_kernels, m) {
   // A layer that something keeps until the interpreter ends, such as a cache, is no leak: nanobind would call what it has compiled one.
   nb::set_leak_warnings(false);
   m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
-  m.def("forward_float32", forward<float>);
-  m.def("forward_float64", forward<double>);
-  m.def("backward_float32", backward<float>);
-  m.def("backward_float64", backward<double>);
+  add_passes<float>(m, "forward_float32", "backward_float32");
+  add_passes<double>(m, "forward_float64", "backward_float64");
   m.def("look", look, "tensors"_a, "dtype"_a, "plain"_a);
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);

@@ -5,8 +5,8 @@ scan/             any cell over a sequence in torch operations: the specificatio
 codegen/          a cell's C++, forward and backward, from its equations
 fused/            any cell over a sequence by its kernel
 layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, State
-own/              carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
-swap.py           our layers in the place of torch.nn's in any model, and back; swapped.py: what was replaced
+custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
+swap.py           our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
 language_model/   carrousel train text, sample, eval
 papers/           carrousel reproduce
@@ -23,6 +23,7 @@ from carrousel import ctrl_c as ctrl_c  # first: torch takes a second, in which 
 from importlib.metadata import PackageNotFoundError, version
 
 from carrousel import odyssey
+from carrousel.custom_cell import cell
 from carrousel.errors import NoKernelWarning
 from carrousel.layers import (
     GRU,
@@ -39,7 +40,6 @@ from carrousel.layers import (
     Recurrent,
     State,
 )
-from carrousel.own import cell
 from carrousel.swap import swap, swap_back
 
 __all__ = [

@@ -30,7 +30,7 @@ from __future__ import annotations
 import torch
 
 from carrousel.cells import ALL, Cell, sigmoid, tanh
-from carrousel.own import OwnLayer, cell
+from carrousel.custom_cell import CustomLayer, cell
 from carrousel.scan.weights import Weights
 
 __all__ = ["CIFG", "FGR", "NFG", "NIAF", "NIG", "NOAF", "NOG", "NP"]
@@ -102,7 +102,7 @@ def CIFG(rows, states, weights):
     return sigmoid(o + p_o * c) * tanh(c), c
 
 
-class NP(OwnLayer):
+class NP(CustomLayer):
     """No peepholes: the LSTM itself, as `carrousel.LSTM`, which has its kernel whatever `compile` is."""
 
     CELL = ALL["lstm"]
@@ -119,7 +119,7 @@ def step_of_fgr(rows, states, weights):
     return o * tanh(c), c, i, f, o
 
 
-class FGR(OwnLayer):
+class FGR(CustomLayer):
     """Full gate recurrence: the gates of the step before are fed back to the gates, by nine more matrices.
 
     hx is (h, c, i, f, o), each [L*D, B, H], h [L*D, B, P]; the blocks of the weights are i f g o, the peepholes

@@ -14,7 +14,7 @@ from torch.jit import ScriptModule
 
 from carrousel.layers import GRU, LSTM, RNN, Recurrent
 from carrousel.layers.torch_layers import from_torch, to_torch
-from carrousel.swapped import Layer, Swapped, class_name, describe
+from carrousel.swap_report import Layer, Swapped, class_name, describe
 
 OUR_CLASSES: dict[str, type[Recurrent[Any]]] = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN, "RNN_RELU": RNN}
 NAMES = ("LSTM", "GRU", "RNN")

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 import torch
+from custom_cells import needs_compiler
 from measurements import TINY, bench, printed, rows_of
-from own_cells import needs_compiler
 
 import carrousel
 from carrousel.bench import layers, own

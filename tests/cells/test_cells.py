@@ -47,9 +47,10 @@ def test_file_holds_equations_and_nothing_else(cell):
     module = ast.parse(inspect.getsource(inspect.getmodule(cell.step)))
     docstring, imported, *rest = module.body
     assert isinstance(docstring, ast.Expr)
-    assert ast.unparse(imported).startswith("from carrousel.cells.base import Cell")
+    assert ast.unparse(imported).startswith("from carrousel.cells import Cell")
     assert all(
-        isinstance(node, ast.FunctionDef)
+        isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        or (isinstance(node, ast.ImportFrom) and str(node.module).startswith("carrousel.cells"))
         or (isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Cell("))
         for node in rest
     )
@@ -84,7 +85,7 @@ def call(cell: Cell, values):
     """The step on a flat list of rows, states, weights and, if there are any, masks."""
     rest = iter(values)
     rows, states, weights = (tuple(islice(rest, len(names))) for names in (cell.rows, cell.states, cell.weights))
-    return cell.step(rows, states, *cell.further(weights, tuple(rest) or None))
+    return cell.step(rows, states, *cell.more_arguments(weights, tuple(rest) or None))
 
 
 # ---- what the papers say of them ------------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_bad_cell_is_told_why(changed, says):
 
 
 SOURCE = """
-from carrousel.cells.base import Cell, tanh
+from carrousel.cells import Cell, tanh
 
 def step(rows, states):
     return (tanh(rows[0]),)

@@ -96,7 +96,7 @@ def test_a_projection_is_refused():
         carrousel.LayerNormLSTM(3, 4, proj_size=2)
     sequence = make_sequence(CELL, Size(T=2, B=1, I=2, H=4), shape=Shape(projected=True))
     for function in (fused, scan):
-        with pytest.raises(ValueError, match=r"weights\.P is given, and a cell that is normalised"):
+        with pytest.raises(ValueError, match=r"weights\.P is given, and a normalised cell cannot be projected"):
             sequence.call(function)
 
 
@@ -133,9 +133,9 @@ def test_one_row_alone(H, way):
     assert_equal_to_1e10(run(fused, sequence, F64), run(scan, sequence, F64))
     for dtype in (F32, F64):
         y = sequence.to(dtype).call(fused)[0]
-        sequence.options["return_gates"] = True  # which only the general way does
+        sequence.options["gates"] = True  # which only the general way does
         assert torch.equal(sequence.to(dtype).call(fused)[0], y)
-        del sequence.options["return_gates"]
+        del sequence.options["gates"]
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -168,7 +168,7 @@ def test_states_and_gates_of_every_step(asked, I):
 
     ours = gradients(layer)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("carrousel.fused.dispatch.KERNELS", {})
+        patch.setattr("carrousel.fused.run.KERNELS", {})
         plain = gradients(layer)
     for got, expected in zip(ours, plain, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from own_cells import compiled_variants, needs_compiler
+from custom_cells import compiled_variants, needs_compiler
 from sequences import make_sequence, run
 from torch.autograd import gradcheck
 from twins import Size, assert_equal_to_1e10
@@ -18,8 +18,8 @@ from twins import Size, assert_equal_to_1e10
 import carrousel
 from carrousel import odyssey
 from carrousel.cells import ALL
+from carrousel.custom_cell.fuse import fuse, is_fused
 from carrousel.fused import fused, kernels
-from carrousel.own.fuse import fuse, is_fused
 from carrousel.scan import scan
 
 VARIANTS = {name: getattr(odyssey, name) for name in odyssey.__all__}

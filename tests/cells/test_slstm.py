@@ -13,7 +13,7 @@ from twins import Size, assert_equal_to_1e10, scalar_of
 import carrousel
 from carrousel.cells import ALL, Cell, exp, sigmoid, tanh
 from carrousel.fused import fused
-from carrousel.layers.xlstm.heads import ALONE
+from carrousel.layers.heads import ALONE
 from carrousel.scan import scan
 
 SIZE = Size(T=7, B=3, I=4, H=6)

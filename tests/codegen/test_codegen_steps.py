@@ -46,7 +46,7 @@ def by_autograd(cell: Cell, a, s, p, m, ds_new):
     """s_new, da, ds, dp of the cell's own step, run on tensors."""
     leaves = [t.clone().requires_grad_() for t in (a, s, p)]
     arguments = [tuple(leaf.unbind(1)) for leaf in leaves]
-    states = cell.step(*arguments[:2], *cell.further(arguments[2], m.unbind(1)))
+    states = cell.step(*arguments[:2], *cell.more_arguments(arguments[2], m.unbind(1)))
     s_new = torch.stack([torch.as_tensor(state).double().expand(SAMPLES) for state in states], 1)
     gradients = torch.autograd.grad(s_new, leaves, ds_new, allow_unused=True, materialize_grads=True)
     return s_new.detach(), *gradients

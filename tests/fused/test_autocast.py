@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from sequences import (
@@ -19,7 +17,8 @@ from sequences import (
     make_sequence,
     reads_h,
     run,
-    with_noise,
+    with_masks,
+    with_options,
     with_resets,
 )
 from twins import Size, largest, root_mean_square
@@ -27,12 +26,12 @@ from twins import Size, largest, root_mean_square
 from carrousel.cells import ALL
 from carrousel.fused import fused, instruction_set, instruction_sets, use_instruction_set
 from carrousel.scan import scan
-from carrousel.scan.rounded import linear
+from carrousel.scan.bfloat16 import linear
 
 EPS = torch.finfo(torch.bfloat16).eps  # 2^-7; rounding is off by half of it at most
 SIZE = Size(T=20, B=6, I=28, H=65)
 KERNEL = SIZES | {"I70_H100": Size(T=8, B=16, I=70, H=100)}
-rounded_fused, rounded_scan = partial(fused, bfloat16=True), partial(scan, bfloat16=True)
+rounded_fused, rounded_scan = with_options(fused, bfloat16=True), with_options(scan, bfloat16=True)
 
 
 # ---- the rounding
@@ -83,7 +82,7 @@ def test_ragged_batches_and_resets_round_as_scan(cell, way):
 
 @pytest.mark.grid(cell=CELLS, way=list(WAYS))
 def test_masks_are_drawn_before_h_is_rounded(cell, way):
-    assert_rounds_as_meant(with_noise(make_sequence(cell, Size(T=12, B=7, I=5, H=37), way)))
+    assert_rounds_as_meant(with_masks(make_sequence(cell, Size(T=12, B=7, I=5, H=37), way)))
 
 
 def test_rounding_changes_the_numbers():

@@ -8,7 +8,7 @@ from shutil import which
 import pytest
 import torch
 from custom_ops import calls_of, check_ops, compiled, needs_ops
-from sequences import CELLS, WAYS, make_sequence, run, with_noise
+from sequences import CELLS, WAYS, make_sequence, run, with_masks
 from twins import Size, assert_equal_to_1e10, make_example
 from twins import run as run_layer
 
@@ -118,7 +118,7 @@ def test_opcheck(cell, way):
 @needs_ops
 @pytest.mark.parametrize("way", ["plain", pytest.param("packed", marks=pytest.mark.full)])
 def test_opcheck_with_masks(way):
-    sequence = with_noise(make_sequence("regularized_lstm", SIZE, way))
+    sequence = with_masks(make_sequence("regularized_lstm", SIZE, way))
     check_ops(sequence)
     assert_equal_to_1e10(run(compiled(), sequence, torch.float64), run(fused, sequence, torch.float64))
 

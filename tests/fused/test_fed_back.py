@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
-from own_cells import compiled_variants, needs_compiler
+from custom_cells import compiled_variants, needs_compiler
 from sequences import (
     RAGGED,
     SIZES,
@@ -18,7 +17,8 @@ from sequences import (
     make_ragged,
     make_sequence,
     run,
-    with_noise,
+    with_masks,
+    with_options,
     with_resets,
 )
 from test_autocast import assert_rounds_as_meant
@@ -62,7 +62,7 @@ def test_ragged_batches_and_resets_equal_scan(way, shape, resets):
 
 @pytest.mark.parametrize("B", [1, 4])
 def test_a_mask_is_of_h_alone(B):
-    assert_fused_is_scan(with_noise(make_sequence(fgr(), Size(T=6, B=B, I=3, H=20))))
+    assert_fused_is_scan(with_masks(make_sequence(fgr(), Size(T=6, B=B, I=3, H=20))))
 
 
 @pytest.mark.parametrize("size", [SIZES["H33_two_vectors_and_tail"], SIZES["B1"]], ids=str)
@@ -82,14 +82,14 @@ def test_threads_and_less_memory_give_the_same_bits(size, shape, dtype):
     alone = run(fused, sequence, dtype)
     torch.set_num_threads(3)
     for memory in ("full", "low"):
-        assert_same_bits(run(partial(fused, memory=memory), sequence, dtype), alone)
+        assert_same_bits(run(with_options(fused, memory=memory), sequence, dtype), alone)
 
 
-@pytest.mark.grid(memory=["full", "low"], shown=[{}, {"return_states": True}, {"return_gates": True}])
+@pytest.mark.grid(memory=["full", "low"], shown=[{}, {"states": True}, {"gates": True}])
 def test_gradients_through_all_that_is_shown(memory, shown):
     sequence = make_sequence(fgr(), SIZE)
     sequence = replace(sequence, options=shown)
-    ours, theirs = run(partial(fused, memory=memory), sequence, F64), run(scan, sequence, F64)
+    ours, theirs = run(with_options(fused, memory=memory), sequence, F64), run(scan, sequence, F64)
     assert_equal_to_1e10(ours, theirs)
 
 

@@ -79,11 +79,11 @@ def test_bad_batch_sizes_are_refused(cell, batch_sizes):
         sequence.call(fused, x=torch.randn(9, SIZE.I, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [name for name in CELLS if len(ALL[name].states) > 1])  # none at all are zeros
 def test_missing_states_are_refused(cell):
     sequence = make_sequence(cell, SIZE)
     with pytest.raises((ValueError, RuntimeError)):
-        sequence.call(lambda cell, x, states, weights: fused(cell, x, states[:-1], weights))
+        sequence.call(lambda cell, x, states, *rest: fused(cell, x, states[:-1], *rest))
 
 
 @pytest.mark.grid(cell=CELLS, way=list(WAYS), dtype=[torch.bfloat16, torch.float16])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from own_cells import MINIMAL
+from custom_cells import MINIMAL
 from twins import assert_equal_to_1e10
 
 import carrousel

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from custom_cells import AWKWARD, needs_compiler
+from custom_cells import compiled as own_kernels
 from custom_ops import check_ops, compiled, needs_ops
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import AWKWARD, needs_compiler
-from own_cells import compiled as own_kernels
 from sequences import (
     CELLS,
     RAGGED,
@@ -34,7 +34,7 @@ from twins import Size
 from carrousel.cells import ALL
 from carrousel.fused import fused
 from carrousel.fused.kernels import KERNELS
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 PROJECTED = [name for name in CELLS if not reads_h(ALL[name])]
@@ -44,9 +44,9 @@ SOME = {
 }
 SHOWN = {
     "nothing": {},
-    "states": {"return_states": True},
-    "gates": {"return_gates": True},
-    "both": {"return_states": True, "return_gates": True},
+    "states": {"states": True},
+    "gates": {"gates": True},
+    "both": {"states": True, "gates": True},
 }
 ROUNDED = {
     "H33_many_rows": Size(T=40, B=9, I=6, H=33),
@@ -192,10 +192,10 @@ def test_other_values_are_refused_by_fused():
 def test_what_is_kept(cell, projected, shown):
     """Of each step the states but h, which is the output, and of them none that is returned anyway."""
     kernel, H = KERNELS[cell, torch.float32], 64
-    full, less = (kernel.kept_parts(H, 8, projected, Layout(memory=memory, **shown)) for memory in ("full", "low"))
+    full, less = (kernel.saved_sizes(H, 8, projected, Options(memory=memory, **shown)) for memory in ("full", "low"))
     assert sum(less) <= sum(full)
-    if kernel.computes_again(projected, Layout(memory="low", **shown)):
-        assert sum(less) == (0 if "return_states" in shown else H * (len(kernel.cell.states) - 1))
+    if kernel.recomputes(projected, Options(memory="low", **shown)):
+        assert sum(less) == (0 if "states" in shown else H * (len(kernel.cell.states) - 1))
     else:  # nothing but states was kept, or what else is needed is returned
         assert less == full
 

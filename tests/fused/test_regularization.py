@@ -10,15 +10,15 @@ from regularized import ALL_OF, F64, KINDS, OPTIONS, RATES, B, H, I, T, assert_s
 from sequences import same_bits
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from carrousel.scan.noise import FED_BACK, INPUT, RECURRENT_WEIGHTS, Noise, draw, dropping, keeping
+from carrousel.scan.masks import FED_BACK, INPUT, RECURRENT_WEIGHTS, Masks, dropout_mask, sample_mask, zoneout_mask
 
 # ---- the papers -----------------------------------------------------------------------------------------------------
 
 
 def drawn(seed: int, place: int, how, number: int, step: int, rows: int, width: int) -> np.ndarray:
     """A mask [rows, width]."""
-    noise, like = Noise(torch.tensor(seed), place), torch.zeros((), dtype=F64)
-    mask = draw(noise, how, number, step, torch.arange(rows), width, like)
+    masks, like = Masks(torch.tensor(seed), place), torch.zeros((), dtype=F64)
+    mask = sample_mask(masks, how, number, step, torch.arange(rows), width, like)
     return mask.numpy() if isinstance(mask, torch.Tensor) else np.full((rows, width), mask)
 
 
@@ -28,11 +28,11 @@ def layer_by_hand(layer, x: np.ndarray, seed: int, place: int, rates: dict) -> n
     values = [layer.get_parameter(name).detach().numpy() for name in names[:4]]
     weights = dict(zip(("W", "R", "b_x", "b_h"), values, strict=True))
     of_x, of_h = rates["variational_dropout"]
-    connected = drawn(seed, place, dropping(rates["drop_connect"]), RECURRENT_WEIGHTS, 0, *weights["R"].shape)
-    x = x * drawn(seed, place, dropping(of_x), INPUT, 0, *x.shape[1:])
-    fed_back = drawn(seed, place, dropping(of_h), FED_BACK, 0, x.shape[1], H)
+    connected = drawn(seed, place, dropout_mask(rates["drop_connect"]), RECURRENT_WEIGHTS, 0, *weights["R"].shape)
+    x = x * drawn(seed, place, dropout_mask(of_x), INPUT, 0, *x.shape[1:])
+    fed_back = drawn(seed, place, dropout_mask(of_h), FED_BACK, 0, x.shape[1], H)
     zoneout = rates["zoneout"] if isinstance(rates["zoneout"], tuple) else (rates["zoneout"],)
-    of_cell = [dropping(rates["recurrent_dropout"]), *map(keeping, zoneout)]
+    of_cell = [dropout_mask(rates["recurrent_dropout"]), *map(zoneout_mask, zoneout)]
     step = oracle.STEPS["regularized_lstm" if len(of_cell) == 3 else "regularized_gru"]
     states = [(np.zeros(H),) * len(layer.cell.states)] * x.shape[1]
     order = reversed(range(len(x))) if place % 2 and layer.bidirectional else range(len(x))

@@ -7,9 +7,9 @@ import re
 import warnings
 from pathlib import Path
 
-import own_cells
+import custom_cells
 import pytest
-from own_cells import CAN_COMPILE
+from custom_cells import CAN_COMPILE
 
 import carrousel
 from carrousel.bench import own
@@ -19,7 +19,7 @@ from carrousel.codegen.tape import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TUTORIAL = (ROOT / "docs" / "own-cell.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "custom-cell.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -53,7 +53,7 @@ def test_the_tutorials_python_runs_and_has_ten_lines():
 def test_the_tutorials_unit_is_the_one_that_is_measured_and_tested():
     bodies = [
         [line.split("#")[0].rstrip() for line in text.split("n, f, m = rows")[1].splitlines()[1:4]]
-        for text in (README, TUTORIAL, inspect.getsource(own), inspect.getsource(own_cells.minimal_gated_unit))
+        for text in (README, TUTORIAL, inspect.getsource(own), inspect.getsource(custom_cells.minimal_gated_unit))
     ]
     assert bodies[1:] == bodies[:-1]
 

@@ -17,7 +17,7 @@ from twins import KINDS, Size, largest, make_layer, make_twins, random, root_mea
 
 import carrousel
 from carrousel.cells import ALL
-from carrousel.layers import torch_functions
+from carrousel.layers import torch_backend
 from carrousel.layers.autocast import NARROWEST
 
 EPS = torch.finfo(torch.bfloat16).eps  # 2^-7; rounding is off by half of it at most
@@ -234,7 +234,7 @@ def test_a_compiled_layer_gives_the_same(name):
 
 def test_without_kernels_torch_computes_its_own_layers(monkeypatch):
     layer, x = carrousel.LSTM(3, 40), torch.randn(5, 2, 3)
-    monkeypatch.setattr(torch_functions, "has_kernel", lambda cell, x: False)
+    monkeypatch.setattr(torch_backend, "has_kernel", lambda cell, x: False)
     theirs = make_layer(nn, "LSTM", Size(5, 2, 3, 40))
     theirs.load_state_dict(layer.state_dict())
     with autocast():

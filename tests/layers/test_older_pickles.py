@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from own_cells import MGU, needs_compiler, quickly
+from custom_cells import MGU, needs_compiler, quickly
 from torch import nn
 
 import carrousel

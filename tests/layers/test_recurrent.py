@@ -13,7 +13,7 @@ from twins import Size, assert_equal_to_1e10, scalar_of
 
 import carrousel
 from carrousel.cells import ALL, Cell, sigmoid, tanh
-from carrousel.scan import Weights, scan
+from carrousel.scan import Rows, Weights, scan
 
 SIZE = Size(T=5, B=4, I=3, H=6)
 CLASSES = {
@@ -52,7 +52,8 @@ def by_scan(layer, cell, x, hx, batch_sizes=None):
         for direction in range(1 + layer.bidirectional):
             start = tuple(h[len(finals)] for h in hx)
             weights = weights_of(layer, k, direction)
-            y, states = scan(cell, x, start, weights, batch_sizes=batch_sizes, reverse=bool(direction))
+            rows = Rows(reverse=bool(direction), batch_sizes=batch_sizes)
+            y, states, _ = scan(cell, x, start, weights, rows)
             ys.append(y)
             finals.append(states)
         x = torch.cat(ys, dim=-1)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from own_cells import MGU
+from custom_cells import MGU
 from torch import nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_sequence

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from own_cells import MGU
+from custom_cells import MGU
 from torch import nn
 from torch.fx import Tracer, symbolic_trace
 from torch.fx.proxy import TraceError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from own_cells import MGU
+from custom_cells import MGU
 from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.utils._per_sample_grad import call_for_per_sample_grads

@@ -7,7 +7,7 @@ import io
 
 import pytest
 import torch
-from own_cells import MGU
+from custom_cells import MGU
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from twins import KINDS, Size, assert_equal_to_1e10, make_layer

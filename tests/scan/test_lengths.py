@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from custom_ops import check_ops, compiled, needs_ops
@@ -20,6 +18,7 @@ from sequences import (
     make_ragged,
     reads_h,
     run,
+    with_options,
     with_resets,
 )
 from torch.autograd import gradcheck, gradgradcheck
@@ -27,30 +26,33 @@ from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.cells import ALL
 from carrousel.fused import fused
-from carrousel.scan import scan
+from carrousel.scan import Rows, scan
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SIZE = Size(T=6, B=5, I=3, H=7)
 
 
-def row_by_row(cell, x, states, weights, lengths=None, offsets=None, reverse=False, batch_first=False):
+def row_by_row(cell, x, states, weights, rows, options):
     """What a ragged scan is to return, from a scan of each row alone; zeros where there is no step."""
-    lengths = offsets.diff() if lengths is None else lengths
+    batch_first, offsets = rows.batch_first, rows.offsets
+    lengths = rows.lengths if offsets is None else offsets.diff()
     P = states[0].shape[1]
     ys, finals = [], []
     for b, n in enumerate(lengths.tolist()):
         whole = (x[b] if batch_first else x[:, b]) if offsets is None else x[int(offsets[b]) :]
         row = whole[:n, None]
         before = tuple(s[b : b + 1] for s in states)
-        y, final = scan(cell, row, before, weights, reverse=reverse) if n else (row.new_zeros(0, 1, P), before)
+        y, final = row.new_zeros(0, 1, P), before
+        if n:
+            y, final, _ = scan(cell, row, before, weights, Rows(reverse=rows.reverse))
         ys.append(y[:, 0])
         finals.append(final)
     states = tuple(torch.cat(s) for s in zip(*finals))
     if offsets is not None:
-        return torch.cat(ys), states
+        return torch.cat(ys), states, None
     T = x.shape[1 if batch_first else 0]
     y = torch.stack([torch.cat([y, y.new_zeros(T - len(y), P)]) for y in ys], 0 if batch_first else 1)
-    return y, states
+    return y, states, None
 
 
 @pytest.mark.grid(cell=CELLS, way=list(RAGGED), lengths=[[3, 6, 0, 1, 6], [6, 6, 6, 6, 6], [0, 0, 2, 0, 0]])
@@ -130,10 +132,10 @@ def test_full_rows_change_no_bit_of_the_outputs(cell, dtype, way):
 def test_padding_has_the_value_asked_for(way):
     sequence = make_ragged("lstm", SIZE, way, lengths=[3, 6, 0, 1, 5])
     y, _ = sequence.call(fused)
-    filled, _ = sequence.call(partial(fused, padding_value=-7.5))
+    filled, _ = sequence.call(with_options(fused, padding_value=-7.5))
     assert torch.equal(filled == -7.5, y == 0)
     assert (y == 0).sum() == (0 if "offsets" in way else 15 * SIZE.H)
-    expected, _ = sequence.call(partial(scan, padding_value=-7.5))
+    expected, _ = sequence.call(with_options(scan, padding_value=-7.5))
     assert_equal_to_1e10({"y": filled}, {"y": expected})
 
 

@@ -26,16 +26,17 @@ from twins import Size, assert_as_exact, assert_equal_to_1e10
 
 from carrousel.cells import ALL
 from carrousel.fused import fused
-from carrousel.scan import scan
+from carrousel.scan import Rows, scan
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DENSE = [way for way in WAYS if "packed" not in way]
 SIZE = Size(T=6, B=4, I=3, H=7)
 
 
-def by_hand(cell, x, states, weights, resets, restored=None, reverse=False, batch_first=False):
+def by_hand(cell, x, states, weights, rows, options, restored=()):
     """What scan with resets is to return, from a scan of every part of every row."""
-    x, resets = (x.transpose(0, 1), resets.T) if batch_first else (x, resets)
+    reverse, batch_first = rows.reverse, rows.batch_first
+    x, resets = (x.transpose(0, 1), rows.resets.T) if batch_first else (x, rows.resets)
     restored = restored or tuple(torch.zeros_like(s) for s in states)
     ys, finals = [], []
     for b in range(x.shape[1]):
@@ -43,11 +44,11 @@ def by_hand(cell, x, states, weights, resets, restored=None, reverse=False, batc
         for k, (start, end) in enumerate(parts):
             carried = k == len(parts) - 1 if reverse else k == 0 and not resets[0, b]
             before = tuple(s[b : b + 1] for s in (states if carried else restored))
-            row.append(scan(cell, x[start:end, b : b + 1], before, weights, reverse=reverse))
+            row.append(scan(cell, x[start:end, b : b + 1], before, weights, Rows(reverse=reverse))[:2])
         ys.append(torch.cat([y for y, _ in row]))
         finals.append(row[0 if reverse else -1][1])
     y = torch.cat(ys, dim=1) + 0 * sum(s.sum() for s in (*states, *restored))  # which all have a gradient, if of zeros
-    return (y.transpose(0, 1) if batch_first else y), tuple(torch.cat(s) for s in zip(*finals))
+    return (y.transpose(0, 1) if batch_first else y), tuple(torch.cat(s) for s in zip(*finals)), None
 
 
 @pytest.mark.grid(cell=CELLS, way=DENSE, often=[0.0, 0.3, 1.0], restored=[True, False])

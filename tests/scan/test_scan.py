@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from twins import Size
 
 from carrousel.cells import ALL, Cell, sigmoid
-from carrousel.scan import Weights, scan
+from carrousel.scan import Rows, Weights, scan
 
 DOUBLE = torch.float64
 SHAPES = {"biases": Shape(), "no_bias": Shape(bias=False), "projected": Shape(projected=True)}
@@ -135,7 +135,7 @@ def test_cell_without_recurrent_rows():
         "mean", "zg", "zg", "", "h", lambda rows, states: (states[0] + sigmoid(rows[0]) * (rows[1] - states[0]),)
     )
     weights = Weights(W=torch.zeros(8, 3, dtype=DOUBLE), R=torch.zeros(0, 4, dtype=DOUBLE))
-    y, (h,) = scan(cell, torch.randn(5, 2, 3, dtype=DOUBLE), (torch.ones(2, 4, dtype=DOUBLE),), weights)
+    y, (h,), _ = scan(cell, torch.randn(5, 2, 3, dtype=DOUBLE), (torch.ones(2, 4, dtype=DOUBLE),), weights)
     torch.testing.assert_close(y[:, 0, 0], 0.5 ** torch.arange(1, 6, dtype=DOUBLE))
     assert torch.equal(h, y[-1])
 
@@ -175,6 +175,6 @@ def test_what_does_not_fit_is_named(changed, says):
     given = good | {"cell": "peephole", "W": torch.zeros(12, 2), "R": torch.zeros(12, 3)} | changed
     weights = Weights(given["W"], given["R"], given.get("b_x"), given.get("b_h"), given["p"], given.get("P"))
     states = (given["h"], given["c"])[: given["states"]]
-    options = {name: given[name] for name in ("batch_sizes", "batch_first") if name in given}
+    rows = Rows(**{name: given[name] for name in ("batch_sizes", "batch_first") if name in given})
     with pytest.raises(ValueError, match=f"^{given['cell']}: .*{says}"):
-        scan(ALL[given["cell"]], given["x"], states, weights, **options)
+        scan(ALL[given["cell"]], given["x"], states, weights, rows)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from own_cells import needs_compiler, quickly
+from custom_cells import needs_compiler, quickly
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 

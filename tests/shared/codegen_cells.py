@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from own_cells import AWKWARD, MINIMAL, random_cell
+from custom_cells import AWKWARD, MINIMAL, random_cell
 
 from carrousel.cells import ALL, Cell, exp, relu, sigmoid, tanh
 

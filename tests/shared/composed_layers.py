@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 import torch
 from autograd_layers import MGU, compiled_mgu
-from own_cells import compiled, needs_compiler
+from custom_cells import compiled, needs_compiler
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_leaves, tree_map

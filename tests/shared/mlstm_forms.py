@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
+from carrousel.layers.mlstm.memory import Inputs, Memory, step
 
 
 def by_steps(inputs, memory, resets=None, initial=None):

@@ -16,8 +16,8 @@ from twins import Size, draws_for, random, scalar_of
 
 from carrousel.cells import ALL, Cell
 from carrousel.fused import fused
-from carrousel.scan import Weights, scan
-from carrousel.scan.noise import Noise, always, dropping, keeping
+from carrousel.scan import Options, Rows, Weights, scan
+from carrousel.scan.masks import Masks, constant_mask, dropout_mask, zoneout_mask
 
 F32, F64 = torch.float32, torch.float64
 
@@ -53,7 +53,7 @@ WAYS = {
 
 @dataclass
 class Sequence:
-    """The arguments of `scan` and `fused`, tensors by name: x, each state, each weight, and each restored state."""
+    """The arguments of `scan` and `fused`: tensors by name (x, states, weights, restored states), options by name."""
 
     cell: Cell
     tensors: dict[str, Tensor]
@@ -73,10 +73,28 @@ class Sequence:
         tensors = self.tensors | changed
         states = tuple(tensors[name] for name in self.cell.states)
         weights = Weights(*(tensors.get(weight_name(name)) for name in Weights._fields))
-        options = dict(self.options)
+        rows, options = split_options(self.options)
+        call = [self.cell, tensors["x"], states, weights, Rows(**rows), Options(**options)]
         if restored_name(self.cell.states[0]) in tensors:
-            options["restored"] = tuple(tensors[restored_name(name)] for name in self.cell.states)
-        return function(self.cell, tensors["x"], states, weights, **options)
+            call.append(tuple(tensors[restored_name(name)] for name in self.cell.states))
+        y, states, inside = function(*call)
+        return (y, states) if inside is None else (y, states, inside)
+
+
+def split_options(options: dict) -> tuple[dict, dict]:
+    """Options by name as those of `Rows` and those of `Options`."""
+    of_rows = {name: value for name, value in options.items() if name in Rows._fields}
+    return of_rows, {name: value for name, value in options.items() if name not in of_rows}
+
+
+def with_options(function: Callable, **changed) -> Callable:
+    """`scan` or `fused`, called with some options changed."""
+    of_rows, of_options = split_options(changed)
+
+    def call(cell, x, states, weights, rows, options, *rest):
+        return function(cell, x, states, weights, rows._replace(**of_rows), options._replace(**of_options), *rest)
+
+    return call
 
 
 class Shape(NamedTuple):
@@ -172,7 +190,7 @@ def reads_h(cell: Cell) -> bool:
         return True
     number = torch.zeros(1)
     states = [number.new_tensor([float("nan")]), *[number] * (len(cell.states) - 1)]
-    further = cell.further([number] * len(cell.weights))
+    further = cell.more_arguments([number] * len(cell.weights))
     return any(bool(new.isnan()) for new in cell.step([number] * len(cell.rows), states, *further))
 
 
@@ -240,11 +258,11 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     return bool((same | (a.isnan() & b.isnan())).all())
 
 
-def with_noise(sequence: Sequence, fed_back: float = 0.3, seed: int = 5) -> Sequence:
+def with_masks(sequence: Sequence, fed_back: float = 0.3, seed: int = 5) -> Sequence:
     """The sequence with every mask that its cell has, and one of the h that is fed back."""
-    drawn = {"candidate": dropping(0.25), "zoneout_c": keeping(0.4), "zoneout_h": keeping(0.1)}
+    drawn = {"candidate": dropout_mask(0.25), "zoneout_c": zoneout_mask(0.4), "zoneout_h": zoneout_mask(0.1)}
     masks = tuple(drawn[name] for name, _ in sequence.cell.masks)
     if "weights.P" in sequence.tensors:  # what h was before the projection is not there to be kept
-        masks = tuple(always(0.0) if name == "zoneout_h" else drawn[name] for name, _ in sequence.cell.masks)
-    noise = Noise(torch.tensor(seed), 3, masks, dropping(fed_back) if fed_back else None)
-    return Sequence(sequence.cell, sequence.tensors, sequence.options | {"noise": noise})
+        masks = tuple(constant_mask(0.0) if name == "zoneout_h" else drawn[name] for name, _ in sequence.cell.masks)
+    sampled = Masks(torch.tensor(seed), 3, masks, dropout_mask(fed_back) if fed_back else None)
+    return Sequence(sequence.cell, sequence.tensors, sequence.options | {"masks": sampled})

@@ -17,7 +17,7 @@ from carrousel.bench.layers import forward_backward
 from carrousel.bench.shapes import Shape
 from carrousel.bench.table import Result, empty_table, milliseconds
 from carrousel.layers import MLSTM
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
+from carrousel.layers.mlstm.memory import Inputs, Memory, step
 
 HEADS = 4
 # Step by step every step's matrices are kept for the backward pass: gigabytes at the larger shapes.
@@ -41,7 +41,7 @@ class Row(Result):
 
 
 def by_steps(inputs: Inputs, memory: Memory, chunk_size: int) -> tuple[Tensor, Memory]:
-    """`chunkwise`, a step after the other."""
+    """`run_chunkwise`, a step after the other."""
     hs = []
     for t in range(inputs.q.shape[2]):
         h, memory = step(Inputs(*(rows[:, :, t] for rows in inputs)), memory)

@@ -13,9 +13,9 @@ from carrousel.bench.clock import each_number_of_threads, medians
 from carrousel.bench.layers import MODES, Row, row
 from carrousel.bench.shapes import Shape
 from carrousel.bench.table import as_markdown, milliseconds
+from carrousel.custom_cell import cell
 from carrousel.errors import UserError
 from carrousel.layers import LSTM
-from carrousel.own import cell
 
 # It is measured where scan does not take minutes.
 SHAPES = "paper-T100,audio,forecast,digits,d2l,hydrology"
@@ -23,7 +23,7 @@ SHAPES = "paper-T100,audio,forecast,digits,d2l,hydrology"
 
 @cell(rows="nfm", from_x="fn", from_h="fm", states="h")
 def MGU(rows, states):
-    """The minimal gated unit: docs/own-cell.md."""
+    """The minimal gated unit: docs/custom-cell.md."""
     n, f, m = rows
     (h,) = states
     f = torch.sigmoid(f)

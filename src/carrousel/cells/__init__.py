@@ -1,9 +1,17 @@
-"""The cells: one paper, one file. Every `Cell` at the top level of a module here is found by itself, never listed."""
+"""The cells: one paper, one file. Every `Cell` at the top level of a module here is found; no list names it.
+
+cell.py        what a cell is
+functions.py   sigmoid, tanh and the other functions of a step
+gates.py       what the gates of a cell are called
+check_cell.py  the checks of a cell's fields
+"""
 
 import importlib
 import pkgutil
 
-from carrousel.cells.base import GATE_FUNCTIONS, Cell, exp, layer_norm, relu, sigmoid, softplus, tanh
+from carrousel.cells.cell import Cell
+from carrousel.cells.functions import exp, layer_norm, relu, sigmoid, softplus, tanh
+from carrousel.cells.gates import GATE_FUNCTIONS
 
 __all__ = ["ALL", "GATE_FUNCTIONS", "Cell", "exp", "layer_norm", "relu", "sigmoid", "softplus", "tanh"]
 

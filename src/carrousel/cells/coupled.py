@@ -16,7 +16,7 @@ without its peepholes (with them: `carrousel.odyssey.CIFG`).
 }
 """
 
-from carrousel.cells.base import Cell, sigmoid, tanh
+from carrousel.cells import Cell, sigmoid, tanh
 
 
 def step(rows, states):

@@ -13,7 +13,7 @@
 }
 """
 
-from carrousel.cells.base import Cell, relu, tanh
+from carrousel.cells import Cell, relu, tanh
 
 
 def step_tanh(rows, states):

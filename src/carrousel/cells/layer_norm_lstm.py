@@ -17,7 +17,7 @@ gate over its own H units, after W x and R h are added, and hands the normalised
 }
 """
 
-from carrousel.cells.base import Cell, layer_norm, sigmoid, tanh
+from carrousel.cells import Cell, layer_norm, sigmoid, tanh
 
 
 def step(rows, states, weights):

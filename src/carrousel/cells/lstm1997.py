@@ -14,7 +14,7 @@
 }
 """
 
-from carrousel.cells.base import Cell, sigmoid, tanh
+from carrousel.cells import Cell, sigmoid, tanh
 
 
 def step(rows, states):

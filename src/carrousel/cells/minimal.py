@@ -13,7 +13,7 @@
 }
 """
 
-from carrousel.cells.base import Cell, sigmoid, softplus
+from carrousel.cells import Cell, sigmoid, softplus
 
 
 def positive(a):

@@ -13,7 +13,7 @@
 }
 """
 
-from carrousel.cells.base import Cell, sigmoid, tanh
+from carrousel.cells import Cell, sigmoid, tanh
 
 
 def step(rows, states, weights):

@@ -8,7 +8,8 @@
           n = m_n tanh(n + r m)
           h' = z_h h + (1 - z_h) ((1 - z) n + z h)
 
-Each mask is drawn anew at each step, for each row and unit. In evaluation m_g and m_n are 1, z_c and z_h their means.
+The masks act on the plain steps of lstm.py and gru.py: on their candidates, and on the states that they return. Each is
+sampled anew at each step, for each row and unit. In evaluation m_g and m_n are 1, z_c and z_h their means.
 
 @inproceedings{semeniuta2016recurrent,
   author    = {Semeniuta, Stanislau and Severyn, Aliaksei and Barth, Erhardt},
@@ -28,25 +29,40 @@ Each mask is drawn anew at each step, for each row and unit. In evaluation m_g a
 }
 """
 
-from carrousel.cells.base import Cell, sigmoid, tanh
+from carrousel.cells import Cell, tanh
+from carrousel.cells.gru import step as plain_gru
+from carrousel.cells.lstm import step as plain_lstm
+
+
+class Masked:
+    """A row whose tanh is multiplied by a mask: the plain step computes with it as with any row."""
+
+    def __init__(self, row, mask):
+        self.row, self.mask = row, mask
+
+    def __add__(self, other):
+        return Masked(self.row + other, self.mask)
+
+    def tanh(self):
+        return self.mask * tanh(self.row)
+
+
+def zone_out(mask, old, new):
+    return mask * old + (1 - mask) * new
 
 
 def step_gru(rows, states, masks):
     n, r, z, m = rows
-    (h,) = states
     m_n, z_h = masks
-    z = sigmoid(z)
-    n = m_n * tanh(n + sigmoid(r) * m)
-    return (z_h * h + (1 - z_h) * (n + z * (h - n)),)
+    (h,) = plain_gru((Masked(n, m_n), r, z, m), states)
+    return (zone_out(z_h, states[0], h),)
 
 
 def step_lstm(rows, states, masks):
     i, f, g, o = rows
-    h, c = states
     m_g, z_c, z_h = masks
-    c_candidate = sigmoid(f) * c + sigmoid(i) * (m_g * tanh(g))
-    h_candidate = sigmoid(o) * tanh(c_candidate)
-    return z_h * h + (1 - z_h) * h_candidate, z_c * c + (1 - z_c) * c_candidate
+    h, c = plain_lstm((i, f, Masked(g, m_g), o), states)
+    return zone_out(z_h, states[0], h), zone_out(z_c, states[1], c)
 
 
 GRU = Cell(

@@ -19,7 +19,7 @@ n = 0 is the empty memory, with which a sequence starts: there m counts as -infi
 }
 """
 
-from carrousel.cells.base import Cell, exp, sigmoid, softplus, tanh
+from carrousel.cells import Cell, exp, sigmoid, softplus, tanh
 
 
 def step(rows, states):

@@ -1,17 +1,17 @@
 """A cell's equations -> the C++ of its pointwise step, forward and backward.
 
 functions.py   what the C++ can compute besides + - * /, and its derivatives
-tape.py        a step runs once, and writes every operation down
+tape.py        records the operations of one run of a step
 trace.py       the tape as named values
 derivative.py  the trace in reverse
-kept.py        what forward keeps for backward
-steps.py       one function of the C++: what it reads, computes and stores
-pointwise.py   the functions of a cell whose units need nothing of each other
-stages.py      the functions of a cell that is normalised
+saved.py       what forward saves for backward
+steps.py       one C++ function: what it reads, computes and stores
+pointwise.py   the functions of a cell without layer normalisation
+stages.py      the functions of a cell with layer normalisation
 cpp.py         a function, printed
 headers.py     a cell's header, and the list of all
 
-The build runs the folder as a script, where neither torch nor the installed package is at hand:
+The build runs the folder as a script, without torch and without the installed package:
 
     python src/carrousel/codegen OUT_DIR
 """

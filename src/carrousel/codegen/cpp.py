@@ -21,7 +21,7 @@ def function(name: str, inputs: str, outputs: str, steps: Steps) -> str:
     Args:
         name: what it is called.
         inputs, outputs: its parameters, arrays of V, with spaces between.
-        steps: what it does.
+        steps: what it computes.
     """
     body = _body(steps)
     used = {array_of(place) for place in [*steps.loads().values(), *steps.stores]}
@@ -50,7 +50,7 @@ def _body(steps: Steps) -> list[str]:
 
 
 def _operations(lines: Iterable[str]) -> int:
-    """How many + - * / the lines hold."""
+    """The number of + - * / in the lines."""
     return sum(len(re.findall(r" [-+*/] |[ (]-\w", line)) for line in lines)
 
 
@@ -58,7 +58,7 @@ def _operations(lines: Iterable[str]) -> int:
 
 
 def _expression(expr: Any) -> str:
-    """With + - * / and functions only: a power is printed as its product."""
+    """The expression with + - * / and functions only: a power is printed as a product."""
     if expr.is_Symbol:
         return expr.name
     if expr.is_Number:

@@ -1,6 +1,6 @@
 """A step in reverse: from the gradients of its new states and gates to those of its rows, old states and weights.
 
-Names: d... is the gradient of the loss by ...; u0 u1 ... what is used more than once.
+Names: d... is the gradient of the loss by ...; u0 u1 ... are values that are used more than once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
     Args:
         cell: the equations.
         trace: its step.
-        kept: those among them that are called as a row are gates, through which gradients come in too.
+        kept: symbols; those named as a row are gates, which get gradients from outside too.
 
     Returns:
-        What stores da, ds, dp, and d_normal of what is normalised; it reads ds_new, dk of the gates, normal and d_raw.
+        A function that stores da, ds, dp, and d_normal of the normalised value; it reads ds_new, dk of the gates,
+        normal and d_raw.
     """
     taken = set(trace.taken)
     total: defaultdict[Any, Any] = defaultdict(lambda: S.Zero)
@@ -41,7 +42,7 @@ def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
 
 
 def _incoming(cell: Cell, trace: Trace, kept: list[Any], total: dict[Any, Any], taken: set[str]) -> dict[str, Any]:
-    """Add to `total` the gradients that come from outside; place -> symbol of what is read."""
+    """Add the gradients that come from outside to `total`; return what is read, place -> symbol."""
     incoming = [Symbol(unique(f"d{state}_new", taken)) for state in cell.states]
     for new, d in zip(trace.new, incoming):
         total[new] += d
@@ -59,13 +60,15 @@ def _incoming(cell: Cell, trace: Trace, kept: list[Any], total: dict[Any, Any], 
 
 
 def _chain_rule(y: Any, expr: Any, total: dict[Any, Any], values: dict[Any, Any], taken: set[str]) -> None:
-    """Pass the gradient of y = expr on to what it is made of; it is given a name unless it has one."""
+    """Add the gradient of y = expr to the gradients of its operands; name it, unless it has a name."""
     arguments: Any = [expr]
     partials: Any = [S.One]
     d, name = total[y], f"d{y}".replace("_new", "_total")
     if isinstance(expr, AppliedUndef):
         arguments, partials = expr.args, DERIVATIVES[expr.func.__name__](y, *expr.args)
-    if len(arguments) == 1:  # the derivative of a function of one argument has a name: it is the row's, mostly
+    if (
+        len(arguments) == 1
+    ):  # the derivative of a function of one argument has a name: mostly it is the gradient of a row
         d, partials = d * partials[0], [S.One]
         name = f"da_{y}" if isinstance(expr, AppliedUndef) else name
     if not d.is_Atom:
@@ -77,7 +80,7 @@ def _chain_rule(y: Any, expr: Any, total: dict[Any, Any], values: dict[Any, Any]
 
 
 def _share(steps: Steps, taken: set[str]) -> Steps:
-    """Write values that are used once where they are used; compute once what is computed twice."""
+    """Inline values that are used once; compute common subexpressions once."""
     uses = Counter(s for expr in [*steps.values.values(), *steps.stores.values()] for s in expr.free_symbols)
     once: dict[Any, Any] = {}
     values: dict[Any, Any] = {}
@@ -93,7 +96,7 @@ def _share(steps: Steps, taken: set[str]) -> Steps:
 
 
 def _divide_once(exprs: list[Any], names: Iterator[Any]) -> tuple[dict[Any, Any], list[Any]]:
-    """What several terms are divided by becomes a factor: a division takes as long as many products."""
+    """Replace divisors of several terms by factors: a division takes as long as many products."""
     powers: Any = [part for expr in exprs for part in preorder_traversal(expr) if part.is_Pow]
     divisions = [power for power in powers if power.exp.is_negative]
     times = Counter(power.base for power in divisions)

@@ -1,4 +1,4 @@
-"""What the C++ can compute besides + - * /: the derivatives, and what costs little."""
+"""The functions that the C++ can compute besides + - * /: their derivatives, and which of them are cheap."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from sympy import Function, S
 
-# By each argument: of the value y and the arguments. No other derivative is written by hand. Where torch has a say, at
-# a kink, it is torch's: half of maximum(x, x) is each's.
+# The derivatives by each argument, computed from the value y and the arguments. No other derivative is written by hand.
+# At a kink they are those of torch: each argument of maximum(x, x) gets half.
 DERIVATIVES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "sigmoid": lambda y, x: (y * (1 - y),),
     "tanh": lambda y, x: (1 - y**2,),
@@ -30,7 +30,7 @@ DERIVATIVES: dict[str, Callable[..., tuple[Any, ...]]] = {
     "equal": lambda y, x, z: (S.Zero, S.Zero),
 }
 
-# As little work as a sum or a product: computed again rather than kept.
+# These take as little work as a sum or a product: they are recomputed rather than saved.
 CHEAP = frozenset(
     {"relu", "step_of", "abs", "sign", "clamp", "maximum", "minimum", "select", "less", "less_equal", "equal"}
 )

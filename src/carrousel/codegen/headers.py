@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sympy.core.function import AppliedUndef
 
 from carrousel.cells import Cell
-from carrousel.cells.base import EPS
+from carrousel.cells.functions import EPS
 from carrousel.codegen.cpp import function
 from carrousel.codegen.functions import DERIVATIVES
 from carrousel.codegen.pointwise import derive

@@ -1,4 +1,4 @@
-"""The functions of a cell whose units need nothing of each other: forward, backward, backward through gates."""
+"""The functions of a cell without layer normalisation: forward, backward, backward through gates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from carrousel.cells import Cell
 from carrousel.codegen.derivative import reverse
-from carrousel.codegen.kept import keep, keep_least, with_gates
+from carrousel.codegen.saved import add_gates, choose_saved, save_least
 from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import trace_step
@@ -18,9 +18,9 @@ class Pointwise(NamedTuple):
 
     Args:
         forward, backward: the step and its reverse.
-        kept: the symbols that forward keeps for it, as few as will do.
-        through_gates: backward, where the loss looks at gates too.
-        shown: the symbols that are kept where the gates are shown: those, which are called as a row, and the others.
+        kept: the symbols that forward saves for backward, as few as possible.
+        through_gates: backward for a loss that uses gates too.
+        shown: the symbols that forward returns with the gates: the gates, named as rows, and what else backward reads.
     """
 
     forward: Steps
@@ -35,18 +35,18 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> Pointwise:
 
     Args:
         cell: the equations.
-        reserved: words that no value may be named.
+        reserved: words that no value may have as its name.
 
     Raises:
-        CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
+        CodegenError: the step uses an operation that cannot be generated, or does not return the cell's states.
     """
     trace = trace_step(cell, reserved)
     if trace.normalised:
         raise CodegenError(f"cell {cell.name!r}: layer_norm, which only cells with normed=True may call")
     backward = reverse(cell, trace, [])
-    values, made_again = keep(cell, trace, backward)
-    kept, again = keep_least(cell, trace, backward, values, made_again)
-    shown, again_of_shown = with_gates(cell, values, kept, again)
+    values, recomputed = choose_saved(cell, trace, backward)
+    kept, again = save_least(cell, trace, backward, values, recomputed)
+    shown, again_of_shown = add_gates(cell, values, kept, again)
     through_gates = reverse(cell, trace, shown)
     at_hand = places("s", trace.old) | places("p", trace.weights) | places("noise", trace.masks)
     new, keeps, shows = places("s_new", trace.new), places("keep", kept), places("show", shown)

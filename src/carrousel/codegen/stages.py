@@ -1,8 +1,8 @@
-"""The functions of a `normed` cell, parted where one value of the step is normalised over all units.
+"""The functions of a `normed` cell, split where the step normalises one value over all units.
 
-Forward is `before` and `after` the normalisation, which makes `normal` of `raw`; backward is `backward_after` it, which
-gives d_normal, and `backward_before`, which is given d_raw. A step that normalises nothing has `before` and
-`backward_before` alone.
+Forward consists of `before` and `after` the normalisation, which computes `normal` from `raw`. Backward consists of
+`backward_after`, which returns d_normal, and `backward_before`, which takes d_raw. A step that normalises nothing has
+only `before` and `backward_before`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sympy.core.function import AppliedUndef
 
 from carrousel.cells import Cell
 from carrousel.codegen.derivative import reverse
-from carrousel.codegen.kept import keep
+from carrousel.codegen.saved import choose_saved
 from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import Trace, trace_step
@@ -30,7 +30,7 @@ class Stages:
 
     Args:
         functions: by name.
-        kept: the symbols that forward keeps for backward.
+        kept: the symbols that forward saves for backward.
         late: which new states are known only after the normalisation.
     """
 
@@ -40,22 +40,22 @@ class Stages:
 
 
 def derive_stages(cell: Cell, reserved: Iterable[str] = ()) -> Stages:
-    """Differentiate, simplify and part a step; arguments as `pointwise.derive` takes them.
+    """Differentiate, simplify and split a step; arguments as `pointwise.derive` takes them.
 
     Raises:
         CodegenError: as `derive`; or there are masks, or too few rows, or a gate depends on what is normalised.
     """
     if cell.masks:
-        raise CodegenError(f"cell {cell.name!r}: masks, which no kernel of a normed cell draws")
+        raise CodegenError(f"cell {cell.name!r}: a normed cell has no masks")
     if len(cell.rows) < FEWEST_ROWS:
         raise CodegenError(
             f"cell {cell.name!r}: rows={cell.rows}, and the kernels of a normed cell take {FEWEST_ROWS} rows or more"
         )
     trace = trace_step(cell, reserved)
-    kept, again = keep(cell, trace, reverse(cell, trace, []))
+    kept, again = choose_saved(cell, trace, reverse(cell, trace, []))
     following = _following(trace)
     if any(value in following for value in kept):
-        raise CodegenError(f"cell {cell.name!r}: a row's function depends on layer_norm, which the kernels do not keep")
+        raise CodegenError(f"cell {cell.name!r}: a row's function depends on layer_norm, which the kernels do not save")
     late = [bool(expr.free_symbols & following) for expr in trace.new]
     # functions of what is normalised, which both stages of backward need
     twice = [value for value, expr in again.items() if value in following and isinstance(expr, AppliedUndef)]

@@ -1,4 +1,4 @@
-"""One function of the C++ as algebra: what it reads, computes and stores, each under its name."""
+"""One C++ function as algebra: what it reads, computes and stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Steps:
     stores: dict[str, Any]
 
     def needed(self) -> dict[Any, Any]:
-        """The values that the stores need, each after those it is made of, else in the order they have."""
+        """The values that the stores need, in order, each after those it is computed from."""
         found: dict[Any, Any] = {}
         for expr in self.stores.values():
             self._visit(expr, found)
@@ -39,7 +39,7 @@ class Steps:
                 found[symbol] = self.values[symbol]
 
     def loads(self) -> dict[Any, str]:
-        """The symbols that are needed of what is read, each with the first place that holds it."""
+        """The symbols to read, each with the first place that holds it."""
         exprs = [*self.needed().values(), *self.stores.values()]
         used = {symbol for expr in exprs for symbol in expr.free_symbols}
         loads: dict[Any, str] = {}

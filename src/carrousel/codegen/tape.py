@@ -1,4 +1,4 @@
-"""What a cell's step does, written down: the step runs once on `Traced` values, and each operation goes to a tape.
+"""Records what a step does: the step runs once on `Traced` values, and each operation adds a value to a tape.
 
 A step is written with Python's operators, with methods, or with torch's functions of the same names: torch.tanh(x) is
 x.tanh().
@@ -17,7 +17,7 @@ from sympy import Dummy, Function, Pow, Rational, S
 
 
 class CodegenError(TypeError):
-    """A cell's step does something that can not be generated."""
+    """A cell's step does something that cannot be generated."""
 
 
 class Tape:
@@ -27,10 +27,10 @@ class Tape:
         self.values: dict[Any, Any] = {}
         self.known: dict[Any, Any] = {}
         self.uses: Counter[Any] = Counter()
-        self.normalised: dict[Any, Any] = {}  # what layer_norm gives -> what it is given
+        self.normalised: dict[Any, Any] = {}  # value of layer_norm -> its argument
 
     def record(self, expr: Any) -> Traced:
-        """Add a value, or find it where the step computes the same twice."""
+        """Add a value, or find it if the step computed the same before."""
         if expr.is_Atom:  # such as x * 1
             return Traced(self, expr)
         if expr not in self.known:
@@ -45,9 +45,9 @@ class Tape:
         return self.record(Function(name)(*map(self.operand, arguments)))
 
     def normalise(self, value: Traced) -> Traced:
-        """Add what a value is once it is normalised over the units: nothing that one unit could compute by itself."""
+        """Add the value normalised over all units. No unit could compute it by itself."""
         if self.normalised:
-            raise CodegenError("layer_norm for a second time: the kernels normalise one value of a step")
+            raise CodegenError("layer_norm a second time: the kernels normalise one value of a step")
         symbol, inner = Dummy(), self.operand(value)
         self.normalised[symbol] = inner
         self.uses.update(inner.free_symbols)
@@ -81,7 +81,7 @@ def _compare(name: str, swapped: bool = False) -> Any:
 
 
 def _refused(what: str, advice: str) -> Any:
-    """An operator of Python's that is no operation unit by unit."""
+    """An operator of Python that is not an operation unit by unit."""
 
     def refuse(self: Traced, *others: Any) -> Any:
         raise CodegenError(f"{what}: {advice}")
@@ -94,7 +94,7 @@ NO_NUMBER = "a kernel is made before there are numbers: use torch.where, maximum
 
 
 class Traced:
-    """What `step` is given in place of a tensor: each operation on it goes to the tape."""
+    """An argument of `step` in place of a tensor: each operation on it is recorded on the tape."""
 
     def __init__(self, tape: Tape, symbol: Any) -> None:
         self.tape, self.symbol = tape, symbol
@@ -134,7 +134,7 @@ class Traced:
             return self.tape.record(self.tape.operand(self) ** int(power))
         if isinstance(power, Real) and float(2 * power).is_integer():
             return self.sqrt() ** int(2 * power)
-        raise CodegenError(f"the power {power!r}: only whole numbers and their halves are powers here")
+        raise CodegenError(f"the power {power!r}: a power must be an integer or half of one")
 
     pow = __pow__
 
@@ -162,7 +162,7 @@ class Traced:
         return 1 / self.sqrt()
 
     def clamp(self, min: Any = None, max: Any = None) -> Traced:
-        """As torch's: its derivative is 1 on the bounds too, where they are numbers."""
+        """As torch's: its derivative is 1 on the bounds too, if they are numbers."""
         if isinstance(min, Real) and isinstance(max, Real):
             return self.tape.call("clamp", self, min, max)
         y = self if max is None else (self > max).where(max, self)
@@ -182,7 +182,7 @@ class Traced:
     def relu6(self) -> Traced:
         return self.clamp(0, 6)
 
-    # No hardsigmoid: in float64 torch's derivative of it is one sixth to seven digits, which `scan` would follow alone.
+    # No hardsigmoid: in float64 its derivative in torch is one sixth to only seven digits, and a kernel would differ.
 
     def leaky_relu(self, negative_slope: float = 0.01) -> Traced:
         return (self > 0).where(self, negative_slope * self)
@@ -214,7 +214,7 @@ class Traced:
 
     def where(self, condition: Any, other: Any) -> Traced:
         if not isinstance(condition, Mask):
-            raise CodegenError(f"where() of {condition!r}, which is no comparison of values")
+            raise CodegenError(f"where() of {condition!r}, which is not a comparison of values")
         return condition.where(self, other)
 
     def zeros_like(self) -> Traced:
@@ -227,13 +227,13 @@ class Traced:
         return Traced(self.tape, S.One)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # a question of Python's or torch's, not the cell's
+        if name.startswith("__"):  # asked by Python or torch, not by the cell
             raise AttributeError(name)
         raise CodegenError(f"the operation {name!r}: there are + - * / **, comparisons, {', '.join(OPERATIONS)}")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """torch.tanh(x) is x.tanh(): torch itself asks for this, and it is not imported here."""
+        """torch.tanh(x) is x.tanh(). torch calls this method; torch is not imported here."""
         name, kwargs = function.__name__, dict(kwargs or {})
         if kwargs.pop("inplace", False):
             raise CodegenError(f"{name}(inplace=True): a step must not change its arguments")
@@ -277,7 +277,7 @@ class Mask(Traced):
 
 def _mask(value: Any) -> Mask:
     if not isinstance(value, Mask):
-        raise CodegenError(f"{value!r}, which is no comparison of values")
+        raise CodegenError(f"{value!r}, which is not a comparison of values")
     return value
 
 

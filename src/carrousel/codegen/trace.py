@@ -1,7 +1,7 @@
-"""A step as a list of named values: what its tape holds, under the names that the papers use.
+"""A step as a list of named values: its tape, with the names of the papers.
 
-Names: a_i is a row before its function and i after it; c a state before the step and c_new after it; p_i a weight for
-each unit; m_c a mask.
+Names: a_i is a row before its function, i after it; c is a state before the step, c_new after it; p_i is a weight
+vector; m_c is a mask.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sympy import Symbol
 from sympy.core.function import AppliedUndef
 
 from carrousel.cells import GATE_FUNCTIONS, Cell
+from carrousel.cells.gates import name_gates
 from carrousel.codegen.tape import CodegenError, Tape, Traced
 
 
@@ -26,11 +27,11 @@ class Trace:
     """A step as named values: functions, new states, and what is used more than once.
 
     Args:
-        rows, old, weights, masks: symbols of what the step is given; `old` are the states before it.
-        values: symbol -> expression, each after those it is made of.
+        rows, old, weights, masks: symbols of the arguments of the step; `old` are the states before it.
+        values: symbol -> expression, each after those it is computed from.
         new: the states after the step, expressions; mostly symbols of values.
         taken: names in use.
-        normalised: what layer_norm gives -> what it is given; one at most.
+        normalised: value of layer_norm -> its argument; at most one.
     """
 
     rows: list[Any]
@@ -48,10 +49,10 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
 
     Args:
         cell: the equations.
-        reserved: words that no value may be named.
+        reserved: words that no value may have as its name.
 
     Raises:
-        CodegenError: the step uses an operation that can not be generated, or does not return the cell's states.
+        CodegenError: the step uses an operation that cannot be generated, or does not return the cell's states.
     """
     taken, tape = set(reserved), Tape()
     masks = [name for name, _ in cell.masks]
@@ -62,17 +63,17 @@ def trace_step(cell: Cell, reserved: Iterable[str]) -> Trace:
     rows, old, weights, drawn = symbols
     arguments = [tuple(Traced(tape, symbol) for symbol in of_kind) for of_kind in symbols]
     try:
-        states = cell.step(*arguments[:2], *cell.further(*arguments[2:]))
+        states = cell.step(*arguments[:2], *cell.more_arguments(*arguments[2:]))
         if not isinstance(states, tuple) or len(states) != len(cell.states):
             raise CodegenError(f"it returned {states!r}, not a tuple of the states {cell.states}")
         new = [tape.operand(state) for state in states]
-    except Exception as error:  # a function that runs on tensors may raise anything of what is none
-        reason = f"{_in_words(error)}{_place_of(error, cell)}"
-        raise CodegenError(f"cell {cell.name!r}: its step can not be generated: {reason}") from error
+    except Exception as error:  # a function for tensors may raise anything when it gets symbols
+        reason = f"{_describe(error)}{_place_of(error, cell)}"
+        raise CodegenError(f"cell {cell.name!r}: its step cannot be generated: {reason}") from error
     return _name_values(cell, Trace(rows, old, weights, drawn, tape.values, new, taken, tape.normalised), tape.uses)
 
 
-def _in_words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """What happened. Python's own errors name the operation: "bad operand type for abs()"."""
     if isinstance(error, CodegenError):
         return str(error)
@@ -85,7 +86,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _place_of(error: Exception, cell: Cell) -> str:
-    """The line of the step's file that raised it; "" where there is none, as of functions written at a prompt."""
+    """The line of the step's file that raised it; "" if there is no file, as for functions written at a prompt."""
     code = getattr(cell.step, "__code__", None)
     lines = [at for at in extract_tb(error.__traceback__) if code and at.filename == code.co_filename and at.line]
     return f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
@@ -93,6 +94,7 @@ def _place_of(error: Exception, cell: Cell) -> str:
 
 def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
     """Name the values that stay, and write the others into the expressions that use them."""
+    gates = {value: row for row, value in _find_gates(cell, raw).items()}
     names: dict[Any, Any] = {symbol: Symbol(unique("normalised", raw.taken)) for symbol in raw.normalised}
     values: dict[Any, Any] = {}
     for symbol, expr in raw.values.items():
@@ -100,7 +102,7 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
         if symbol in raw.new:
             name = f"{cell.states[raw.new.index(symbol)]}_new"
         elif isinstance(expr, AppliedUndef):
-            name = _name_of_function(cell, raw, expr, values)
+            name = gates.get(symbol) or _name_of_function(expr)
         elif uses[symbol] > 1 and not expr.is_Atom:
             name = f"v{len(values)}"
         else:
@@ -113,24 +115,22 @@ def _name_values(cell: Cell, raw: Trace, uses: Counter[Any]) -> Trace:
     return replace(raw, values=values, new=new, normalised=normalised)
 
 
-def _name_of_function(cell: Cell, raw: Trace, expr: Any, values: dict[Any, Any]) -> str:
-    """sigmoid(a_i + ...) is i, as in the papers; tanh(c_new) is tanh_c. The rule is that of carrousel.scan.gates."""
-    function, inside = expr.func.__name__, _inside(cell, expr, values)
-    for row, symbol in zip(cell.rows, raw.rows):
-        if function in GATE_FUNCTIONS and symbol in inside and row not in raw.taken:
-            return row
-    return f"{function}_{min(map(str, expr.free_symbols), default='number').removesuffix('_new')}"
+def _find_gates(cell: Cell, raw: Trace) -> dict[str, Any]:
+    """The symbols of the gates by row: sigmoid(a_i + ...) is i, as in the papers."""
+    rows = {symbol: row for symbol, row in zip(raw.rows, cell.rows) if row not in raw.taken}
+    functions = [symbol for symbol, expr in raw.values.items() if _function_of(expr) in GATE_FUNCTIONS]
+    return name_gates(
+        rows, functions, raw.new, lambda symbol: raw.values[symbol].free_symbols if symbol in raw.values else ()
+    )
 
 
-def _inside(cell: Cell, expr: Any, values: dict[Any, Any]) -> set[Any]:
-    """The symbols that an expression is made of, through named values that are neither gates nor new states."""
-    found = set(expr.free_symbols)
-    for symbol in expr.free_symbols & values.keys():
-        inner = values[symbol]
-        is_gate = isinstance(inner, AppliedUndef) and inner.func.__name__ in GATE_FUNCTIONS
-        if not is_gate and symbol.name.rstrip("_") not in {f"{state}_new" for state in cell.states}:
-            found |= _inside(cell, inner, values)
-    return found
+def _function_of(expr: Any) -> str:
+    return expr.func.__name__ if isinstance(expr, AppliedUndef) else ""
+
+
+def _name_of_function(expr: Any) -> str:
+    """tanh(c_new) is tanh_c."""
+    return f"{_function_of(expr)}_{min(map(str, expr.free_symbols), default='number').removesuffix('_new')}"
 
 
 def unique(name: str, taken: set[str]) -> str:

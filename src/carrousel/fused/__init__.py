@@ -1,24 +1,22 @@
-"""Any cell over a sequence by fused kernel: the same numbers as `carrousel.scan`, sooner.
+"""Any cell over a sequence by a fused kernel: the same results as `carrousel.scan`, faster.
 
-kernels.py    the compiled kernels: which there are; the only importer of the extension
-plan.py       what a call of one comes to by its sizes
-passes.py     their forward and backward pass over tensors
-autograd.py   the two in autograd
-operators.py  the two as custom operators of torch, for what traces
-dispatch.py   fused: by kernel, by operator, or by `scan`
+kernels.py        the compiled kernels: which there are; the only importer of the extension
+plan.py           the sizes and the memory layout of a call, cached
+call.py           a call of a kernel, forward and backward
+autograd.py       the two in autograd
+torch_compile.py  the two as custom operators of torch, for what is traced
+run.py            fused: runs the kernel, the operator or `scan`
 """
 
 from carrousel.fused.autograd import copied_when_written, is_transformed
-from carrousel.fused.dispatch import draw_matrix, fused, fused_in, has_kernel, is_eager, refuse_onnx, refuse_trace
-from carrousel.fused.kernels import instruction_set, instruction_sets, is_plain, resolved, use_instruction_set
-from carrousel.fused.operators import OPS
+from carrousel.fused.kernels import instruction_set, instruction_sets, is_plain, resolve, use_instruction_set
+from carrousel.fused.run import fused, has_kernel, is_eager, refuse_onnx, refuse_trace, sample_matrix
+from carrousel.fused.torch_compile import OPS
 
 __all__ = [
     "OPS",
     "copied_when_written",
-    "draw_matrix",
     "fused",
-    "fused_in",
     "has_kernel",
     "instruction_set",
     "instruction_sets",
@@ -27,6 +25,7 @@ __all__ = [
     "is_transformed",
     "refuse_onnx",
     "refuse_trace",
-    "resolved",
+    "resolve",
+    "sample_matrix",
     "use_instruction_set",
 ]

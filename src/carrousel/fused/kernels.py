@@ -1,4 +1,4 @@
-"""The compiled kernels: which there are, and what each keeps for backward. The only importer of the extension."""
+"""The compiled kernels: which there are, and what each saves for backward. The only importer of the extension."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan.gates import places_of_gates
-from carrousel.scan.layout import Layout
+from carrousel.scan.gates import find_gates
+from carrousel.scan.options import Options
 
 _kernels: Any
 try:
     from carrousel import _kernels  # type: ignore[attr-defined]
 except ImportError as error:
     _kernels = None
-    # Of a module that was never built, Python says what misleads: that the import may be circular.
+    # Python's own message for a module that was never built is misleading: that the import may be circular.
     reason = f": {error}" if find_spec("carrousel._kernels") else ", which were not built"
     warnings.warn(
         f"carrousel runs without its compiled kernels{reason}. It computes in plain torch, many times slower. "
@@ -32,17 +32,17 @@ except ImportError as error:
         stacklevel=2,
     )
 
-PLANS: dict[Any, Any] = {}  # carrousel.fused.plan's: they hold for the instruction set in force
+PLANS: dict[Any, Any] = {}  # carrousel.fused.plan's; valid for the current instruction set
 
 LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.papers.lstm1997; None without kernels
 
 
 class StreamClasses(NamedTuple):
-    """What streams are compiled to, in one dtype: packed weights, and a stream over them that writes into a state."""
+    """The classes of streams in one dtype: packed weights, and a stream over them that writes into a state."""
 
     Stack: Any
     Stream: Any
-    Parameters: Any  # whether they are where they were, and as they were
+    Parameters: Any  # notices when parameters moved or changed
 
 
 def _load_streams() -> dict[torch.dtype, StreamClasses]:
@@ -60,68 +60,70 @@ class Kernel(NamedTuple):
     """A cell's kernel in one dtype."""
 
     cell: Cell
-    single: bool  # float32; else float64
+    is_float32: bool  # else float64
     forward: Callable[..., None]
     backward: Callable[..., None]
-    history: tuple[int, ...]  # the states but h that backward reads
-    kept: tuple[str, ...]  # what it needs of the rows where the gates are returned; else it keeps fewer values
-    gates: dict[str, int] | None  # where each gate stands among it; None if one of them does not
-    keeps_more: bool = False  # it keeps other things than gates, which it needs where the gates are returned too
+    reads_states: tuple[int, ...]  # the states but h that backward reads
+    inside: tuple[str, ...]  # what it returns of every step with `gates`: the gates, and what else backward reads
+    gates: dict[str, int] | None  # the position of each gate in `inside`; None if one is missing there
+    always_saves: bool  # it saves other values than `inside` for backward, and needs them where gates are returned too
 
-    def kept_parts(self, H: int, I: int, projected: bool, layout: Layout) -> list[int]:
-        """What the forward pass keeps for the backward pass, for each row of x: how many numbers in each part.
+    def saved_sizes(self, H: int, I: int, is_projected: bool, options: Options) -> list[int]:
+        """How many numbers forward saves for backward, of each step of a row, part by part.
 
-        What it needs of the rows, in the kernel's own order; h before a projection [H]; each state of
-        `kept_states` after the step [H]. Of the first two nothing, where the backward pass computes them again. What
-        is returned to the caller is not kept once more.
+        The parts: values of the rows, in the kernel's own order; h before a projection [H]; and each of `saved_states`
+        after the step [H]. A part is empty if backward recomputes it, or if the caller gets it anyway.
         """
-        again = self.computes_again(projected, layout)
+        recomputes = self.recomputes(is_projected, options)
         gates = 0
-        if self.keeps_more or not (again or layout.return_gates):
-            gates = _kernels.kept_size(self.cell.name, int(H), int(I), self.single)
-        unprojected = H if projected and not again else 0
-        return [gates, unprojected, *([] if layout.return_states else [H] * len(self.kept_states(projected, layout)))]
+        if self.always_saves or not (recomputes or options.gates):
+            gates = _kernels.kept_size(self.cell.name, int(H), int(I), self.is_float32)
+        unprojected = H if is_projected and not recomputes else 0
+        states = [] if options.states else [H] * len(self.saved_states(is_projected, options))
+        return [gates, unprojected, *states]
 
-    def kept_states(self, projected: bool, layout: Layout) -> tuple[int, ...]:
-        """Which states but h, which is y, are kept: what is computed again needs all of them."""
-        return tuple(range(1, len(self.cell.states))) if self.computes_again(projected, layout) else self.history
+    def saved_states(self, is_projected: bool, options: Options) -> tuple[int, ...]:
+        """The states but h, which is y, that backward needs: all of them if it recomputes the rest."""
+        recomputes = self.recomputes(is_projected, options)
+        return tuple(range(1, len(self.cell.states))) if recomputes else self.reads_states
 
-    def computes_again(self, projected: bool, layout: Layout) -> bool:
-        """Whether the backward pass computes again what else it needs; a cell may need nothing else."""
-        if self.keeps_more:  # it does so always, and keeps no gates
+    def recomputes(self, is_projected: bool, options: Options) -> bool:
+        """Whether backward recomputes what it needs besides states. Some cells need nothing else."""
+        if self.always_saves:  # it saves no gates, and always recomputes them
             return False
-        return layout.memory == "low" and (projected or (len(self.kept) > 0 and not layout.return_gates))
+        return options.memory == "low" and (is_projected or (len(self.inside) > 0 and not options.gates))
 
-    def shown(self, layout: Layout) -> int:
-        """How many tensors forward returns of every step: the states but h, and all of `kept`."""
-        states = len(self.cell.states) - 1 if layout.return_states else 0
-        return states + (len(self.kept) if layout.return_gates else 0)
+    def count_inside(self, options: Options) -> int:
+        """How many tensors forward returns of every step: the states but h, and all of `inside`."""
+        states = len(self.cell.states) - 1 if options.states else 0
+        return states + (len(self.inside) if options.gates else 0)
 
-    def runs(self, layout: Layout) -> bool:
-        """Whether it can do what a layout asks for, and what is to be returned is at hand."""
-        if layout.return_gates and self.gates is None:
+    def supports(self, options: Options) -> bool:
+        """Whether the kernel can do what a call asks for."""
+        if options.gates and self.gates is None:
             return False
-        if self.cell.normed and (layout.bfloat16 or layout.noise is not None):
+        if self.cell.normed and (options.bfloat16 or options.masks is not None):
             return False
-        return self.single or not layout.bfloat16
+        return self.is_float32 or not options.bfloat16
 
-    def by_name(self, layout: Layout, shown: Sequence[Any]) -> dict[str, Any]:
-        """What forward returned of every step as `scan` returns it."""
-        states = self.cell.states[1:] if layout.return_states else ()
-        places = (self.gates or {}) if layout.return_gates else {}
-        return dict(zip(states, shown)) | {gate: shown[len(states) + place] for gate, place in places.items()}
+    def name_inside(self, options: Options, tensors: Sequence[Any]) -> dict[str, Any]:
+        """What forward returned of every step, as `scan` returns it: states but h and gates by name."""
+        states = self.cell.states[1:] if options.states else ()
+        gates = (self.gates or {}) if options.gates else {}
+        return dict(zip(states, tensors)) | {gate: tensors[len(states) + at] for gate, at in gates.items()}
 
 
 def _load(cells: Iterable[Cell]) -> dict[tuple[str, torch.dtype], Kernel]:
     kernels = {}
     for cell in cells:
-        states, history, kept, more = _kernels.describe(cell.name)
+        states, is_read, inside, always_saves = _kernels.describe(cell.name)
         assert states == len(cell.states), f"the extension was built from another version of the cell {cell.name}"
-        for dtype, suffix in ((torch.float32, "float32"), (torch.float64, "float64")):
-            forward, backward = getattr(_kernels, f"forward_{suffix}"), getattr(_kernels, f"backward_{suffix}")
-            read = tuple(k for k, is_read in enumerate(history) if k and is_read)
-            gates = places_of_gates(cell, kept)
-            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, forward, backward, read, kept, gates, more)
+        reads = tuple(k for k, read in enumerate(is_read) if k and read)
+        gates = find_gates(cell, inside)
+        for dtype in (torch.float32, torch.float64):
+            name = str(dtype).removeprefix("torch.")
+            run = getattr(_kernels, f"forward_{name}"), getattr(_kernels, f"backward_{name}")
+            kernels[cell.name, dtype] = Kernel(cell, dtype == torch.float32, *run, reads, inside, gates, always_saves)
     return kernels
 
 
@@ -129,10 +131,10 @@ KERNELS = _load(ALL.values() if _kernels else ())  # by cell's name and dtype; e
 
 
 def add_library(library: Path, cells: Iterable[Cell]) -> None:
-    """Take up the kernels of cells that were compiled at run time; they stay for as long as the process.
+    """Add the kernels of cells that were compiled at run time; they stay loaded until the process ends.
 
     Raises:
-        OSError: the library can not be loaded.
+        OSError: the library cannot be loaded.
     """
     target = ctypes.CDLL(str(library)).carrousel_target
     target.restype = ctypes.c_void_p
@@ -141,11 +143,11 @@ def add_library(library: Path, cells: Iterable[Cell]) -> None:
 
 
 def look(tensors: tuple[Any, ...], dtype: torch.dtype) -> int:
-    """What all tensors, but for None, have in common.
+    """What all tensors have in common; None is skipped.
 
-    0 unless all have the dtype and are on the CPU; else 1, and with it IN_ORDER where all are contiguous, NEEDS_GRAD
-    where one requires a gradient, WRAPPED where one is of a subclass of torch's tensors, and LAZY where the memory of
-    one does not hold its numbers: `resolved` makes them plain.
+    0 unless all have the dtype and are on the CPU. Else 1, plus IN_ORDER if all are contiguous, NEEDS_GRAD if one
+    requires a gradient, WRAPPED if one is of a subclass of torch.Tensor, and LAZY if the memory of one does not hold
+    its numbers: `resolve` writes them.
     """
     return _kernels.look(tensors, dtype, (Tensor, Parameter))
 
@@ -154,36 +156,36 @@ IN_ORDER, NEEDS_GRAD, WRAPPED, LAZY = 2, 4, 8, 16
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether the memory of a tensor holds its numbers, and nothing wraps it."""
+    """Whether the memory of a tensor holds its numbers, and it is not wrapped."""
     if type(tensor) not in (Tensor, Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # type: ignore
         return False
     return not (tensor.is_neg() or tensor._is_zerotensor())
 
 
-def resolved(tensor: Any) -> Any:
-    """A tensor whose memory holds its numbers: torch negates some, and knows some to be zeros, without writing them."""
+def resolve(tensor: Any) -> Any:
+    """A tensor whose memory holds its numbers: torch negates some tensors, and marks some as zeros, without writing."""
     if tensor is None:
         return None
     return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
 
 
-def draw(dtype: torch.dtype) -> Callable[..., None]:
-    """What writes a mask into memory: bindings/module.cpp's draw."""
+def mask_writer(dtype: torch.dtype) -> Callable[..., None]:
+    """The function that writes a mask into memory: draw in bindings/module.cpp."""
     return _kernels.draw_float32 if dtype == torch.float32 else _kernels.draw_float64
 
 
 def compile_flags() -> str:
-    """What the kernels of the instruction set in force were compiled with."""
+    """The compiler flags of the kernels of the current instruction set."""
     return _kernels.compile_flags()
 
 
 def interface_digest() -> str:
-    """The digest of the kernels' text that a library compiled at run time must have in common with the extension."""
+    """The digest of the kernels' interface: a library compiled at run time must have the same as the extension."""
     return _kernels.interface_digest()
 
 
 def instruction_set() -> str | None:
-    """Return the instruction set in force: "avx512", "avx2", "baseline" or "neon"; None without kernels."""
+    """Return the current instruction set: "avx512", "avx2", "baseline" or "neon"; None without kernels."""
     return _kernels.instruction_set() if _kernels else None
 
 
@@ -195,14 +197,14 @@ def instruction_sets() -> list[str]:
 def use_instruction_set(name: str) -> None:
     """Force an instruction set for the whole process, as the environment variable CARROUSEL_ISA does at its start.
 
-    Sequences whose backward pass is still to come must not be under way: each set keeps values in its own order.
+    Call it only when no backward pass is still to come: each set saves values in an order of its own.
 
     Raises:
         ValueError: this machine or this build does not have it.
     """
     PLANS.clear()
     if not _kernels or not _kernels.use_instruction_set(name):
-        raise ValueError(f"instruction set {name!r} is not to be had here; choose from {instruction_sets()}")
+        raise ValueError(f"instruction set {name!r} is not available on this machine; choose from {instruction_sets()}")
 
 
 if os.environ.get("CARROUSEL_ISA"):

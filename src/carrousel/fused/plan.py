@@ -1,4 +1,4 @@
-"""What a call of a kernel comes to by its sizes alone: worked out once, for a small network would feel the time.
+"""Sizes and memory layout of a kernel call, cached by shape: to compute them takes about as long as a small network.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h, N (step, row) pairs.
 """
@@ -13,119 +13,141 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.fused.kernels import PLANS, Kernel
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights, check_shapes, heads_of, with_all_heads
 
-MOST_PLANS = 1024  # more are not kept: where each batch has another length, most are used once
+MOST_PLANS = 1024  # the cache is cleared then: where every batch has another length, most plans are used once
+
+
+class Sizes(NamedTuple):
+    """What a kernel needs to know of shapes; bindings/module.cpp reads it in this order."""
+
+    T: int
+    B: int
+    step_stride: int  # from one step of a row to its next in x and y, in rows of them; 0 if x is flat
+    row_stride: int  # from one row of the batch to the next, in the same unit
+    reverse: int
+    I: int
+    H: int
+    P: int
+    bfloat16: int
+    heads: int
 
 
 class Plan(NamedTuple):
-    """Sizes of a call, and how many numbers are where."""
+    """What a call needs besides its tensors, by its shapes alone."""
 
-    sizes: tuple[int, ...]  # T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads: bindings/module.cpp
+    sizes: Sizes
     y: tuple[int, ...]  # its shape
-    finals: tuple[tuple[int, ...], ...]  # the shapes of the final states
-    pairs: int  # N: those that x has room for
-    kept: int  # numbers that are kept of a pair
-    parts: tuple[int, ...]  # where among them begin the gates, h before a projection, and each state; -1: not there
+    final: tuple[tuple[int, ...], ...]  # the shapes of the final states
+    pairs: int  # N, as many as x holds
+    saved: int  # numbers saved for backward of each pair
+    parts: tuple[int, ...]  # where among these begin the gates, h before a projection, and each state; -1: not saved
+    is_single: bool  # the layer is not stacked and has one direction: states are [1, B, .]
 
 
-def plan_of(kernel: Kernel, x: Tensor, weights: Weights, layout: Layout, alone: bool = False) -> Plan:
-    """The plan of a call whose arguments fit each other, as `carrousel.fused.passes.forward` takes them."""
+def make_plan(kernel: Kernel, x: Tensor, weights: Weights, rows: Rows, options: Options, is_single: bool) -> Plan:
+    """The plan of a call whose arguments fit each other."""
     H, I = weights.W.shape[0] // len(kernel.cell.from_x), x.shape[-1]
     P = H if weights.P is None else weights.P.shape[0]
-    B = layout.batch(x)
-    if layout.batch_sizes is not None:
-        T, step, row = layout.batch_sizes.shape[0], 0, 0
-    elif layout.offsets is not None:
+    B = rows.batch(x)
+    if rows.batch_sizes is not None:
+        T, step, row = rows.batch_sizes.shape[0], 0, 0
+    elif rows.offsets is not None:
         T, step, row = x.shape[0], 0, 0
-    elif layout.batch_first:
+    elif rows.batch_first:
         T, step, row = x.shape[1], 1, x.shape[1]
     else:
         T, step, row = x.shape[0], B, 1
-    finals = [(1, B, width) if alone else (B, width) for width in (P, *[H] * (len(kernel.cell.states) - 1))]
-    numbers = kernel.kept_parts(H, I, weights.P is not None, layout)
+    is_projected, heads = weights.P is not None, heads_of(kernel.cell, weights)
+    saved = kernel.saved_sizes(H, I, is_projected, options)
+    widths = (P, *[H] * (len(kernel.cell.states) - 1))
     return Plan(
-        sizes=(T, B, step, row, int(layout.reverse), I, H, P, int(layout.bfloat16), heads_of(kernel.cell, weights)),
+        sizes=Sizes(T, B, step, row, int(rows.reverse), I, H, P, int(options.bfloat16), heads),
         y=(*x.shape[:-1], P),
-        finals=tuple(finals),
+        final=tuple([(1, B, width) if is_single else (B, width) for width in widths]),
         pairs=math.prod(x.shape[:-1]),
-        kept=sum(numbers),
-        parts=_parts(kernel, numbers, weights.P is not None, layout),
+        saved=sum(saved),
+        parts=_place_parts(kernel, saved, is_projected, options),
+        is_single=is_single,
     )
 
 
-def _parts(kernel: Kernel, numbers: Sequence[int], projected: bool, layout: Layout) -> tuple[int, ...]:
-    """`Plan.parts`, where each of Kernel.kept_parts has so many numbers."""
+def _place_parts(kernel: Kernel, saved: Sequence[int], is_projected: bool, options: Options) -> tuple[int, ...]:
+    """`Plan.parts`, where each part that `Kernel.saved_sizes` lists has so many numbers."""
     starts, at = [], 0
-    for count in numbers:
+    for count in saved:
         starts.append(at if count else -1)
         at += count
     gates, unprojected, *of_states = starts
     states = [-1] * len(kernel.cell.states)
-    for k, start in zip(kernel.kept_states(projected, layout), of_states):
+    for k, start in zip(kernel.saved_states(is_projected, options), of_states):
         states[k] = start
     return gates, unprojected, *states
 
 
-def of_each_row(
-    cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, layout: Layout
+def expand_states(
+    cell: Cell, x: Tensor, states: tuple[Tensor, ...], weights: Weights, rows: Rows
 ) -> tuple[Tensor, ...]:
-    """The states [B, .] that kernels and `scan` start from.
+    """The states [B, .] from which kernels and `scan` start.
 
     Args:
-        cell, x, weights, layout: of the call.
-        states: [B, .]; [1, .] for all rows alike; either after a first place of 1; () for zeros.
+        cell, x, weights, rows: of the call.
+        states: [B, .]; [1, .] for all rows; either with a first dimension of 1 before; () for zeros.
     """
     if not states:
-        B = layout.batch(x)
+        B = rows.batch(x)
         c = x.new_zeros(B, weights.W.shape[0] // len(cell.from_x))
         h = c if weights.P is None else x.new_zeros(B, weights.P.shape[0])
         return h, *[c] * (len(cell.states) - 1)  # nothing writes to states, so they share memory
     states = tuple([state[0] if state.dim() == 3 else state for state in states])
-    return tuple([state.expand(layout.batch(x), -1) if state.shape[0] == 1 else state for state in states])
+    return tuple([state.expand(rows.batch(x), -1) if state.shape[0] == 1 else state for state in states])
 
 
-def checked_plan(
+def find_plan(
     kernel: Kernel,
     x: Tensor,
     states: tuple[Tensor, ...],
     weights: Weights,
-    layout: Layout,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...],
-    alone: bool,
+    is_single: bool,
 ) -> Plan:
-    """The plan of a call, which is looked at only where none with these sizes has been.
+    """The plan of a call. The arguments are checked if no call with these shapes came before.
 
     Raises:
         ValueError: as `check_shapes`.
     """
-    if layout.is_flat or layout.is_ragged or layout.resets is not None:  # numbers count too, not sizes alone
-        return _checked(kernel, x, states, weights, layout, restored, alone)
-    noise = layout.noise
-    options = layout.reverse, layout.batch_first, layout.return_states, layout.return_gates, layout.bfloat16
+    if rows.is_flat or rows.is_ragged or rows.resets is not None:  # the plan depends on their numbers too
+        return _check_and_plan(kernel, x, states, weights, rows, options, restored, is_single)
+    masks = options.masks
+    if masks is not None:
+        masks = len(masks.of_cell) if weights.P is None else masks.of_cell
     shapes = tuple([None if t is None else t.shape for t in (x, *weights, *states)])
-    masks = None if noise is None else len(noise.masks) if weights.P is None else noise.masks
-    key: Any = kernel.cell.name, kernel.single, shapes, options, layout.memory, masks, alone
+    asked = rows.reverse, rows.batch_first, options.states, options.gates, options.bfloat16, options.memory, masks
+    key: Any = kernel.cell.name, kernel.is_float32, shapes, asked, is_single
     if (plan := PLANS.get(key)) is None:
-        plan = _checked(kernel, x, states, weights, layout, restored, alone)
+        plan = _check_and_plan(kernel, x, states, weights, rows, options, restored, is_single)
         if len(PLANS) >= MOST_PLANS:
             PLANS.clear()
         PLANS[key] = plan
     return plan
 
 
-def _checked(
+def _check_and_plan(
     kernel: Kernel,
     x: Tensor,
     states: tuple[Tensor, ...],
     weights: Weights,
-    layout: Layout,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...],
-    alone: bool,
+    is_single: bool,
 ) -> Plan:
     cell = kernel.cell
-    starts = of_each_row(cell, x, states, weights, layout)
-    after_resets = restored and of_each_row(cell, x, restored, weights, layout)
-    check_shapes(cell, x, starts, with_all_heads(cell, weights), layout, after_resets)
-    return plan_of(kernel, x, weights, layout, alone)
+    starts = expand_states(cell, x, states, weights, rows)
+    after_resets = expand_states(cell, x, restored, weights, rows) if restored else ()
+    check_shapes(cell, x, starts, with_all_heads(cell, weights), rows, options, after_resets)
+    return make_plan(kernel, x, weights, rows, options, is_single)

@@ -17,7 +17,8 @@ from torch import Tensor
 from carrousel.cells import ALL, Cell
 from carrousel.layers.regularization import Draw
 from carrousel.layers.stack import run_stack
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
 # Narrower layers are computed in float32: they gain nothing by rounding (at H = 16 and 24 the times were the same).
@@ -36,7 +37,8 @@ def run_rounded(
     x: Tensor,
     hx: tuple[Tensor, ...] | None,
     weights: list[list[Weights]],
-    layout: Layout,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
     draw: Draw | None = None,
@@ -47,26 +49,26 @@ def run_rounded(
     """
     first = weights[0][0]
     of_h, of_others = result_dtypes(
-        cell if draw is None else draw.plain, layout, first.P is not None, (hx[-1] if hx else x).dtype
+        cell if draw is None else draw.plain, rows, first.P is not None, (hx[-1] if hx else x).dtype
     )
     # a cell that is normalised divides by the deviation of its products, which rounding would be a part of
     if not cell.normed and first.W.shape[0] >= NARROWEST * len(cell.from_x):
-        layout = layout._replace(bfloat16=True)
+        options = options._replace(bfloat16=True)
     x, hx, restored = x.float(), hx and _to(hx, torch.float32), restored and _to(restored, torch.float32)
-    y, (h, *others), inside = run_stack(cell, x, hx, weights, layout, restored, dropout, draw)
+    y, (h, *others), inside = run_stack(cell, x, hx, weights, rows, options, restored, dropout, draw)
     return y.to(of_h), (h.to(of_h), *_to(others, of_others)), inside
 
 
-def result_dtypes(cell: Cell, layout: Layout, projected: bool, start: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
+def result_dtypes(cell: Cell, rows: Rows, projected: bool, start: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
     """The dtypes of h, which is y's too, and of the other states: bfloat16, but for what torch does not make so.
 
     Args:
-        cell, layout: of the layer.
+        cell, rows: of the layer.
         projected: whether its h is.
         start: the dtype of the states that were given, or else of the input. torch's GRU, its LSTM on packed sequences,
             and c where h is projected, mix that in and keep it.
     """
-    low, packed = torch.bfloat16, layout.batch_sizes is not None
+    low, packed = torch.bfloat16, rows.batch_sizes is not None
     if (projected or packed) and cell == ALL["lstm"]:
         mixed = torch.promote_types(start, low)
         return (low if projected else mixed), mixed

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
-from carrousel.scan.probe import probe
+from carrousel.scan.try_step import try_step
 from carrousel.scan.weights import reads_h
 
 
@@ -18,6 +18,7 @@ def check_options(
     input_size: Any, hidden_size: Any, num_layers: Any, bias: Any, batch_first: Any, dropout: Any, proj_size: Any
 ) -> None:
     """Raise what torch.nn's constructors raise, in their order; warn where dropout has no place to act."""
+    float(dropout)  # torch's first step, which raises what float() raises
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
@@ -44,12 +45,12 @@ def check_cell(cell: Any, pointwise: bool) -> None:
     """Raise unless it is a cell whose step, if it is to be `pointwise`, is one: of those in carrousel.cells it is.
 
     Raises:
-        TypeError: it is no `Cell`; and what `carrousel.scan.probe` raises.
+        TypeError: it is no `Cell`; and what `carrousel.scan.try_step` raises.
     """
     if not isinstance(cell, Cell):
         raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or one of your own")
     if pointwise and ALL.get(cell.name) is not cell:
-        probe(cell)
+        try_step(cell)
 
 
 def check_projection(cell: Cell, proj_size: Any) -> None:

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from carrousel.fused import copied_when_written
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
 
 
-def room_for(x: Tensor, width: int, count: int, layout: Layout) -> Tensor | None:
+def room_for(x: Tensor, width: int, count: int, options: Options) -> Tensor | None:
     """A tensor for the h [., width] of `count` directions, where they are to be written into one; else None."""
-    if layout.memory != "low" or torch.compiler.is_compiling():
+    if options.memory != "low" or torch.compiler.is_compiling():
         return None
     return x.new_empty(*x.shape[:-1], count * width)
 

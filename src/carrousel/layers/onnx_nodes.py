@@ -10,15 +10,13 @@ Source: ONNX operators LSTM, GRU and RNN, version 14.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from carrousel.cells import Cell
 from carrousel.scan.weights import Weights
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
 
 # For each cell its node, the places among our blocks of those of the node, and attributes.
 NODES: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
@@ -30,40 +28,47 @@ NODES: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
 
 
 def run_onnx(
-    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], weights: list[list[Weights]]
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: list[list[Weights]],
+    dropout: float,
+    batch_first: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """All layers, each as a node.
+    """Run all layers, each as a node.
 
     Args:
-        layer: whose cell is among NODES, without projections.
-        x: [T, B, I], or [B, T, I] if the layer is batch_first.
+        cell: one of NODES, without projections.
+        x: [T, B, I], or [B, T, I] with `batch_first`.
         states: each [L*D, B, H].
         weights: [L][D].
+        dropout: the probability that an output between two layers is zeroed.
+        batch_first: how x lies.
 
     Returns:
         y as x with D*H in the last place, and the final states as `states`.
     """
-    y = x.transpose(0, 1) if layer.batch_first else x
+    y = x.transpose(0, 1) if batch_first else x
     D, finals = len(weights[0]), []
     for depth, directions in enumerate(weights):
-        if layer.dropout and layer.training and depth:
-            y = torch.dropout(y, layer.dropout, True)
+        if dropout and depth:
+            y = torch.dropout(y, dropout, True)
         begin = tuple([state[depth * D : (depth + 1) * D] for state in states])
-        y, final = _run_node(layer, y, begin, directions)
+        y, final = _run_node(cell, y, begin, directions)
         finals.append(final)
-    y = y.transpose(0, 1) if layer.batch_first else y
+    y = y.transpose(0, 1) if batch_first else y
     return y, tuple([torch.cat(of_layers) for of_layers in zip(*finals)])
 
 
 def _run_node(
-    layer: Parameters, x: Tensor, states: tuple[Tensor, ...], directions: list[Weights]
+    cell: Cell, x: Tensor, states: tuple[Tensor, ...], directions: list[Weights]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One layer: x [T, B, .] and states [D, B, H] -> y [T, B, D*H] and the final states."""
-    name, order, attributes = NODES[layer.cell.name]
-    D, H = len(directions), layer.hidden_size
+    name, order, attributes = NODES[cell.name]
+    D, H = len(directions), directions[0].R.shape[1]
     W, R = (torch.stack([_reordered(w[k], order) for w in directions]) for k in (0, 1))
     b = None
-    if layer.bias:
+    if directions[0].b_x is not None:
         b = torch.stack([torch.cat([_reordered(w.b_x, order), _reordered(w.b_h, order)]) for w in directions])
     attributes = dict(attributes, hidden_size=H, direction="bidirectional" if D == 2 else "forward")
     if "activations" in attributes:

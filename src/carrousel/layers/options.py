@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Literal, TypedDict
 
 
-class Options(TypedDict, total=False):
+class LayerOptions(TypedDict, total=False):
     """What every layer takes besides torch's arguments."""
 
     initialise: Literal["torch", "orthogonal", "xlstm"]
@@ -54,10 +54,6 @@ def refuse_unknown(layer: type, given: Mapping[str, object]) -> None:
 
 
 def options_of(layer: type) -> list[str]:
-    """The names of what a layer is made with, torch's first."""
-    named: dict[str, None] = {}
-    for of_class in layer.__mro__:
-        if "__init__" in vars(of_class) and of_class.__module__.startswith("carrousel."):
-            parameters = inspect.signature(vars(of_class)["__init__"]).parameters.values()
-            named |= {p.name: None for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return [name for name in named if name not in ("self", "cell")]
+    """The names of the arguments of a layer's constructor, without the cell, in the order of its signature."""
+    ours = next(c for c in layer.__mro__ if "__init__" in vars(c) and c.__module__.startswith("carrousel."))
+    return [name for name in inspect.signature(ours).parameters if name != "cell"]

@@ -7,28 +7,25 @@ those in weight_ch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.types import Device
+from typing_extensions import Unpack
 
 from carrousel.cells import Cell
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_cell, check_dense, check_flag, check_options, check_projection
-from carrousel.layers.initial_values import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
-from carrousel.layers.options import refuse_unknown
-from carrousel.layers.per_sample import has_expanded_weights, refuse_other_layers
+from carrousel.layers.initialization import INITIALISATIONS, check_initialisation, set_chrono, set_forget_bias
+from carrousel.layers.options import NoOptions, refuse_unknown
+from carrousel.layers.per_sample import describe_refusal, has_expanded_weights
 from carrousel.layers.regularization import Regularization
 from carrousel.layers.rnnbase_names import RNNBaseNames
-from carrousel.layers.streaming.state import Kind, Streams
-from carrousel.layers.torch_functions import flatten_for_cudnn, is_standard
+from carrousel.layers.torch_backend import flatten_for_cudnn, is_standard
 from carrousel.layers.torch_layers import to_torch
-from carrousel.scan.layout import Layout, check_memory
+from carrousel.scan.options import check_memory
 from carrousel.scan.weights import Weights
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from carrousel.layers.options import NoOptions
 
 # What parameters are called before their layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
@@ -70,6 +67,7 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
     return shapes
 
 
+@show_arguments
 class Parameters(RNNBaseNames):
     """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
 
@@ -88,7 +86,7 @@ class Parameters(RNNBaseNames):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        device: Any = None,
+        device: Device = None,
         dtype: torch.dtype | None = None,
         *,
         initialise: str = "torch",
@@ -100,25 +98,18 @@ class Parameters(RNNBaseNames):
     ) -> None:
         refuse_unknown(type(self), unknown)
         check_cell(cell, self._pointwise)
-        super().__init__()
-        self.cell = cell
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = float(dropout)
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
-        self.memory = memory
         check_projection(cell, proj_size)
         check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
         check_initialisation(cell, bias, initialise, forget_bias, longest_lag)
         check_flag("learn_initial", learn_initial)
-        self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
-        self.learn_initial = learn_initial
         check_memory(memory)
-        self._streams = Streams()
+        super().__init__()
+        self.cell = cell
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout, self.proj_size = float(dropout), proj_size
+        self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
+        self.learn_initial, self.memory = learn_initial, memory
         self._make_parameters(self._derive_names(), device, dtype)
         self.reset_parameters()
 
@@ -152,7 +143,7 @@ class Parameters(RNNBaseNames):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes of a pickled layer. Options that its version did not have yet get their defaults."""
-        super().__setstate__({"_streams": Streams(), **USUAL, **self._usual, **state})
+        super().__setstate__({**USUAL, **self._usual, **state})
         self._derive_names()
 
     def _sizes_of_states(self, places: int) -> list[tuple[int, ...]]:
@@ -167,17 +158,22 @@ class Parameters(RNNBaseNames):
     def reset_parameters(self) -> None:
         """Fill every parameter as `initialise`, `forget_bias` and `longest_lag` say; initial states are zeros."""
         with torch.no_grad():
-            INITIALISATIONS[self.initialise](self)
+            stack = [[self._weights(names) for names in directions] for directions in self._fields]
+            INITIALISATIONS[self.initialise](self._named_weights(), self.hidden_size, self.cell, stack)
             if self.forget_bias is not None:
-                set_forget_bias(self, self.forget_bias)
+                set_forget_bias(self.cell, stack, self.forget_bias)
             if self.longest_lag is not None:
-                set_chrono(self, self.longest_lag)
+                set_chrono(self.cell, stack, self.hidden_size, self.longest_lag)
             for name in self._initial_names:
                 nn.init.zeros_(getattr(self, name))
             if self.cell.starts:
-                for weights in (self._weights(names) for of_layer in self._fields for names in of_layer):
+                for weights in (weights for directions in stack for weights in directions):
                     start = weights.W.new_tensor(self.cell.starts).repeat_interleave(self.hidden_size)
                     weights.c.copy_(start)  # type: ignore[union-attr]
+
+    def _named_weights(self) -> list[tuple[str, Tensor]]:
+        """The parameters by name, without the learned initial states."""
+        return [(name, p) for name, p in self.named_parameters() if name not in self._initial_names]
 
     def _initial(self) -> tuple[Tensor, ...] | None:
         """The learned initial states [L*D, 1, .]; None where there are none."""
@@ -186,7 +182,9 @@ class Parameters(RNNBaseNames):
     def flatten_parameters(self) -> None:
         """Move the weights into one block of GPU memory where cuDNN serves this layer; elsewhere, do nothing."""
         if self._standard:
-            flatten_for_cudnn(self, self._flat_weights)
+            sizes = (self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.batch_first)
+            number = len(self._all_weights[0])
+            flatten_for_cudnn(self._flat_weights, number, self.mode, *sizes, bool(self.bidirectional))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """What .to, .cuda, .double and the like go through: parameters that have moved lie apart again."""
@@ -195,13 +193,9 @@ class Parameters(RNNBaseNames):
         return module
 
     @property
-    def mode(self) -> str:
-        """torch.nn's name for the cell: LSTM, GRU, RNN_TANH, RNN_RELU; and alike for cells that torch has not."""
-        return self.cell.name.upper()
-
-    def _kind(self) -> Kind:
-        sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
-        return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
+    def _is_torchs(self) -> bool:
+        """Whether torch.nn has a layer that computes the same."""
+        return self._standard and not self.regularization and not self.learn_initial
 
     def _weights(self, names: tuple[str, ...]) -> Weights:
         """The weights of one layer and direction, as they are now.
@@ -221,8 +215,8 @@ class Parameters(RNNBaseNames):
 
     def _refuse_weights(self) -> None:
         """Raise RuntimeError if a weight is of a kind that this layer cannot read: asked when something has failed."""
-        if has_expanded_weights(self):
-            refuse_other_layers(self, Layout(), None)
+        if has_expanded_weights(self._parameters.values()) and not self._is_torchs:
+            raise RuntimeError(describe_refusal(self._get_name()))
         for name in self._flat_weights_names:
             check_dense(name, getattr(self, name))
 
@@ -239,7 +233,7 @@ class Parameters(RNNBaseNames):
         try:
             if not self._standard:
                 raise ValueError(f"torch.nn has no layer with the cell {self.mode.lower()}")
-            return to_torch(self)  # type: ignore[arg-type]
+            return to_torch(self)
         except ValueError as error:
             raise RuntimeError(
                 f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "

@@ -7,49 +7,21 @@ it knows torch's own functions for LSTM, GRU and RNN: they compute the layer, an
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-
-from carrousel.layers.torch_functions import run_torch
-from carrousel.scan.layout import Layout
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
-    from carrousel.layers.recurrent import Recurrent
 
 MODULE = "torch.nn.utils._expanded_weights.expanded_weights_impl"  # of the class; `import torch` does not import it
 
 
 # A plain call has no time to ask: reading an attribute of such a weight raises, and then this is asked.
-def has_expanded_weights(layer: Parameters) -> bool:
-    """Whether one of the layer's parameters is an ExpandedWeight."""
+def has_expanded_weights(parameters: Iterable[object]) -> bool:
+    """Whether one of a layer's parameters is an ExpandedWeight."""
     if torch.compiler.is_compiling():
         return False
     module = sys.modules.get(MODULE)
-    return module is not None and any(type(p) is module.ExpandedWeight for p in layer._parameters.values())
-
-
-def run_per_sample(layer: Recurrent[Any], x: Tensor, hx: Any, layout: Layout, initial: Any) -> tuple[Any, ...]:
-    """What `Recurrent._run` returns, by torch's own function.
-
-    Args:
-        layer: has ExpandedWeights.
-        x, hx, layout, initial: as `Recurrent._run` takes them.
-
-    Raises:
-        RuntimeError: torch has no function for what the call asks for.
-    """
-    refuse_other_layers(layer, layout, initial)
-    weights = [[layer._weights(names) for names in of_layer] for of_layer in layer._fields]
-    layer._check_call(x, hx, weights[0][0].W, layout)
-    states = None if hx is None else tuple(hx) if layer._many_states else (hx,)
-    with without_onednn():  # of whose LSTM such a weight knows nothing
-        y, finals = run_torch(layer, x, layer._in_full(x, states, layout), weights, layout.batch_sizes)
-    return y, finals if layer._many_states else finals[0], None
+    return module is not None and any(type(p) is module.ExpandedWeight for p in parameters)
 
 
 @contextmanager
@@ -67,13 +39,10 @@ def without_onednn() -> Iterator[None]:
         torch._C._set_mkldnn_enabled(before)  # type: ignore[attr-defined]
 
 
-def refuse_other_layers(layer: Parameters, layout: Layout, initial: Any) -> None:
-    """Raise RuntimeError where torch's functions do not compute what the layer does."""
-    is_plain = layout.resets is None and not layout.is_ragged and not layout.shows and initial is None
-    if layer._standard and not layer.regularization and not layer.learn_initial and is_plain:
-        return
-    raise RuntimeError(
-        f"carrousel.{layer._get_name()}: ExpandedWeights give per-sample gradients of what torch's LSTM, GRU and RNN "
+def describe_refusal(layer: str) -> str:
+    """The error message for a layer, or a call, with ExpandedWeights that torch's functions do not compute."""
+    return (
+        f"carrousel.{layer}: ExpandedWeights give per-sample gradients of what torch's LSTM, GRU and RNN "
         "compute: without random masks, learn_initial, lengths, offsets, resets, return_states and return_gates. For "
         "every layer torch.func does: vmap(grad(loss), in_dims=(None, 0)), where loss uses torch.func.functional_call"
     )

@@ -12,29 +12,28 @@ from torch import Tensor
 from torch.fx import _symbolic_trace as symbolic_trace
 from torch.nn.utils.rnn import PackedSequence
 
+from carrousel.layers.arguments import show_arguments
 from carrousel.layers.autocast import rounds, run_rounded
 from carrousel.layers.checks import check_dense_states
-from carrousel.layers.expected import Expected
 from carrousel.layers.fx_graph import record_call
-from carrousel.layers.inside import each
-from carrousel.layers.per_sample import has_expanded_weights, run_per_sample
+from carrousel.layers.per_sample import describe_refusal, has_expanded_weights, without_onednn
 from carrousel.layers.regularization import draw_of_call
 from carrousel.layers.sequences import (
     as_tuple,
-    asking,
+    check_initial,
     check_padding,
-    initial_states,
-    layout_of,
-    layout_of_one,
-    layout_of_packed,
+    options_of,
+    rows_of,
+    rows_of_one,
+    rows_of_packed,
 )
-from carrousel.layers.stack import run_stack
+from carrousel.layers.stack import each, run_stack
 from carrousel.layers.streaming.layer import Streaming
-from carrousel.layers.torch_functions import belongs_to_torch, run_torch
-from carrousel.scan.layout import BATCH_FIRST, DENSE, Layout
-
-# The arguments of forward after hx, in their order.
-KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "seed", "return_states", "return_gates"]
+from carrousel.layers.torch_backend import Flags, belongs_to_torch, run_torch
+from carrousel.layers.torch_contract import KEYWORD_ONLY
+from carrousel.scan.options import Options
+from carrousel.scan.rows import BATCH_FIRST, DENSE, Rows
+from carrousel.scan.weights import Weights
 
 States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*D, B, H] for each further state
 
@@ -43,46 +42,27 @@ States = TypeVar("States")  # hx: a tensor [L*D, B, P], or a tuple of it and [L*
 # RNN; tools that look for torch.nn.LSTM by isinstance (quantisation, pruning) put torch's kernels in its place; RNNBase
 # keeps a list of the weights beside the parameters, which has to be kept true. The price: a program that asks
 # isinstance(layer, torch.nn.LSTM) must ask for carrousel.LSTM too.
-class Recurrent(Streaming, Expected, Generic[States]):
-    """Any cell over time, as a layer with torch.nn's contract: stacked, in one direction or both.
+@show_arguments
+class Recurrent(Streaming, Generic[States]):
+    """A layer over any cell, with the arguments and behaviour of torch.nn's recurrent layers.
 
-    Args:
-        cell: the equations, such as `carrousel.cells.ALL["peephole"]` or your own.
-        input_size: I, the number of features of the input.
-        hidden_size: H, the number of units.
-        num_layers: L, each layer fed with the outputs of the one before. Default 1.
-        bias: two vectors are added to the pre-activations, one beside W x and one beside R h. Default True.
-        batch_first: input and output are [B, T, .] instead of [T, B, .]; states never. Default False.
-        dropout: the probability that an output between two layers is zeroed in training. Default 0.
-        bidirectional: a second set of weights runs from the last step to the first; its outputs stand after those of
-            the first in the last place. Default False.
-        proj_size: P, the width to which h is projected before it is put out and fed back; 0 for none. Default 0.
-        device: where the parameters are made. Default: torch's.
-        dtype: of the parameters. Default: torch's.
-        initialise: how the weights are drawn: "torch", as torch.nn does; "orthogonal", with orthogonal recurrent
-            blocks, Glorot's weights from below, and no biases; "xlstm", as xLSTM's authors do for a cell with forget
-            gates. Papers: `carrousel.layers.initial_values`. Default "torch".
-        forget_bias: the bias with which forget gates begin, such as 1.0; of a cell whose input gate is one minus the
-            forget gate, its negative is the input gate's. Default: as drawn.
-        longest_lag: T, the steps over which something is to be remembered at most: forget gates begin with memories of
-            1 to T - 1 steps, drawn for each unit (chrono initialisation). Default: as drawn.
-        learn_initial: the states with which sequences begin are parameters, initial_h [L*D, 1, P] and initial_{state}
-            [L*D, 1, H] for each other state, zeros at first: where no hx is given, where resets restore a state and no
-            `initial` is given, and where streams start. They stand after all other parameters. Default False.
-        memory: what is kept for the backward pass. "low": the states of every step only; the backward pass computes the
-            gates once more, to the same bits. A step of an LSTM then keeps two numbers a unit in place of six. Where
-            there is no kernel it changes nothing, nor for a cell that keeps nothing else, such as an RNN's. Default
-            "full".
+    For each layer k and direction there are these parameters, in this order: weight_ih_l{k} [len(from_x)*H, I] and
+    weight_hh_l{k} [len(from_h)*H, P], in the blocks of the cell's from_x and from_h; bias_ih_l{k} [len(from_x)*H] and
+    bias_hh_l{k} [len(from_h)*H]; with `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own,
+    weight_ch_l{k} [len(weights)*H], called weight_ln_l{k} if the cell normalises. For k > 0 the input has D*P features.
+    A cell whose from_h is empty has no weight_hh and no bias_hh.
 
-    For each layer k, and with the suffix `_reverse` for its second direction, there are these parameters, in this
-    order, drawn from U(-1/sqrt(H), 1/sqrt(H)): weight_ih_l{k} [len(from_x)*H, I] (D*P in place of I when k > 0),
-    weight_hh_l{k} [len(from_h)*H, P]; with `bias`, bias_ih_l{k} [len(from_x)*H] and bias_hh_l{k} [len(from_h)*H]; with
-    `proj_size`, weight_hr_l{k} [P, H]; for a cell with weights of its own, weight_ch_l{k} [len(weights)*H], called
-    weight_ln_l{k} where the cell is `normed`. Of a cell whose from_h is empty there are no weight_hh_l{k} and
-    bias_hh_l{k}.
+    hx is a tensor h [L*D, B, P] for a cell with one state, else the tuple of it and [L*D, B, H] for each other state.
 
     Raises:
-        TypeError, ValueError: an option is not of its type or out of its range.
+        TypeError, ValueError: an option has the wrong type or is out of range.
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.Recurrent(carrousel.cells.ALL["peephole"], 28, 256)
+        >>> y, (h, c) = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, c.shape
+        (torch.Size([35, 32, 256]), torch.Size([1, 32, 256]))
     """
 
     @overload
@@ -190,49 +170,25 @@ class Recurrent(Streaming, Expected, Generic[States]):
             RuntimeError: the sizes of input or hx do not fit the layer, or there are no steps at all; or a tensor is
                 sparse, nested or in oneDNN's layout.
         """
-        if symbolic_trace._is_fx_tracing_flag:  # torch's own function for this takes longer than the rest of the check
-            node: Any = record_call(
-                Recurrent.forward,
-                self,
-                input,
-                hx,
-                lengths=lengths,
-                offsets=offsets,
-                padding_value=padding_value,
-                resets=resets,
-                initial=initial,
-                seed=seed,
-                return_states=return_states,
-                return_gates=return_gates,
-            )
+        if symbolic_trace._is_fx_tracing_flag:  # torch's own function for this takes longer than all that follows
+            values = (lengths, offsets, padding_value, resets, initial, seed, return_states, return_gates)
+            node: Any = record_call(Recurrent.forward, self, input, hx, **dict(zip(KEYWORD_ONLY, values)))
             if node is not None:
                 return node
         if lengths is None and not (type(padding_value) is float and padding_value == 0):
             check_padding(padding_value, lengths)
+        options = options_of(return_states, return_gates)
         if isinstance(input, PackedSequence):
-            if lengths is not None or offsets is not None:
-                given = "lengths" if offsets is None else "offsets"
-                raise ValueError(f"{given} is given with a PackedSequence, which has its lengths already: leave it out")
-            layout = layout_of_packed(input, self.batch_first, resets)
-            return self._forward_packed(input, hx, asking(layout, return_states, return_gates), initial, seed)
-        try:
-            dims = input.dim()
-        except AttributeError:
-            raise AttributeError(self._no_tensor(input)) from None
-        if dims not in (2, 3):
-            raise ValueError(self._wrong_dims(dims))
-        if hx is not None:
-            self._check_state_dims(hx, dims if offsets is None else 3)
-        if dims == 2 and offsets is None:
-            if lengths is not None:
-                raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
-            layout = layout_of_one(resets, self.batch_first, input)
-            return self._forward_unbatched(input, hx, asking(layout, return_states, return_gates), initial, seed)
+            rows = rows_of_packed(input, self.batch_first, lengths, offsets, resets)
+            return self._forward_packed(input, hx, rows, options, initial, seed)
+        if self._dims_of_call(input, hx, offsets) == 2 and offsets is None:
+            rows = rows_of_one(input, self.batch_first, lengths, resets)
+            return self._forward_unbatched(input, hx, rows, options, initial, seed)
         if lengths is None and offsets is None and resets is None:
-            layout = BATCH_FIRST if self.batch_first else DENSE
+            rows = BATCH_FIRST if self.batch_first else DENSE
         else:
-            layout = layout_of(input, self.batch_first, lengths, offsets, resets, padding_value)
-        y, hx, inside = self._run(input, hx, asking(layout, return_states, return_gates), initial, seed)
+            rows = rows_of(input, self.batch_first, lengths, offsets, resets, padding_value)
+        y, hx, inside = self._run(input, hx, rows, options, initial, seed)
         return (y, hx) if inside is None else (y, hx, inside)
 
     # Who computes a stack of layers: functions with the arguments of `run_stack`.
@@ -242,92 +198,98 @@ class Recurrent(Streaming, Expected, Generic[States]):
     if TYPE_CHECKING:  # nn.Module calls forward, but does not tell type checkers what it returns
         __call__ = forward
 
-    def _slow_forward(self, *arguments: Any, **options: Any) -> Any:
-        """What nn.Module calls in place of forward under torch.jit.trace. torch.onnx.export(dynamo=False) gives every
-        argument by position, those too that go by keyword only, and numbers as tensors.
-        """
-        for name, value in zip(KEYWORD_ONLY, arguments[2:]):
-            is_number = isinstance(value, Tensor) and name in ("padding_value", "return_states", "return_gates")
-            options[name] = value.item() if is_number else value
-        return super()._slow_forward(*arguments[:2], **options)  # type: ignore[misc]
-
-    def _forward_unbatched(self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any) -> tuple[Any, ...]:
+    def _forward_unbatched(
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any
+    ) -> tuple[Any, ...]:
         batch = 0 if self.batch_first else 1
         if hx is not None:
             check_dense_states(self.cell, "hx", hx)
         hx = None if hx is None else self._map(hx, Tensor.unsqueeze, 1)
         initial = None if initial is None else tuple([state.unsqueeze(1) for state in as_tuple(initial)])
-        y, hx, inside = self._run(x.unsqueeze(batch), hx, layout, initial, seed)
+        y, hx, inside = self._run(x.unsqueeze(batch), hx, rows, options, initial, seed)
         y, hx = y.squeeze(batch), self._map(hx, Tensor.squeeze, 1)
         return (y, hx) if inside is None else (y, hx, each(inside, lambda tensor: tensor.squeeze(batch)))
 
     def _forward_packed(
-        self, packed: PackedSequence, hx: Any, layout: Layout, initial: Any, seed: Any
+        self, packed: PackedSequence, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any
     ) -> tuple[Any, ...]:
         x, batch_sizes, order, back = packed
         if initial is not None and order is not None:
-            in_order = initial_states(self, initial, layout.batch(x), x)
+            in_order = check_initial(self.cell, self._state_sizes, initial, rows.batch(x), x)
             initial = tuple([state if state.shape[1] == 1 else state.index_select(1, order) for state in in_order])
         if hx is not None:
             self._check_state_dims(hx, 3)
             check_dense_states(self.cell, "hx", hx)
             hx = self.permute_hidden(hx, order)
-        y, hx, inside = self._run(x, hx, layout, initial, seed, order)
+        y, hx, inside = self._run(x, hx, rows, options, initial, seed, order)
         y, hx = PackedSequence(y, batch_sizes, order, back), self.permute_hidden(hx, back)
         if inside is None:
             return y, hx
         return y, hx, each(inside, lambda tensor: PackedSequence(tensor, batch_sizes, order, back))
 
     def _run(
-        self, x: Tensor, hx: Any, layout: Layout, initial: Any, seed: Any, order: Tensor | None = None
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any, seed: Any, order: Tensor | None = None
     ) -> tuple[Tensor, Any, Any]:
-        """x [T, B, I], [B, T, I] or [N, I], as the layout says; hx and initial with their batch, or None.
+        """x [T, B, I], [B, T, I] or [N, I], as `rows` says; hx and initial with their batch, or None.
 
         The rows of packed data have the caller's `order` [B].
         """
         weights = [[self._weights(names) for names in layer] for layer in self._fields]
         states = None if hx is None else tuple(hx) if self._many_states else (hx,)
-        if layout.is_flat or not self._fits(x, states, weights[0][0].W):
-            if has_expanded_weights(self):
-                return run_per_sample(self, x, hx, layout, initial)
-            self._check_call(x, hx, weights[0][0].W, layout)
+        if rows.is_flat or not self._fits(x, states, weights[0][0].W):
+            if has_expanded_weights(self._parameters.values()):
+                return self._run_per_sample(x, hx, rows, options, initial)
+            self._check_call(x, hx, weights[0][0].W, rows)
         if initial is None and self._initial_names:
             initial = self._initial()
         if initial is not None:
-            initial = initial_states(self, initial, layout.batch(x), x)
+            initial = check_initial(self.cell, self._state_sizes, initial, rows.batch(x), x)
             states = initial if states is None else states
-        draw = draw_of_call(self, seed, order)
-        plain = draw is None and layout.resets is None and not layout.is_ragged and not layout.shows
+        draw = draw_of_call(self._get_name(), self.regularization, self.cell, self.training, seed, order)
+        plain = draw is None and rows.resets is None and not rows.is_ragged and not options.asks_inside
         rounded = rounds(weights[0][0].W)
         if plain and belongs_to_torch(self._standard, self.cell, x, weights[0][0].W, rounded):
             inside = None
-            y, states = run_torch(self, x, self._in_full(x, states, layout), weights, layout.batch_sizes)
+            y, states = self._run_torch(x, states, weights, rows)
         else:
             dropout = self.dropout if self.training else 0.0
-            restored = None if layout.resets is None else initial
+            restored = None if rows.resets is None else initial
             cell = self.cell if draw is None else draw.cell
-            layout = layout if self.memory == "full" else layout._replace(memory=self.memory)
+            options = options if self.memory == "full" else options._replace(memory=self.memory)
             run = self._by_autocast if rounded else self._by_stack
             try:
-                y, states, inside = run(cell, x, states, weights, layout, restored, dropout, draw)
+                y, states, inside = run(cell, x, states, weights, rows, options, restored, dropout, draw)
             except (RuntimeError, ValueError):
-                if has_expanded_weights(self):  # of which the first is none, or it would have been seen above
-                    return run_per_sample(self, x, hx, layout, initial)
+                if has_expanded_weights(self._parameters.values()):  # but for the first: it would have been seen above
+                    return self._run_per_sample(x, hx, rows, options, initial)
                 self._refuse_weights()
                 raise
         return y, states if self._many_states else states[0], inside
 
-    def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, layout: Layout) -> tuple[Tensor, ...]:
+    def _run_torch(
+        self, x: Tensor, states: tuple[Tensor, ...] | None, weights: list[list[Weights]], rows: Rows
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        flags = (self.bias, self.num_layers, self.dropout, self.training, bool(self.bidirectional), self.batch_first)
+        states = self._in_full(x, states, rows)
+        return run_torch(self.cell, x, states, weights, Flags(*flags), rows.batch_sizes)
+
+    def _run_per_sample(
+        self, x: Tensor, hx: Any, rows: Rows, options: Options, initial: Any
+    ) -> tuple[Tensor, Any, None]:
+        """`_run` with ExpandedWeights: torch's functions know them, our kernels do not."""
+        is_plain = rows.resets is None and not rows.is_ragged and not options.asks_inside and initial is None
+        if not (self._is_torchs and is_plain):
+            raise RuntimeError(describe_refusal(self._get_name()))
+        weights = [[self._weights(names) for names in directions] for directions in self._fields]
+        self._check_call(x, hx, weights[0][0].W, rows)
+        states = None if hx is None else tuple(hx) if self._many_states else (hx,)
+        with without_onednn():
+            y, states = self._run_torch(x, states, weights, rows)
+        return y, states if self._many_states else states[0], None
+
+    def _in_full(self, x: Tensor, states: tuple[Tensor, ...] | None, rows: Rows) -> tuple[Tensor, ...]:
         """States [L*D, B, .]: zeros for None, and for each row what was given for all."""
-        B = layout.batch(x)
+        B = rows.batch(x)
         if states is None:
             return tuple([x.new_zeros(places, B, *width) for places, *width in self._state_sizes])
         return tuple([state.expand(-1, B, *state.shape[2:]) for state in states])
-
-    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
-        """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""
-        return hx if permutation is None else self._map(hx, Tensor.index_select, 1, permutation)
-
-    def _map(self, hx: Any, function: Callable[..., Tensor], *arguments: Any) -> Any:
-        """The function of every state of hx."""
-        return tuple([function(s, *arguments) for s in hx]) if self._many_states else function(hx, *arguments)

@@ -25,19 +25,16 @@ from __future__ import annotations
 
 import numbers
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from carrousel.cells import ALL, Cell
-from carrousel.fused import draw_matrix
+from carrousel.fused import sample_matrix
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout
-from carrousel.scan.noise import INPUT, Mask, Noise, always, dropping, keeping, signed
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
+from carrousel.scan.masks import INPUT, Mask, Masks, constant_mask, dropout_mask, wrap_int64, zoneout_mask
+from carrousel.scan.rows import Rows
 
 # The cells with masks of their own, by the cell that they are without.
 REGULARIZED = {"lstm": ALL["regularized_lstm"], "gru": ALL["regularized_gru"]}
@@ -62,7 +59,7 @@ class Regularization(NamedTuple):
         return [f"{name}={v[0] if isinstance(v, tuple) and v[0] == v[1] else v}" for name, v in shown]
 
 
-class Masks(NamedTuple):
+class LayerMasks(NamedTuple):
     """How the masks of a layer are drawn; None: not at all."""
 
     of_cell: tuple[Mask, ...]
@@ -72,22 +69,22 @@ class Masks(NamedTuple):
 
 
 @mark_constant  # dynamo would look past the cache, and warn of it
-def masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
+def masks_of(rates: Regularization, cell: str, training: bool) -> LayerMasks:
     """The masks of a layer whose sequences that cell computes: in evaluation each of the cell's is its mean."""
     return _masks_of(rates, cell, training)
 
 
 @cache  # a small network would feel the time that they take to make
-def _masks_of(rates: Regularization, cell: str, training: bool) -> Masks:
-    zoneout = keeping if training else always
+def _masks_of(rates: Regularization, cell: str, training: bool) -> LayerMasks:
+    zoneout = zoneout_mask if training else constant_mask
     by_name = {
-        "candidate": dropping(rates.recurrent_dropout if training else 0.0),
+        "candidate": dropout_mask(rates.recurrent_dropout if training else 0.0),
         "zoneout_c": zoneout(rates.zoneout[0]),
         "zoneout_h": zoneout(rates.zoneout[1]),
     }
     dropouts = (*rates.variational_dropout, rates.drop_connect)
-    others = [dropping(rate) if training and rate else None for rate in dropouts]
-    return Masks(tuple(by_name[name] for name, _ in ALL[cell].masks), *others)
+    others = [dropout_mask(rate) if training and rate else None for rate in dropouts]
+    return LayerMasks(tuple(by_name[name] for name, _ in ALL[cell].masks), *others)
 
 
 class Draw(NamedTuple):
@@ -100,51 +97,56 @@ class Draw(NamedTuple):
     seed: Tensor | None
     rows: Tensor | None  # [B] the caller's rows of a packed batch, int64
 
-    def at(self, place: int, x: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+    def at(self, place: int, x: Tensor, rows: Rows) -> tuple[Tensor, Masks]:
         """What goes into a layer and direction, by its place among the L*D: x masked, and the other masks."""
         masks, of_x, fed_back, of_weights = masks_of(self.of, self.cell.name, self.training)
-        noise = Noise(self.seed, place, masks, fed_back, of_weights, self.rows)
-        x = x if of_x is None else _mask_x(noise, of_x, x, layout)
-        return x, layout._replace(noise=noise)
+        of_call = Masks(self.seed, place, masks, fed_back, of_weights, self.rows)
+        x = x if of_x is None else _mask_x(of_call, of_x, x, rows)
+        return x, of_call
 
 
-def draw_of_call(layer: Parameters, seed: Any, rows: Tensor | None) -> Draw | None:
+def draw_of_call(
+    layer: str, rates: Regularization | None, plain: Cell, training: bool, seed: Any, rows: Tensor | None
+) -> Draw | None:
     """The masks of a call of a layer, where it has any.
 
     Args:
-        layer: whose `regularization` says what is drawn.
+        layer: its class, for the error message.
+        rates: what is drawn.
+        plain: the layer's cell.
+        training: its mode.
         seed: of the call, or None to draw one.
         rows: [B] the caller's rows of a packed batch. None: as they stand.
 
     Raises:
         TypeError, ValueError: as `seed_of`; or a seed is given, and there is nothing to draw.
     """
-    if layer.regularization is None:
+    if rates is None:
         if seed is not None:
             raise ValueError(
-                f"{layer._get_name()}: seed={seed} is given, and the layer has no random masks: leave it out, or "
+                f"{layer}: seed={seed} is given, and the layer has no random masks: leave it out, or "
                 "make the layer with recurrent_dropout, variational_dropout, zoneout or drop_connect"
             )
         return None
     # In evaluation a seed is looked at, but not used: a call need not know in which mode the layer is.
-    drawn = seed_of(seed) if layer.training or seed is not None else None
-    cell = layer.regularization.run_by(layer.cell, layer.training)
-    if not layer.training and cell is layer.cell:
+    drawn = seed_of(seed) if training or seed is not None else None
+    cell = rates.run_by(plain, training)
+    if not training and cell is plain:
         return None
     rows = None if rows is None else rows.to("cpu", torch.int64)
-    return Draw(layer.regularization, layer.cell, cell, layer.training, drawn, rows)
+    return Draw(rates, plain, cell, training, drawn, rows)
 
 
-def _mask_x(noise: Noise, how: Mask, x: Tensor, layout: Layout) -> Tensor:
+def _mask_x(masks: Masks, how: Mask, x: Tensor, rows: Rows) -> Tensor:
     """x with the same units of a row zeroed at each step."""
-    mask = draw_matrix(noise, how, INPUT, noise.rows, (layout.batch(x), x.shape[-1]), x)  # [B, I]
-    if not layout.is_flat:
-        return x * (mask.unsqueeze(1) if layout.batch_first else mask)
-    if layout.offsets is not None:
-        row_of = torch.repeat_interleave(layout.offsets.diff())
+    mask = sample_matrix(masks, how, INPUT, masks.row_numbers, (rows.batch(x), x.shape[-1]), x)  # [B, I]
+    if not rows.is_flat:
+        return x * (mask.unsqueeze(1) if rows.batch_first else mask)
+    if rows.offsets is not None:
+        row_of = torch.repeat_interleave(rows.offsets.diff())
     else:
-        assert layout.batch_sizes is not None
-        row_of = torch.cat([torch.arange(n) for n in layout.batch_sizes.tolist()])
+        assert rows.batch_sizes is not None
+        row_of = torch.cat([torch.arange(n) for n in rows.batch_sizes.tolist()])
     return x * mask[row_of.to(x.device)]
 
 
@@ -160,10 +162,10 @@ def seed_of(seed: Any) -> Tensor:
         raise TypeError(f"seed={seed!r} must be an int, or None to draw one from torch's generator")
     if not -(2**63) <= int(seed) < 2**64:
         raise ValueError(f"seed={seed} must have 64 bits: take one from 0 to 2**64 - 1")
-    return torch.tensor(signed(int(seed)), dtype=torch.int64, device="cpu")
+    return torch.tensor(wrap_int64(int(seed)), dtype=torch.int64, device="cpu")
 
 
-def regularization(
+def check_rates(
     cell: Cell, proj_size: int, recurrent_dropout: Any, variational_dropout: Any, zoneout: Any, drop_connect: Any
 ) -> Regularization | None:
     """The options of a layer, checked; None where all are zero.

@@ -11,10 +11,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from carrousel.cells import Cell
+from carrousel.layers.regularization import Regularization
+
 
 class RNNBaseNames(nn.Module):
     """What torch.nn.RNNBase keeps beside the parameters, made of them when it is asked for."""
 
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+    learn_initial: bool
+    regularization: Regularization | None
+
+    _standard: bool  # whether torch computes this cell
     _all_weights: list[list[str]]  # [L*D] the names of the parameters of each layer and direction
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -25,6 +41,11 @@ class RNNBaseNames(nn.Module):
                 f"class {cls.__name__} is derived from both torch.nn.RNNBase and carrousel.{ours}, and each makes the "
                 "parameters: put carrousel.Recurrent in the place of torch.nn.RNNBase"
             )
+
+    @property
+    def mode(self) -> str:
+        """torch.nn's name of the cell, LSTM, GRU, RNN_TANH or RNN_RELU; for other cells, theirs in capitals."""
+        return self.cell.name.upper()
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:

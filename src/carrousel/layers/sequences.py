@@ -7,27 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from carrousel.cells import Cell
 from carrousel.layers.checks import check_dense, check_dense_states, check_flag, check_same_device
-from carrousel.scan.layout import Layout, check_layout, check_resets, whole_numbers
-
-if TYPE_CHECKING:
-    from carrousel.layers.parameters import Parameters
+from carrousel.scan.options import PLAIN, Options
+from carrousel.scan.rows import Rows, check_resets, check_rows, to_int64
 
 
-def layout_of(
+def rows_of(
     x: Tensor,
     batch_first: bool,
     lengths: Tensor | Sequence[int] | None,
     offsets: Tensor | Sequence[int] | None,
     resets: Tensor | None,
     padding_value: float,
-) -> Layout:
+) -> Rows:
     """How x [T, B, I], [B, T, I] with `batch_first`, or [N, I] with `offsets`, is to be read.
 
     Raises:
@@ -37,9 +36,9 @@ def layout_of(
     check_padding(padding_value, lengths)
     for name, given in (("input", x), ("lengths", lengths), ("offsets", offsets), ("resets", resets)):
         check_dense(name, given)
-    layout = Layout(
-        lengths=None if lengths is None else whole_numbers("lengths", lengths),
-        offsets=None if offsets is None else whole_numbers("offsets", offsets),
+    rows = Rows(
+        lengths=None if lengths is None else to_int64("lengths", lengths),
+        offsets=None if offsets is None else to_int64("offsets", offsets),
         batch_first=batch_first and offsets is None,
         resets=resets,
         padding_value=float(padding_value),
@@ -48,19 +47,24 @@ def layout_of(
         # where numbers are not known yet, the operator looks at them
         check_resets(resets, x.shape[:-1])
     else:
-        check_layout(x, layout)
-    return on_device(layout, x)
+        check_rows(x, rows)
+    return on_device(rows, x)
 
 
-def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor | None) -> Layout:
+def rows_of_packed(
+    packed: PackedSequence, batch_first: bool, lengths: Any, offsets: Any, resets: Tensor | None
+) -> Rows:
     """How packed data is to be read, whose resets are [T, B], or [B, T] with `batch_first`, as if it were padded.
 
     Raises:
-        TypeError, ValueError: the resets do not fit.
+        TypeError, ValueError: the resets do not fit, or lengths or offsets are given.
     """
+    if lengths is not None or offsets is not None:
+        name = "lengths" if offsets is None else "offsets"
+        raise ValueError(f"{name} is given with a PackedSequence, which has its lengths already: leave it out")
     x, batch_sizes, order, _ = packed
     if resets is None:
-        return Layout(batch_sizes)
+        return Rows(batch_sizes=batch_sizes)
     check_dense("resets", resets)
     T, B = len(batch_sizes), _rows(batch_sizes, resets, batch_first)
     check_resets(resets, (B, T) if batch_first else (T, B))
@@ -70,7 +74,7 @@ def layout_of_packed(packed: PackedSequence, batch_first: bool, resets: Tensor |
     places = there.argsort(descending=True, stable=True)[
         : len(x)
     ]  # by a mask the graph of a compiler would be of any size
-    return on_device(Layout(batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
+    return on_device(Rows(batch_sizes=batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
 
 
 def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
@@ -82,17 +86,19 @@ def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
     return B
 
 
-def layout_of_one(resets: Tensor | None, batch_first: bool, x: Tensor) -> Layout:
+def rows_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Rows:
     """How x [T, I] with resets [T] is to be read once it is a batch of one.
 
     Raises:
-        TypeError, ValueError: the resets do not fit.
+        TypeError, ValueError: the resets do not fit, or lengths are given.
     """
+    if lengths is not None:
+        raise ValueError("lengths is given with an input without a batch, which has the length T: leave it out")
     check_dense("input", x)
     check_dense("resets", resets)
     check_resets(resets, x.shape[:1])
     batch = 0 if batch_first else 1
-    return on_device(Layout(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
+    return on_device(Rows(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
 
 
 def check_padding(padding_value: Any, lengths: Any) -> None:
@@ -111,28 +117,28 @@ def check_padding(padding_value: Any, lengths: Any) -> None:
         )
 
 
-def asking(layout: Layout, return_states: bool, return_gates: bool) -> Layout:
-    """The layout, with what is to be returned of every step.
+def options_of(return_states: bool, return_gates: bool) -> Options:
+    """The options of a call that returns these of every step.
 
     Raises:
         TypeError: an argument is neither True nor False.
     """
     if return_states is False and return_gates is False:
-        return layout
+        return PLAIN
     check_flag("return_states", return_states)
     check_flag("return_gates", return_gates)
-    return layout._replace(return_states=return_states, return_gates=return_gates)
+    return Options(return_states, return_gates)
 
 
-def on_device(layout: Layout, x: Tensor) -> Layout:
-    """The layout with its resets where x is.
+def on_device(rows: Rows, x: Tensor) -> Rows:
+    """The rows, with their resets on the device of x.
 
     Raises:
         ValueError: they are on the meta device, and x is not.
     """
-    if layout.resets is not None and layout.resets.is_meta and not x.is_meta:
+    if rows.resets is not None and rows.resets.is_meta and not x.is_meta:
         raise ValueError(f"resets is on the meta device, where tensors have no values, and the input on {x.device}")
-    return layout if layout.resets is None else layout._replace(resets=layout.resets.to(x.device))
+    return rows if rows.resets is None else rows._replace(resets=rows.resets.to(x.device))
 
 
 def as_tuple(states: Any) -> tuple[Any, ...]:
@@ -140,18 +146,24 @@ def as_tuple(states: Any) -> tuple[Any, ...]:
     return tuple(states) if isinstance(states, (tuple, list)) else (states,)
 
 
-def initial_states(layer: Parameters, initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
-    """States [L*D, 1 or B, .] as a tuple.
+def check_initial(cell: Cell, sizes: Sequence[tuple[int, ...]], initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
+    """Return the argument `initial`, states [L*D, 1 or B, .], as a tuple.
+
+    Args:
+        cell: of the layer.
+        sizes: of each state but for B, which stands second.
+        initial: what the caller gave.
+        B: rows of the batch.
+        x: the input, whose dtype and device they are to have.
 
     Raises:
         ValueError: their number, sizes or dtype do not fit the layer.
         RuntimeError: they are on another device.
     """
-    check_dense_states(layer.cell, "initial", initial)
-    states = as_tuple(initial)
-    names, sizes = layer.cell.states, layer._state_sizes
+    check_dense_states(cell, "initial", initial)
+    states, names = as_tuple(initial), cell.states
     if len(states) != len(sizes):
-        raise ValueError(f"initial has {len(states)} states, the cell {layer.cell.name} has {len(sizes)}: {names}")
+        raise ValueError(f"initial has {len(states)} states, the cell {cell.name} has {len(sizes)}: {names}")
     for name, state, (places, *width) in zip(names, states, sizes):
         if not isinstance(state, Tensor) or state.shape not in ((places, 1, *width), (places, B, *width)):
             got = list(state.shape) if isinstance(state, Tensor) else type(state).__name__

@@ -5,18 +5,21 @@ Letters: T time, B batch, H hidden units, P the width of h, L layers, D directio
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from carrousel.cells import Cell
-from carrousel.fused import fused_in
+from carrousel.fused import fused
 from carrousel.layers.directions import room_for, side_by_side
-from carrousel.layers.inside import each, gather
+from carrousel.layers.heads import ALONE, fused_by_heads
 from carrousel.layers.regularization import Draw
-from carrousel.layers.xlstm.heads import ALONE, fused_by_heads
-from carrousel.scan.layout import Layout
+from carrousel.scan.options import Options
+from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights, heads_of
 
 
@@ -25,7 +28,8 @@ def run_stack(
     x: Tensor,
     hx: tuple[Tensor, ...] | None,
     weights: list[list[Weights]],
-    layout: Layout,
+    rows: Rows,
+    options: Options,
     restored: tuple[Tensor, ...] | None = None,
     dropout: float = 0.0,
     draw: Draw | None = None,
@@ -34,28 +38,28 @@ def run_stack(
 
     Args:
         cell: the equations.
-        x: [T, B, I], or [B, T, I] or [N, I], as the layout says.
+        x: [T, B, I], or [B, T, I] or [N, I], as `rows` says.
         hx: the first [L*D, B, P], the others [L*D, B, H]; or 1 in the place of B, for all rows alike. None: zeros.
         weights: [L][D], the direction that starts from the end second. R may be that of heads [rows*H, H/N].
-        layout: of x, and of y.
+        rows: of x, and of y.
+        options: what the call asks for.
         restored: what resets restore, as hx. None: zeros.
         dropout: the probability that an output between two layers is zeroed.
         draw: the masks of this call.
 
     Returns:
         y as x with D*P in the last place; the final states as hx; and the states and gates of every step that the
-        layout asks for, as `carrousel.layers.inside` has them, or None.
+        options ask for, as `gather` makes them, or None.
     """
     if x.dtype != (dtype := weights[0][0].W.dtype):  # under autocast: the kernels compute in the dtype of the weights
         x, hx, restored = x.to(dtype), _to(hx, dtype), _to(restored, dtype)
-    if dropout and layout.batch_first:
+    if dropout and rows.batch_first:
         # torch draws its masks over [T, B, .]: from the same seed it drops the same outputs.
-        resets = None if layout.resets is None else layout.resets.T
-        layout = layout._replace(batch_first=False, resets=resets)
-        y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, layout, restored, dropout, draw)
+        rows = rows._replace(batch_first=False, resets=None if rows.resets is None else rows.resets.T)
+        y, hx, inside = run_stack(cell, x.transpose(0, 1), hx, weights, rows, options, restored, dropout, draw)
         return y.transpose(0, 1), hx, each(inside, lambda tensor: tensor.transpose(0, 1))
     places = len(weights) * len(weights[0])
-    alone = places == 1
+    is_single = places == 1
     starts = [()] * places if hx is None else split(hx)
     after_resets = [()] * places if restored is None else split(restored)
     heads = heads_of(cell, weights[0][0])
@@ -66,24 +70,25 @@ def run_stack(
             x = torch.dropout(x, dropout, True)
         ys = []
         width = width_of_y(cell, directions[0])
-        room = None if len(directions) == 1 or by_heads else room_for(x, width, len(directions), layout)
+        room = None if len(directions) == 1 or by_heads else room_for(x, width, len(directions), options)
         for reverse, of_direction in zip((False, True), directions):
             place = len(finals)
-            way, into = layout._replace(reverse=True) if reverse else layout, x
+            way, asked, given = rows._replace(reverse=True) if reverse else rows, options, x
             if draw is not None:
-                into, way = draw.at(place, x, way)
-            arguments = (way, cell, into, starts[place], of_direction, after_resets[place])
+                given, masks = draw.at(place, x, way)
+                asked = options._replace(masks=masks)
+            call = cell, given, starts[place], of_direction, way, asked, after_resets[place]
             if by_heads:
-                y, final, inside = fused_by_heads(heads, *arguments, alone)
+                y, final, inside = fused_by_heads(heads, *call, is_single)
             else:
-                part = None if room is None else room.narrow(-1, len(ys) * width, width)
-                y, final, inside = fused_in(*arguments, part, alone)
+                into = None if room is None else room.narrow(-1, len(ys) * width, width)
+                y, final, inside = fused(*call, into, is_single)
             if inside is not None:
-                shown.append({cell.states[0]: y} | inside if layout.return_states else inside)
+                shown.append({cell.states[0]: y} | inside if options.states else inside)
             ys.append(y)
             finals.append(final)
         x = ys[0] if len(ys) == 1 else side_by_side(ys, room)
-    return x, join(finals), gather(shown) if layout.shows else None
+    return x, join(finals), gather(shown) if options.asks_inside else None
 
 
 def _to(states: tuple[Tensor, ...] | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
@@ -108,3 +113,22 @@ def join(finals: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     if len(finals) == 1:
         return finals[0]
     return tuple([torch.stack(states) for states in zip(*finals)])
+
+
+# ---- states and gates of every step, by name
+
+
+@cache
+def inside_type(names: tuple[str, ...]) -> Any:
+    """The type with these fields; each field is a tuple of L*D tensors, in the places that layers have in hx."""
+    return namedtuple("Inside", names)  # type: ignore[misc]  # the fields are the cell's
+
+
+def gather(shown: list[dict[str, Tensor]]) -> Any:
+    """What each layer and direction shows by name [L*D], as names with what each layer and direction shows."""
+    return inside_type(tuple(shown[0]))(*zip(*[of_place.values() for of_place in shown]))
+
+
+def each(inside: Any, function: Callable[[Tensor], Any]) -> Any:
+    """The function of every tensor inside; None stays None."""
+    return inside if inside is None else type(inside)(*[tuple(map(function, tensors)) for tensors in inside])

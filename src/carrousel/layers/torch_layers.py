@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import empty, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization, type_before_parametrizations
 
-if TYPE_CHECKING:
-    from carrousel.layers.recurrent import Recurrent
+from carrousel.layers.rnnbase_names import RNNBaseNames
 
-OurLayer = TypeVar("OurLayer", bound="Recurrent[Any]")
+OurLayer = TypeVar("OurLayer", bound=RNNBaseNames)
 
 OURS, TORCHS = "carrousel.layers", "torch.nn.modules.rnn"  # where the libraries' classes are defined
 
@@ -39,7 +38,7 @@ class Constructed(ABC, Generic[OurLayer]):
 HARMLESS = {*vars(Constructed), *vars(ABC), *vars(Generic), "__annotations_cache__"}  # the last: Python 3.14, on demand
 
 
-def to_torch(layer: Recurrent[Any]) -> nn.RNNBase:
+def to_torch(layer: RNNBaseNames) -> nn.RNNBase:
     """Make torch.nn's layer with the same parameters.
 
     `initialise`, `forget_bias`, `longest_lag` and `memory` do not change what a layer computes; they are dropped.
@@ -128,7 +127,7 @@ def check_weights(layer: nn.RNNBase) -> None:
         raise ValueError("torch computes with its _flat_weights, and these are not its parameters")
 
 
-def check_names(layer: nn.RNNBase, ours: Recurrent[Any], theirs: nn.RNNBase) -> None:
+def check_names(layer: nn.RNNBase, ours: RNNBaseNames, theirs: nn.RNNBase) -> None:
     """Raise ValueError if an attribute was put on torch's layer that has a meaning for ours.
 
     `ours` and `theirs` are newly made layers with its options.
@@ -154,7 +153,7 @@ def make_like(layer: Any, of_class: type[Any]) -> Any:
     return made
 
 
-def make_smallest(layer: Recurrent[Any]) -> Recurrent[Any]:
+def make_smallest(layer: RNNBaseNames) -> RNNBaseNames:
     """Make the smallest layer of a layer's own class, to see what the constructor gives it."""
     of_class = base_class(layer, OURS)
     return of_class(*([] if of_class.__name__ in vars(nn) else [layer.cell]), 1, 1, device="meta")

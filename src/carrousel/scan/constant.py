@@ -1,4 +1,4 @@
-"""Functions of plain Python numbers, which torch.compile is to call and not to trace."""
+"""Mark functions of plain Python numbers that torch.compile calls instead of tracing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # torch.compiler.assume_constant_result does the same, but imports torch._dynamo: three quarters of the time that
 # `import carrousel` took, and 70 MB, in programs that never compile.
 def mark_constant(function: Function) -> Function:
-    """Let torch.compile call the function as it traces, and take its result for a constant."""
+    """Let torch.compile call the function while it traces, and treat the result as a constant."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function

@@ -1,4 +1,4 @@
-"""The weights of one layer in one direction, and whether all that a cell is run on fits together.
+"""The weights of one layer in one direction, and the checks of a call: do all its arguments fit together?
 
 Letters: T time, B batch, I input, H hidden units, P the width of h (H, or the projection's).
 """
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from carrousel.cells import Cell
 from carrousel.scan.constant import mark_constant
-from carrousel.scan.layout import Layout, check_layout
-from carrousel.scan.noise import Mask
+from carrousel.scan.masks import Mask
+from carrousel.scan.options import Options, check_memory
+from carrousel.scan.rows import Rows, check_rows
 
 
 class Weights(NamedTuple):
@@ -36,21 +37,21 @@ def width_of_h(cell: Cell, weights: Weights) -> int:
 
 
 def heads_of(cell: Cell, weights: Weights) -> int:
-    """N, where units are in groups, each fed back to its own units only, and R is [rows*H, H/N]; else 1."""
+    """The number of heads N, where each group of H/N units is fed back to itself only: R is [rows*H, H/N]. Else 1."""
     H, width = weights.W.shape[0] // len(cell.from_x), weights.R.shape[1]
     return H // width if width < H and weights.P is None and width else 1
 
 
 def block_diagonal(R: Tensor, heads: int) -> Tensor:
-    """R of heads [rows*H, H/N] as R of all units [rows*H, H]: zeros where one unit is of another head."""
+    """R of N heads [rows*H, H/N] as R of all units [rows*H, H]: zeros between units of different heads."""
     rows, width = R.shape
     of_rows = torch.arange(rows, device=R.device) // width % heads
-    own = (of_rows[:, None] == torch.arange(heads, device=R.device)).to(R.dtype)
-    return (R.unsqueeze(1) * own[..., None]).view(rows, heads * width)
+    same_head = (of_rows[:, None] == torch.arange(heads, device=R.device)).to(R.dtype)
+    return (R.unsqueeze(1) * same_head[..., None]).view(rows, heads * width)
 
 
 def with_all_heads(cell: Cell, weights: Weights) -> Weights:
-    """The weights with R of all units."""
+    """The weights with the R of all units."""
     heads = heads_of(cell, weights)
     return weights if heads == 1 else weights._replace(R=block_diagonal(weights.R, heads))
 
@@ -60,13 +61,16 @@ def check_shapes(
     x: Tensor,
     states: tuple[Tensor, ...],
     weights: Weights,
-    layout: Layout,
-    restored: tuple[Tensor, ...] | None = None,
+    rows: Rows,
+    options: Options,
+    restored: tuple[Tensor, ...] = (),
 ) -> None:
-    """Raise ValueError, naming the argument, for whole numbers and where shapes do not belong together.
+    """Check the arguments of `scan`.
 
-    Arguments as `scan` takes them.
+    Raises:
+        ValueError: x is not floating point, or a shape does not fit; the message names the argument.
     """
+    check_memory(options.memory)
     if not (x.is_floating_point() or x.is_complex()):
         raise ValueError(f"{cell.name}: x has dtype {x.dtype}, expected floating point: x.float() makes it so")
     blocks, H = len(cell.from_x), weights.W.shape[0] // len(cell.from_x)
@@ -78,18 +82,18 @@ def check_shapes(
     _expect(cell, "weights.c", weights.c, len(cell.weights) * H)
     _expect(cell, "weights.P", weights.P, P, H)
     if weights.P is not None and cell.normed:
-        raise ValueError(f"{cell.name}: weights.P is given, and a cell that is normalised can not be projected")
-    masks = () if layout.noise is None else layout.noise.masks
+        raise ValueError(f"{cell.name}: weights.P is given, and a normalised cell cannot be projected")
+    masks = () if options.masks is None else options.masks.of_cell
     if len(masks) not in (0, len(cell.masks)):
-        raise ValueError(f"{cell.name}: noise has {len(masks)} masks, the cell has {[name for name, _ in cell.masks]}")
+        raise ValueError(f"{cell.name}: got {len(masks)} masks, the cell has {[name for name, _ in cell.masks]}")
     if weights.P is not None and reads_h(cell, masks):
         raise ValueError(f"{cell.name}: weights.P is given, but the equations use h, which a projection makes narrower")
     if (weights.c is None) == bool(cell.weights):
         raise ValueError(f"{cell.name}: weights.c must be {'given' if cell.weights else 'None'} for this cell")
-    B = _check_time(cell, x, weights.W.shape[-1], layout)
+    B = _check_time(cell, x, weights.W.shape[-1], rows)
     if len(states) != len(cell.states):
         raise ValueError(f"{cell.name}: got {len(states)} states, expected {len(cell.states)}: {cell.states}")
-    for kind, given in (("state", states), ("restored", restored or ())):
+    for kind, given in (("state", states), ("restored", restored)):
         for k, (name, state) in enumerate(zip(cell.states, given)):
             _expect(cell, f"{kind} {name}", state, B, H if k else P)
 
@@ -99,21 +103,21 @@ def _expect(cell: Cell, name: str, tensor: Tensor | None, *shape: int) -> None:
         raise ValueError(f"{cell.name}: {name} has shape {list(tensor.shape)}, expected {list(shape)}")
 
 
-def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
-    """Check x [T, B, I], or [N, I] with what tells its rows apart, and return B."""
-    time = 1 if layout.batch_first else 0
-    if not layout.is_flat and (x.dim() != 3 or x.shape[-1] != width or not x.shape[time]):
+def _check_time(cell: Cell, x: Tensor, width: int, rows: Rows) -> int:
+    """Check x [T, B, I], [B, T, I] or [N, I], and return B."""
+    time = 1 if rows.batch_first else 0
+    if not rows.is_flat and (x.dim() != 3 or x.shape[-1] != width or not x.shape[time]):
         order = "[B, T, " if time else "[T, B, "
         raise ValueError(f"{cell.name}: x has shape {list(x.shape)}, expected {order}{width}] with T of 1 or more")
-    if layout.batch_sizes is not None:
-        sizes = layout.batch_sizes.tolist()
+    if rows.batch_sizes is not None:
+        sizes = rows.batch_sizes.tolist()
         if not sizes or sizes[-1] < 1 or any(later > earlier for earlier, later in pairwise(sizes)):
             raise ValueError(f"{cell.name}: batch_sizes={sizes} must be positive and never increase")
         _expect(cell, "packed x", x, sum(sizes), width)
-    elif layout.is_flat:
+    elif rows.is_flat:
         _expect(cell, "x", x, x.shape[0], width)
-    check_layout(x, layout)
-    return layout.batch(x)
+    check_rows(x, rows)
+    return rows.batch(x)
 
 
 # ---- what may be projected ------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ def _check_time(cell: Cell, x: Tensor, width: int, layout: Layout) -> int:
 
 @mark_constant  # a graph could not look at the numbers
 def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
-    """Whether the equations use h itself, and not only R h: projected, its h would have another width."""
+    """Whether the equations use h itself, and not only R h: then h cannot be projected to another width."""
     return _reads_h(cell, masks)
 
 
@@ -129,9 +133,10 @@ def reads_h(cell: Cell, masks: tuple[Mask, ...] = ()) -> bool:
 def _reads_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
     if cell.masks:
         return _masks_show_h(cell, masks)
-    # what uses h becomes NaN, or does not go with the other width
+    # What uses h becomes NaN, or does not fit the other width. To watch the step, as is done for its gates, would miss
+    # what torch does not dispatch, such as an autograd.Function.
     zeros, h = torch.zeros(3), torch.full((2,), math.nan)
-    further = cell.further((zeros,) * len(cell.weights))
+    further = cell.more_arguments((zeros,) * len(cell.weights))
     try:
         new = cell.step((zeros,) * len(cell.rows), (h, *[zeros] * (len(cell.states) - 1)), *further)
     except RuntimeError:
@@ -142,9 +147,9 @@ def _reads_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
 def _masks_show_h(cell: Cell, masks: tuple[Mask, ...]) -> bool:
     """Whether h changes the new states where masks are at an end of their ranges: a mask of 0 may hide it."""
     rows, others, weights = (torch.linspace(0.5, 1, 3),) * len(cell.rows), (torch.ones(3),), (torch.ones(3),)
-    ends = [[mask.left for mask in masks], [mask.taken if mask.threshold else mask.left for mask in masks]]
+    ends = [[mask.otherwise for mask in masks], [mask.chosen if mask.threshold else mask.otherwise for mask in masks]]
     for end in ends if masks else [None]:
-        further = cell.further(weights * len(cell.weights), end)
+        further = cell.more_arguments(weights * len(cell.weights), end)
         first, second = (cell.step(rows, (h, *others * (len(cell.states) - 1)), *further) for h in torch.eye(3)[:2])
         if not all(map(torch.equal, first, second)):
             return True

@@ -11,8 +11,8 @@ from mlstm_forms import by_steps, in_parallel
 from torch.autograd import gradcheck
 from twins import assert_equal_to_1e10
 
-from carrousel.layers.xlstm.mlstm.chunks import chunkwise
-from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory
+from carrousel.layers.mlstm.chunks import run_chunkwise
+from carrousel.layers.mlstm.memory import Inputs, Memory
 
 DOUBLE = torch.float64
 B, N, T, d = 2, 3, 37, 4
@@ -63,7 +63,7 @@ def test_step_by_step_is_the_papers():
 @pytest.mark.parametrize("start", [empty, some_memory], ids=["empty", "carried"])
 def test_chunks_of_any_size_are_step_by_step(chunk_size, start):
     inputs, memory = make_inputs(), start()
-    got, expected = named(*chunkwise(inputs, memory, chunk_size)), named(*by_steps(inputs, memory))
+    got, expected = named(*run_chunkwise(inputs, memory, chunk_size)), named(*by_steps(inputs, memory))
     assert_equal_to_1e10(got, expected)
 
 
@@ -75,9 +75,9 @@ def test_the_parallel_form_is_step_by_step():
 @pytest.mark.parametrize("cut", [1, 12, 36])
 def test_time_split_anywhere(cut):
     inputs = make_inputs()
-    whole, last = chunkwise(inputs, empty(), 8)
-    first, between = chunkwise(Inputs(*(x[:, :, :cut] for x in inputs)), empty(), 8)
-    second, end = chunkwise(Inputs(*(x[:, :, cut:] for x in inputs)), between, 8)
+    whole, last = run_chunkwise(inputs, empty(), 8)
+    first, between = run_chunkwise(Inputs(*(x[:, :, :cut] for x in inputs)), empty(), 8)
+    second, end = run_chunkwise(Inputs(*(x[:, :, cut:] for x in inputs)), between, 8)
     assert_equal_to_1e10(named(torch.cat([first, second], 2), end), named(whole, last))
 
 
@@ -87,7 +87,7 @@ def test_float32_is_right_to_rounding(chunk_size):
     inputs = make_inputs(200)
     exact, _ = by_steps(inputs, empty())
     single = Inputs(*(x.float() for x in inputs))
-    for h in (chunkwise(single, empty(torch.float32), chunk_size)[0], by_steps(single, empty(torch.float32))[0]):
+    for h in (run_chunkwise(single, empty(torch.float32), chunk_size)[0], by_steps(single, empty(torch.float32))[0]):
         assert h.isfinite().all()
         assert (h.double() - exact).square().mean().sqrt() < 2e-5 * exact.square().mean().sqrt()
 
@@ -97,19 +97,19 @@ def test_float32_is_right_to_rounding(chunk_size):
 def test_gates_far_outside_the_range_of_exp(dtype, scale):
     inputs = make_inputs(dtype=dtype, scale=scale)
     inputs = Inputs(*(x.clone().requires_grad_() for x in inputs))
-    for form in (lambda: chunkwise(inputs, empty(dtype), 8), lambda: by_steps(inputs, empty(dtype))):
+    for form in (lambda: run_chunkwise(inputs, empty(dtype), 8), lambda: by_steps(inputs, empty(dtype))):
         h, _ = form()
         assert h.isfinite().all()
         assert all(g.isfinite().all() for g in torch.autograd.grad(h.sum(), inputs))
     torch.testing.assert_close(
-        chunkwise(inputs, empty(dtype), 8)[0], by_steps(inputs, empty(dtype))[0], rtol=1e-2, atol=1e-3
+        run_chunkwise(inputs, empty(dtype), 8)[0], by_steps(inputs, empty(dtype))[0], rtol=1e-2, atol=1e-3
     )
 
 
 def test_a_query_of_zeros_reads_zeros():
     inputs = make_inputs(dtype=torch.float32)
     inputs = inputs._replace(q=torch.zeros_like(inputs.q), i=inputs.i + 200)
-    for h, _ in (chunkwise(inputs, empty(torch.float32), 8), by_steps(inputs, empty(torch.float32))):
+    for h, _ in (run_chunkwise(inputs, empty(torch.float32), 8), by_steps(inputs, empty(torch.float32))):
         assert not h.any()
 
 
@@ -117,8 +117,8 @@ def test_steps_that_are_not_there_leave_the_memory():
     inputs, memory = make_inputs(20), some_memory()
     longer = Inputs(*(torch.cat([x, make_inputs(23)[k]], 2) for k, x in enumerate(inputs)))
     longer.i[:, :, 20:], longer.log_f[:, :, 20:] = -math.inf, 0.0
-    h, last = chunkwise(longer, memory, 8)
-    expected, end = chunkwise(inputs, memory, 8)
+    h, last = run_chunkwise(longer, memory, 8)
+    expected, end = run_chunkwise(inputs, memory, 8)
     assert_equal_to_1e10(named(h[:, :, :20], last), named(expected, end))
     assert h.isfinite().all()
 
@@ -131,7 +131,7 @@ def test_gradients(chunk_size, start):
     leaves = [x.detach().requires_grad_() for x in (*inputs, *memory)]
 
     def outputs(*tensors):
-        h, last = chunkwise(Inputs(*tensors[:5]), Memory(*tensors[5:]), chunk_size)
+        h, last = run_chunkwise(Inputs(*tensors[:5]), Memory(*tensors[5:]), chunk_size)
         return (h, *last)
 
     assert gradcheck(outputs, leaves, fast_mode=True)
@@ -143,7 +143,7 @@ def test_gradients_are_those_of_step_by_step(chunk_size):
     leaves = [x.detach().requires_grad_() for x in (*inputs, *memory)]
     inputs, memory = Inputs(*leaves[:5]), Memory(*leaves[5:])
     weights = torch.randn(B, N, T, d, dtype=DOUBLE)
-    ours = torch.autograd.grad((chunkwise(inputs, memory, chunk_size)[0] * weights).sum(), leaves)
+    ours = torch.autograd.grad((run_chunkwise(inputs, memory, chunk_size)[0] * weights).sum(), leaves)
     theirs = torch.autograd.grad((by_steps(inputs, memory)[0] * weights).sum(), leaves)
     assert_equal_to_1e10(dict(enumerate(ours)), dict(enumerate(theirs)))
 
@@ -178,7 +178,7 @@ def test_resets_are_step_by_step(chunk_size, restored, steps):
     leaves = [x.detach().requires_grad_() for x in (*make_inputs(), *some_memory(), *(restored or ()))]
     given = Inputs(*leaves[:5]), Memory(*leaves[5:8])
     after = flags(steps), Memory(*leaves[8:]) if restored else None
-    got, expected = chunkwise(*given, chunk_size, *after), by_steps(*given, *after)
+    got, expected = run_chunkwise(*given, chunk_size, *after), by_steps(*given, *after)
     assert_equal_to_1e10(named(*got), named(*expected))
     weights = [torch.randn_like(x) for x in (got[0], *got[1])]
     grads = (

@@ -14,7 +14,7 @@ from twins import assert_equal_to_1e10
 
 import carrousel
 from carrousel import State
-from carrousel.layers.xlstm.mlstm.memory import Inputs
+from carrousel.layers.mlstm.memory import Inputs
 
 DOUBLE = torch.float64
 

@@ -11,7 +11,7 @@ from twins import assert_equal_to_1e10
 
 import carrousel
 from carrousel import State
-from carrousel.layers.xlstm.mlstm.memory import Memory
+from carrousel.layers.mlstm.memory import Memory
 
 DOUBLE = torch.float64
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from custom_cells import AWKWARD, compiled, needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
-from own_cells import AWKWARD, compiled, needs_compiler
 from streams import assert_same, data, layer_of, steps, without_gradients
 from torch import nn
 

@@ -24,4 +24,5 @@ class Scanned(nn.Module):
         cell, B = self.ours.cell, x.shape[1]
         weights = with_all_heads(cell, self.ours._weights(self.ours._fields[0][0]))
         initial = self.ours._initial() or (x.new_zeros(1, 1, self.ours.hidden_size),) * len(cell.states)
-        return scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
+        y, states, _ = scan(cell, x, tuple([state[0].expand(B, -1) for state in initial]), weights)
+        return y, states

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from carrousel.fused import has_kernel, resolved
-from carrousel.layers.parameters import Parameters
+from carrousel.fused import has_kernel, resolve
 from carrousel.layers.streaming.checks import (
     accepted_out,
     check_block,
@@ -27,8 +26,9 @@ from carrousel.layers.streaming.checks import (
     checked_out,
     told,
 )
-from carrousel.layers.streaming.packed import Packed, cell_of, is_packable
-from carrousel.layers.streaming.state import State, kind_of
+from carrousel.layers.streaming.packed_weights import Packed, cell_of, is_packable
+from carrousel.layers.streaming.state import Kind, State, Streams, kind_of
+from carrousel.layers.torch_contract import TorchContract
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
 is_compiling, is_grad_enabled, get_num_threads = (
@@ -40,10 +40,19 @@ tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # typ
 are_transforms_active = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
 
 
-class Streaming(Parameters):
+class Streaming(TorchContract):
     """start, step and block of a recurrent layer in one direction."""
 
+    _streams: Streams
     _packable = True  # whether the parameters are what the kernels read: heads are not
+
+    def _derive_names(self) -> dict[str, tuple[int, ...]]:
+        self.__dict__.setdefault("_streams", Streams())
+        return super()._derive_names()
+
+    def _kind(self) -> Kind:
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
+        return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
     def start(self, batch: int | None = None, hx: Any = None) -> State:
         """A state for streams that begin here.
@@ -210,7 +219,7 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
         check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return layer._run_stream(x, state._tensors, y)
-    x = resolved(x).contiguous()
+    x = resolve(x).contiguous()
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None

@@ -65,7 +65,7 @@ class Streams:
 
     def __init__(self, identity: str | None = None) -> None:
         self.identity = identity or uuid4().hex
-        self.packed: Any = None  # carrousel.layers.streaming.packed.Packed
+        self.packed: Any = None  # carrousel.layers.streaming.packed_weights.Packed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Streams, (self.identity,)
