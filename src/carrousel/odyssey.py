@@ -108,7 +108,7 @@ class NP(CustomLayer):
     CELL = ALL["lstm"]
 
 
-def step_of_fgr(rows, states, weights):
+def step_fgr(rows, states, weights):
     """`FGR`; i, f and o are states, so that they can be fed back."""
     i, f, g, o = rows
     _, c, *_ = states
@@ -138,7 +138,7 @@ class FGR(CustomLayer):
         from_x="ifgo",
         from_h="ifgo",
         states="hcifo",
-        step=step_of_fgr,
+        step=step_fgr,
         weights="ifo",
         forget_gate="f",
         input_gate="i",

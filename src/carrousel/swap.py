@@ -48,7 +48,7 @@ def swap(model: nn.Module) -> Swapped:
           0: torch.nn.LSTM(28, 256, batch_first=True) -> carrousel.LSTM
     """
     check_module(model, "swap")
-    return replace_layers(model, is_of_torch, lambda layer: from_torch(layer, OUR_CLASSES[layer.mode]))
+    return replace_layers(model, is_torch_layer, lambda layer: from_torch(layer, OUR_CLASSES[layer.mode]))
 
 
 def swap_back(model: nn.Module) -> Swapped:
@@ -67,7 +67,7 @@ def swap_back(model: nn.Module) -> Swapped:
         TypeError: model is not a module.
     """
     check_module(model, "swap_back")
-    return replace_layers(model, is_of_ours, to_torch)
+    return replace_layers(model, is_our_layer, to_torch)
 
 
 def check_module(model: object, function: str) -> None:
@@ -82,7 +82,7 @@ def check_module(model: object, function: str) -> None:
 # ---- what is found
 
 
-def is_of_torch(layer: nn.Module) -> bool:
+def is_torch_layer(layer: nn.Module) -> bool:
     """Whether it is a recurrent layer of torch.nn, derived from one, or made from one by torch."""
     if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
         return True
@@ -91,7 +91,7 @@ def is_of_torch(layer: nn.Module) -> bool:
     return is_quantized(layer) and type(layer).__name__ in NAMES
 
 
-def is_of_ours(layer: nn.Module) -> bool:
+def is_our_layer(layer: nn.Module) -> bool:
     """Whether it is a layer of carrousel."""
     return isinstance(layer, Recurrent)
 
@@ -161,13 +161,13 @@ def put_in_place(model: nn.Module, new: Replacements) -> None:
             if id(child) in new:
                 module._modules[name] = new[id(child)][1]
         for name in [name for name in vars(module) if name not in of_modules]:
-            if (value := with_new(vars(module)[name], new, set())) is not vars(module)[name]:
+            if (value := replace_in_value(vars(module)[name], new, set())) is not vars(module)[name]:
                 vars(module)[name] = value
     for old, made in new.values():
         move_hooks(old, made)
 
 
-def with_new(value: Any, new: Replacements, seen: set[int]) -> Any:
+def replace_in_value(value: Any, new: Replacements, seen: set[int]) -> Any:
     """An attribute with the new layers in the place of the old; lists and dicts are changed in place.
 
     torch does not look into them, but the model's forward may: without this it would go on with the old layers, which
@@ -179,10 +179,10 @@ def with_new(value: Any, new: Replacements, seen: set[int]) -> Any:
         return value
     seen.add(id(value))
     if isinstance(value, tuple):
-        items = tuple(with_new(item, new, seen) for item in value)
+        items = tuple(replace_in_value(item, new, seen) for item in value)
         return value if all(a is b for a, b in zip(items, value)) else items
     for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        value[key] = with_new(item, new, seen)
+        value[key] = replace_in_value(item, new, seen)
     return value
 
 

@@ -71,7 +71,8 @@ def connect_dense(
     """`connect` of rows that have the same steps: arguments as of `run_chunkwise`."""
     B, _, T = inputs.i.shape
     S = min(chunk_size, T)
-    missing, c = -T % S, -(-T // S)
+    c = (T + S - 1) // S
+    missing = c * S - T
     q, k, v = (pad(x, (0, 0, 0, missing)) for x in inputs[:3])
     i, log_f = pad(inputs.i, (0, missing), value=-math.inf), pad(inputs.log_f, (0, missing))
     flags = () if resets is None else (pad(resets[:, None], (0, missing)),)

@@ -30,8 +30,8 @@ from carrousel.layers.mlstm.memory import (
 from carrousel.layers.mlstm.sequence import Dense, Direction, Pairs, Sizes
 from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.stack import gather
-from carrousel.layers.streaming.checks import told
+from carrousel.layers.stack import gather_inside
+from carrousel.layers.streaming.checks import describe
 from carrousel.layers.streaming.state import Kind
 from carrousel.scan.options import Options
 from carrousel.scan.rows import Rows
@@ -177,13 +177,15 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         shapes = [(size[0], *batch, *size[1:]) for size in self._state_sizes]
         form = ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in zip(CELL.states, shapes))
         if not isinstance(hx, (tuple, list)) or not all(isinstance(state, Tensor) for state in hx):
-            got = told(hx) if not isinstance(hx, (tuple, list)) else f"({', '.join(map(told, hx))})"
+            got = describe(hx) if not isinstance(hx, (tuple, list)) else f"({', '.join(map(describe, hx))})"
             raise TypeError(f"MLSTM: hx is {got}, expected a tuple of three tensors: {form}")
         if len(hx) != len(shapes):
             raise RuntimeError(f"MLSTM: hx has {len(hx)} states, expected three: {form}")
         for name, state, shape in zip(CELL.states, hx, shapes):
             if state.dim() != len(shape):
-                raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
+                raise RuntimeError(
+                    f"MLSTM: {name} of hx is {describe(state)}, expected {len(shape)} dimensions: {form}"
+                )
 
     def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
         for name, state, (places, *rest) in zip(CELL.states, hx, self._state_sizes):
@@ -201,7 +203,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         options: Options,
         restored: tuple[Tensor, ...] | None,
         dropout: float,
-        draw: None,
+        masks: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
         """`run_stack` of mLSTM; hx and restored are C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B, N]."""
         refuse_onnx(cell)
@@ -224,7 +226,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
                 inside.append({name: way.leave(tensor) for name, tensor in shown.items()})
             x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
         states = tuple(torch.stack(tensors) for tensors in zip(*finals))
-        return way.leave(x), states, gather(inside) if options.asks_inside else None
+        return way.leave(x), states, gather_inside(inside) if options.asks_inside else None
 
     _by_autocast = _by_stack  # type: ignore[assignment]
 

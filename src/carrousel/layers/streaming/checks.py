@@ -10,9 +10,9 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from carrousel.fused import is_plain, is_transformed
-from carrousel.layers.checks import check_dense_states, describe_layout, told
+from carrousel.layers.checks import check_dense_states, describe, describe_layout
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.streaming.state import State, kind_of
+from carrousel.layers.streaming.state import State, get_kind
 
 
 def check_state(layer: Parameters, state: Any, action: str) -> None:
@@ -23,7 +23,7 @@ def check_state(layer: Parameters, state: Any, action: str) -> None:
             f"{name}: the state is a {type(state).__name__}, expected what layer.start() gives; "
             "layer.start(hx=...) makes it of torch's states"
         )
-    kind = kind_of(layer)
+    kind = get_kind(layer)
     if state._kind._replace(layer=kind.layer) != kind:
         raise ValueError(f"{name}: the state is of {state._kind}, and this layer is {kind}: start one here")
     if state._identity != layer._streams.identity:
@@ -68,12 +68,12 @@ def check_block(layer: Parameters, x: Any, state: State, action: str) -> None:
     B, I = state._x_shape
     order = f"[{B}, T, {I}]" if layer.batch_first else f"[T, {B}, {I}]"
     if not isinstance(x, Tensor) or x.dim() != 3:
-        raise ValueError(f"{name}: input is {told(x)}, expected {order}, or [{B}, {I}] for one step")
+        raise ValueError(f"{name}: input is {describe(x)}, expected {order}, or [{B}, {I}] for one step")
     if wrong := describe_layout("input", x):
         raise ValueError(f"{name}: input {wrong}")
     if x.shape[2] != I or x.shape[0 if layer.batch_first else 1] != B:
         raise ValueError(
-            f"{name}: input is {told(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"
+            f"{name}: input is {describe(x)}, expected {order}: the layer has input_size={I}, the state {B} rows"
         )
     if (x.dtype, x.device) != (state.dtype, state.device):
         raise ValueError(
@@ -87,7 +87,7 @@ def check_block(layer: Parameters, x: Any, state: State, action: str) -> None:
         check_no_grad(name, [("input", x), *layer.named_parameters()])
     if layer.training and (layer.dropout or layer.regularization):
         masks = [f"dropout={layer.dropout}"] if layer.dropout else []
-        masks += layer.regularization.told() if layer.regularization else []
+        masks += layer.regularization.describe() if layer.regularization else []
         raise RuntimeError(
             f"{name}: {', '.join(masks)} acts in training mode, and streams have none: call layer.eval()"
         )
@@ -104,11 +104,11 @@ def check_no_grad(name: str, tensors: list[tuple[str, Tensor]]) -> None:
             )
 
 
-def checked_out(layer: Parameters, x: Tensor, out: Any, shape: tuple[int, ...], action: str) -> Tensor:
+def check_out(layer: Parameters, x: Tensor, out: Any, shape: tuple[int, ...], action: str) -> Tensor:
     """`out`, if the result can be written there."""
     name = f"{layer._get_name()}.{action}"
     if not isinstance(out, Tensor) or tuple(out.shape) != tuple(shape):
-        raise ValueError(f"{name}: out is {told(out)}, expected {list(shape)}")
+        raise ValueError(f"{name}: out is {describe(out)}, expected {list(shape)}")
     if (out.dtype, out.device) != (x.dtype, x.device) or not out.is_contiguous() or out.requires_grad:
         raise ValueError(f"{name}: out must be {x.dtype} on {x.device}, contiguous and without a gradient")
     if not is_plain(out):
@@ -121,26 +121,26 @@ def describe_wrapped(tensor: Tensor) -> str:
     return f"a {type(tensor).__name__}" if type(tensor) is not Tensor else "a view that torch reads in another way"
 
 
-def accepted_out(layer: Parameters, x: Tensor, out: Any, state: State) -> Tensor:
+def accept_out(layer: Parameters, x: Tensor, out: Any, state: State) -> Tensor:
     """`out` of a step, if the result can be written there. It is remembered: most streams come with the same again."""
-    state._out = checked_out(layer, x, out, state._y.shape, "step")
+    state._out = check_out(layer, x, out, state._y.shape, "step")
     state._out_place = out.data_ptr()
     return out
 
 
-def checked_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) -> list[Tensor]:
+def check_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) -> list[Tensor]:
     """hx in torch's form, as a list of the states, if it fits the layer."""
-    name, kind = f"{layer._get_name()}.start", kind_of(layer)
+    name, kind = f"{layer._get_name()}.start", get_kind(layer)
     states = list(hx) if isinstance(hx, (tuple, list)) else [hx]
     if len(states) != len(kind.states) or not all(isinstance(s, Tensor) for s in states):
         form = "a tensor" if len(kind.states) == 1 else f"a tuple of {len(kind.states)} tensors"
-        raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {told(hx)}")
+        raise TypeError(f"{name}: hx must be {form} ({', '.join(kind.states)}), got {describe(hx)}")
     check_dense_states(layer.cell, "hx", hx)
     dims = len(kind.shapes(1)[0])
     B = batch if batch is not None else (states[0].shape[1] if states[0].dim() == dims else 1)
     for state, label, shape in zip(states, kind.states, kind.shapes(B)):
         if tuple(state.shape) != shape:
-            raise ValueError(f"{name}: state {label} of hx is {told(state)}, expected {list(shape)}")
+            raise ValueError(f"{name}: state {label} of hx is {describe(state)}, expected {list(shape)}")
         if (state.dtype, state.device) != (weight.dtype, weight.device):
             raise ValueError(
                 f"{name}: state {label} of hx is {state.dtype} on {state.device}, and the layer {weight.dtype} on "

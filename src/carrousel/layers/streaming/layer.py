@@ -18,16 +18,16 @@ from torch.nn import Parameter
 
 from carrousel.fused import has_kernel, resolve
 from carrousel.layers.streaming.checks import (
-    accepted_out,
+    accept_out,
     check_block,
+    check_hx,
+    check_out,
     check_plain,
     check_state,
-    checked_hx,
-    checked_out,
-    told,
+    describe,
 )
-from carrousel.layers.streaming.packed_weights import Packed, cell_of, is_packable
-from carrousel.layers.streaming.state import Kind, State, Streams, kind_of
+from carrousel.layers.streaming.packed_weights import Packed, choose_evaluation_cell, is_packable
+from carrousel.layers.streaming.state import Kind, State, Streams, get_kind
 from carrousel.layers.torch_contract import TorchContract
 
 # Looked up once: a step of a small network takes no longer than thirty look-ups.
@@ -76,11 +76,11 @@ class Streaming(TorchContract):
             raise TypeError(f"{self._get_name()}.start: batch={batch!r} must be an int, the number of sequences")
         if batch is not None and batch < 0:
             raise ValueError(f"{self._get_name()}.start: batch={batch} must not be negative")
-        kind = kind_of(self)
+        kind = get_kind(self)
         weight = self._weights(self._fields[0][0]).W
         beginning = self._beginning()
         if hx is not None:
-            return State(kind, self._streams.identity, checked_hx(self, batch, hx, weight), beginning)
+            return State(kind, self._streams.identity, check_hx(self, batch, hx, weight), beginning)
         shapes = kind.shapes(1 if batch is None else batch)
         if beginning is not None:
             return State(kind, self._streams.identity, [b.expand(s) for b, s in zip(beginning, shapes)], beginning)
@@ -135,7 +135,7 @@ class Streaming(TorchContract):
             elif out is state._out and out.data_ptr() == state._out_place:
                 y = out
             else:
-                y = accepted_out(self, input, out, state)
+                y = accept_out(self, input, out, state)
             if state._stream.step(self._parameters, input.data_ptr(), y.data_ptr(), get_num_threads()):
                 return y
         return _step(self, input, state, out)
@@ -157,7 +157,7 @@ class Streaming(TorchContract):
             TypeError, ValueError, RuntimeError: as `step`.
         """
         if isinstance(input, np.ndarray):
-            return _of_arrays(self.block, input, state, out)
+            return _run_on_arrays(self.block, input, state, out)
         if not _is_bound(self, state):
             check_state(self, state, "block")
         if isinstance(input, Tensor) and input.dim() == 2 and len(state) == 1:
@@ -177,12 +177,12 @@ class Streaming(TorchContract):
 def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
     """A step as a block of one: for what comes in another form, what has changed, and what is wrong."""
     if isinstance(x, np.ndarray):
-        return _of_arrays(layer.step, x, state, out)
+        return _run_on_arrays(layer.step, x, state, out)
     check_state(layer, state, "step")
     if not isinstance(x, Tensor) or x.dim() not in ((1, 2) if len(state) == 1 else (2,)):
-        raise ValueError(f"{layer._get_name()}.step: input is {told(x)}, expected {list(state._x_shape)}")
+        raise ValueError(f"{layer._get_name()}.step: input is {describe(x)}, expected {list(state._x_shape)}")
     if out is not None:
-        checked_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]), "step")
+        check_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]), "step")
     one, time = x.dim() == 1, 1 if layer.batch_first else 0
     x, place = (t if t is None else (t[None] if one else t).unsqueeze(time) for t in (x, out))
     y = _block(layer, x, state, place, "step")
@@ -195,13 +195,13 @@ def _block(layer: Streaming, x: Any, state: State, out: Any, action: str) -> Ten
     """x [T, B, I] or [B, T, I] -> y, for the method `action`."""
     check_block(layer, x, state, action)
     shape = (*x.shape[:2], state._y.shape[1])
-    y = x.new_empty(shape) if out is None else checked_out(layer, x, out, shape, action)
+    y = x.new_empty(shape) if out is None else check_out(layer, x, out, shape, action)
     if y.numel():
         _run(layer, x, state, y)
     return y
 
 
-def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
+def _run_on_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
     """NumPy in, NumPy out: they share memory with the tensors, but for what cannot be written or lies backwards."""
     if out is not None and not isinstance(out, np.ndarray):
         raise TypeError(f"input is a NumPy array and out {type(out).__name__}: give two of one kind")
@@ -214,7 +214,7 @@ def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
 
 def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     """All that is asked is right: x [T, B, I] or [B, T, I] -> y."""
-    stream = None if is_compiling() or tracing_state() else _bound(layer, x, state)
+    stream = None if is_compiling() or tracing_state() else _bind(layer, x, state)
     if stream is None:
         check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
@@ -223,7 +223,7 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None
-        stream = _bound(layer, x, state)
+        stream = _bind(layer, x, state)
 
 
 def _is_bound(layer: Streaming, state: Any) -> bool:
@@ -234,7 +234,7 @@ def _is_bound(layer: Streaming, state: Any) -> bool:
     return packed.parameters.hold(layer._parameters)
 
 
-def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
+def _bind(layer: Streaming, x: Tensor, state: State) -> Any:
     """The state's compiled stream over the layer's weights as they are now; None where no kernel serves them."""
     if not layer._packable:
         return None
@@ -242,7 +242,7 @@ def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
     if packed is None or not packed.parameters.hold(layer._parameters):
         names = [name for of_layer in layer._fields for name in layer._sources(of_layer[0])]
         sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
-        if type(x) not in (Tensor, Parameter) or not has_kernel(cell_of(layer), x):
+        if type(x) not in (Tensor, Parameter) or not has_kernel(choose_evaluation_cell(layer), x):
             return None
         if not all(is_packable(w) and w.dtype == x.dtype for w in sources.values()):
             return None

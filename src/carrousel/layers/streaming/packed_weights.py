@@ -10,7 +10,7 @@ from torch.nn import Parameter
 from carrousel.cells import Cell
 from carrousel.fused.kernels import STREAMS, is_plain
 from carrousel.layers.parameters import Parameters
-from carrousel.layers.regularization import masks_of
+from carrousel.layers.regularization import make_masks
 from carrousel.layers.streaming.state import State
 
 
@@ -38,8 +38,10 @@ class Packed:
             list(sources), list(sources.values()), places, versions(sources.values())
         )
         sizes = layer.hidden_size, layer.proj_size or layer.hidden_size
-        cell, regularized = cell_of(layer), layer.regularization
-        masks = tuple(mask.otherwise for mask in masks_of(regularized, cell.name, False).of_cell) if regularized else ()
+        cell, regularized = choose_evaluation_cell(layer), layer.regularization
+        masks = (
+            tuple(mask.otherwise for mask in make_masks(regularized, cell.name, False).of_cell) if regularized else ()
+        )
         described = [(w.W.shape[1], *sizes, *[0 if t is None else t.data_ptr() for t in w], masks) for w in weights]
         read = {w.data_ptr() for w in made}
         beside = [(w.data_ptr(), w.numel()) for w in sources.values() if w.data_ptr() not in read]
@@ -52,9 +54,9 @@ class Packed:
         )
 
 
-def cell_of(layer: Parameters) -> Cell:
+def choose_evaluation_cell(layer: Parameters) -> Cell:
     """The cell that runs in evaluation."""
-    return layer.cell if layer.regularization is None else layer.regularization.run_by(layer.cell, False)
+    return layer.cell if layer.regularization is None else layer.regularization.choose_cell(layer.cell, False)
 
 
 def versions(weights: Any) -> list[int]:

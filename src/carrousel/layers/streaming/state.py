@@ -44,7 +44,7 @@ class Kind(NamedTuple):
         return states[0].select(0, 0)
 
 
-def kind_of(layer: Any) -> Kind:
+def get_kind(layer: Any) -> Kind:
     """The kind of a layer.
 
     Raises:
@@ -180,7 +180,7 @@ class State:
 
     def __setitem__(self, rows: Any, other: State) -> None:
         index = indices(rows, len(self), self.device)
-        check_alike("state[rows] = other", [self, other])
+        check_same_layer("state[rows] = other", [self, other])
         if len(other) != len(index):
             raise ValueError(f"state[rows] = other: {len(index)} rows are to be replaced, and other has {len(other)}")
         if len(index.unique()) < len(index):
@@ -203,7 +203,7 @@ class State:
             states = list(states)
         except TypeError:
             raise TypeError(f"State.cat takes a sequence of states, not {type(states).__name__}") from None
-        check_alike("State.cat", states)
+        check_same_layer("State.cat", states)
         joined = [torch.cat(tensors, 1) for tensors in zip(*[s._tensors for s in states])]
         return states[0]._like(joined)
 
@@ -234,7 +234,7 @@ class State:
         facts, tensors = checkpoint.read(Path(path), "name a file that State.save has written")
         if "state" not in facts:
             raise UserError(f"{path} is a checkpoint, but holds no state: name a file that State.save has written")
-        saved, kind = facts["state"], kind_of(layer)
+        saved, kind = facts["state"], get_kind(layer)
         saved = Kind(**{**saved, "states": tuple(saved["states"])})
         if saved._replace(layer=kind.layer) != kind:
             raise ValueError(f"{path} holds a state of {saved}, and the layer is {kind}")
@@ -245,7 +245,7 @@ class State:
         return state if weight.device == state.device else state.to(weight.device)
 
 
-def check_alike(action: str, states: Sequence[Any]) -> None:
+def check_same_layer(action: str, states: Sequence[Any]) -> None:
     """All are states of one layer, in one dtype, on one device."""
     for state in states:
         if not isinstance(state, State):
