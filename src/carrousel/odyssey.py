@@ -27,6 +27,9 @@ compiled once. What a variant leaves out has no weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from carrousel.cells import ALL, Cell, sigmoid, tanh
@@ -108,7 +111,7 @@ class NP(CustomLayer):
     CELL = ALL["lstm"]
 
 
-def step_fgr(rows, states, weights):
+def step_fgr(rows: Sequence[Any], states: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     """The step of `FGR`; i, f and o are states, so that they can be fed back."""
     i, f, g, o = rows
     _, c, *_ = states

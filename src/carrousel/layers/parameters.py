@@ -33,7 +33,7 @@ FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_h
 NORMED = "weight_ln"  # the name of weight_ch in a cell that normalises
 
 # The defaults of the options: repr shows those that differ.
-USUAL = {
+USUAL: dict[str, Any] = {
     "proj_size": 0,
     "num_layers": 1,
     "bias": True,
@@ -109,12 +109,20 @@ class Parameters(RNNBaseNames):
         check_flag("learn_initial", learn_initial)
         check_memory(memory)
         super().__init__()
-        self.cell = cell
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.proj_size = float(dropout), proj_size
-        self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
-        self.learn_initial, self.memory = learn_initial, memory
+        self.cell: Cell = cell
+        self.input_size: int = input_size
+        self.hidden_size: int = hidden_size
+        self.num_layers: int = num_layers
+        self.bias: bool = bias
+        self.batch_first: bool = batch_first
+        self.dropout: float = float(dropout)
+        self.bidirectional: bool = bidirectional
+        self.proj_size: int = proj_size
+        self.initialise: str = initialise
+        self.forget_bias: float | None = forget_bias
+        self.longest_lag: float | None = longest_lag
+        self.learn_initial: bool = learn_initial
+        self.memory: str = memory
         self._make_parameters(self._derive_names(), device, dtype)
         self.reset_parameters()
 

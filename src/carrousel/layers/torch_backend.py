@@ -5,7 +5,8 @@ Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import _VF, Tensor  # type: ignore
@@ -17,10 +18,16 @@ from carrousel.layers.onnx_nodes import run_onnx
 from carrousel.scan.weights import Weights
 
 # Looked up once: every call of a layer uses them.
-is_compiling, get_tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state  # type: ignore[attr-defined]
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+get_tracing_state: Callable[[], Any] = torch._C._get_tracing_state  # type: ignore[attr-defined]
 
 # torch's function for a whole stack of layers of each of its cells.
-FUNCTIONS = {"lstm": _VF.lstm, "gru": _VF.gru, "rnn_tanh": _VF.rnn_tanh, "rnn_relu": _VF.rnn_relu}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "lstm": _VF.lstm,
+    "gru": _VF.gru,
+    "rnn_tanh": _VF.rnn_tanh,
+    "rnn_relu": _VF.rnn_relu,
+}
 
 
 def is_standard(cell: Cell, proj_size: int = 0) -> bool:

@@ -27,7 +27,7 @@ TORCH_CLASSES: dict[str, type[nn.RNNBase]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "R
 class Constructed(ABC, Generic[OurLayer]):
     """A class with nothing but a constructor, and the attributes that Python adds to every class."""
 
-    __constants__ = ()  # read by torch.jit.script
+    __constants__: tuple[str, ...] = ()  # read by torch.jit.script
     annotated: int
 
     def __init__(self) -> None:

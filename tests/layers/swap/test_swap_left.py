@@ -190,5 +190,5 @@ class Estimator:
 def test_what_is_no_module_is_refused(function):
     with pytest.raises(TypeError, match=r"model is a Estimator, not a torch.nn.Module: give its module: .module_"):
         function(Estimator())
-    with pytest.raises(TypeError, match=r"model is a type, no torch.nn.Module"):
+    with pytest.raises(TypeError, match=r"model is a type, not a torch.nn.Module"):
         function(nn.LSTM)

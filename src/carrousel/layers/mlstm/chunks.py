@@ -136,14 +136,16 @@ def carry(
     most = to_end.amax(-1).clamp(min=torch.finfo(to_end.dtype).min / 2)  # -infinity for a chunk without steps
     written = inputs.k * torch.exp(to_end - most[..., None])[..., None]
     of_each = zip(*(x.split(counts) for x in (written.mT @ inputs.v, written.sum(-2), most, kept)))
-    restored = None if initial is None else [Memory(*of) for of in zip(*(x.split(counts) for x in initial))]
+    restored: list[Memory | None] = [None] * len(counts)
+    if initial is not None:
+        restored = [Memory(*of_count) for of_count in zip(*(x.split(counts) for x in initial))]
     starts, ended = [], []
     for chunk, (C_new, n_new, most, kept) in enumerate(of_each):
         if len(most) < len(memory.m):
             ended.append(Memory(*(x[len(most) :] for x in memory)))
             memory = Memory(*(x[: len(most)] for x in memory))
         starts.append(memory)
-        C, n, m = memory if was_reset is None else restore(memory, was_reset[chunk], restored and restored[chunk])
+        C, n, m = memory if was_reset is None else restore(memory, was_reset[chunk], restored[chunk])
         m_new = torch.maximum(kept + m, most)
         f, i = torch.exp(kept + m - m_new)[..., None], torch.exp(most - m_new)[..., None]
         memory = Memory(f[..., None] * C + i[..., None] * C_new, f * n + i * n_new, m_new)

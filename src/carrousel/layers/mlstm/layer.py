@@ -109,7 +109,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
-    _usual: ClassVar = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
+    _usual: ClassVar[dict[str, Any]] = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
     _form = staticmethod(run_chunkwise)  # how a plain call computes a sequence
 
     def __init__(
@@ -135,7 +135,8 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             raise ValueError(f"num_heads={num_heads} must divide hidden_size={hidden_size}")
         ours.setdefault("initialise", "xlstm")
         check_matrix_options(ours)
-        self.num_heads, self.chunk_size = num_heads, chunk_size
+        self.num_heads: int = num_heads
+        self.chunk_size: int = chunk_size
         options = (num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(CELL, input_size, hidden_size, *options, device=device, dtype=dtype, **ours)
 
@@ -219,7 +220,9 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             ys = []
             for reverse, of_one in zip((False, True), directions):
                 place = len(finals)
-                y, final, shown = way.run(x, Direction(of_one, starts[place], initial and initial[place], reverse))
+                y, final, shown = way.run(
+                    x, Direction(of_one, starts[place], initial[place] if initial else None, reverse)
+                )
                 ys.append(y)
                 finals.append(final)
                 shown = ({"h": y} if options.states else {}) | {name: shown[name] for name in names}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,6 +61,10 @@ def join_in_time(results: list[Result], time: int) -> Result:
 
 class Dense:
     """All rows have all steps: x [T, B, I] or [B, T, I]."""
+
+    sizes: Sizes
+    rows: Rows
+    options: Options
 
     def __init__(self, sizes: Sizes, rows: Rows, options: Options) -> None:
         self.sizes, self.rows, self.options = sizes, rows, options
@@ -137,6 +141,13 @@ class Cut(NamedTuple):
 
 class Pairs:
     """Rows of any lengths, whose pairs lie in one line, x [n, I]."""
+
+    sizes: Sizes
+    rows: Rows
+    options: Options
+    shape: torch.Size  # of x without its last dimension
+    lengths: Tensor  # [B]
+    place: Callable[[Any, Any], Any]  # a row and a step -> their pair
 
     def __init__(self, sizes: Sizes, rows: Rows, options: Options, x: Tensor) -> None:
         self.sizes, self.rows, self.options, self.shape = sizes, rows, options, x.shape[:-1]
@@ -256,8 +267,9 @@ class Pairs:
         n = x.shape[0]
         back = torch.zeros(n + 1, dtype=torch.int64)
         back = back.scatter(0, torch.where(is_pair, places, n).flatten(), torch.arange(places.numel()))[:n]
-        found = [tensor.to(x.device) for tensor in (order, row, places, exists)]
-        return Cut(counts, *found, self._resets_of(of_row, step, exists, reverse, x), back.to(x.device))
+        resets = self._resets_of(of_row, step, exists, reverse, x)
+        order, row, places, exists, back = (t.to(x.device) for t in (order, row, places, exists, back))
+        return Cut(counts, order, row, places, exists, resets, back)
 
     def _resets_of(self, row: Tensor, step: Tensor, exists: Tensor, reverse: bool, x: Tensor) -> Tensor | None:
         """Before which steps of the chunks, in the order of the run, the memory is restored."""

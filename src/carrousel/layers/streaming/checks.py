@@ -15,7 +15,7 @@ from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.state import State, get_kind
 
 
-def check_state(layer: Parameters, state: Any, action: str) -> None:
+def check_state(layer: Any, state: Any, action: str) -> None:
     """Raise if the state is not one of this layer's, in its dtype and on its device."""
     name = f"{layer._get_name()}.{action}"
     if not isinstance(state, State):

@@ -8,6 +8,7 @@ Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,12 @@ from carrousel.layers.streaming.state import Kind, State, Streams, get_kind
 from carrousel.layers.torch_contract import TorchContract
 
 # Looked up once: a step of a small network takes as long as thirty look-ups.
-is_compiling, is_grad_enabled, get_num_threads = (
-    torch.compiler.is_compiling,
-    torch.is_grad_enabled,
-    torch.get_num_threads,
-)
-tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # type: ignore[attr-defined]
-are_transforms_active = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+is_grad_enabled: Callable[[], bool] = torch.is_grad_enabled
+get_num_threads: Callable[[], int] = torch.get_num_threads
+empty_like: Callable[..., Tensor] = torch.empty_like
+tracing_state: Callable[[], Any] = torch._C._get_tracing_state  # type: ignore[attr-defined]
+are_transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
 
 
 class Streaming(TorchContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from carrousel.cells import Cell
@@ -21,6 +22,12 @@ class PackedWeights:
     optimisers with fused=True) are detected by sampling: at each step the compiled stream compares a part of the
     weights with the packed ones.
     """
+
+    alive: list[Tensor]
+    classes: Any
+    dtype: torch.dtype
+    parameters: Any
+    stack: Any
 
     __slots__ = ("alive", "classes", "dtype", "parameters", "stack")
 

@@ -64,7 +64,7 @@ class Streams:
     __slots__ = ("identity", "packed")
 
     def __init__(self, identity: str | None = None) -> None:
-        self.identity = identity or uuid4().hex
+        self.identity: str = identity or uuid4().hex
         self.packed: Any = None  # carrousel.layers.streaming.packed_weights.PackedWeights
 
     def __reduce__(self) -> tuple[Any, ...]:
