@@ -87,5 +87,5 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with num_heads if it is not 1."""
-        shown = super().extra_repr().replace(", initialise='xlstm'", "")
-        return shown + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")
+        text = super().extra_repr().replace(", initialise='xlstm'", "")
+        return text + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")

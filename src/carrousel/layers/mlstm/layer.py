@@ -154,11 +154,11 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with heads and chunks where they are unusual."""
-        shown = super().extra_repr().replace(", initialise='xlstm'", "")
-        shown += f", initialise={self.initialise!r}" if self.initialise != "xlstm" else ""
+        text = super().extra_repr().replace(", initialise='xlstm'", "")
+        text += f", initialise={self.initialise!r}" if self.initialise != "xlstm" else ""
         for name, usual in (("num_heads", 1), ("chunk_size", 64)):
-            shown += f", {name}={getattr(self, name)}" if getattr(self, name) != usual else ""
-        return shown
+            text += f", {name}={getattr(self, name)}" if getattr(self, name) != usual else ""
+        return text
 
     def _kind(self) -> Kind:
         sizes = (self.input_size, self.hidden_size, self.num_layers, 0)
@@ -220,13 +220,13 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             ys = []
             for reverse, of_one in zip((False, True), directions):
                 place = len(finals)
-                y, final, shown = way.run(
+                y, final, per_step = way.run(
                     x, Direction(of_one, starts[place], initial[place] if initial else None, reverse)
                 )
                 ys.append(y)
                 finals.append(final)
-                shown = ({"h": y} if options.states else {}) | {name: shown[name] for name in names}
-                inside.append({name: way.leave(tensor) for name, tensor in shown.items()})
+                per_step = ({"h": y} if options.states else {}) | {name: per_step[name] for name in names}
+                inside.append({name: way.leave(tensor) for name, tensor in per_step.items()})
             x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
         states = tuple(torch.stack(tensors) for tensors in zip(*finals))
         return way.leave(x), states, gather_inside(inside) if options.asks_inside else None
