@@ -5,13 +5,13 @@
     o = sigmoid(o + p_o c')
     h' = o tanh(c')
 
-    NIG   no input gate: i = 1                  NIAF  no input activation: g is its row as it is
+    NIG   no input gate: i = 1                  NIAF  no input activation: g is its row
     NFG   no forget gate: f = 1                 NOAF  no output activation: h' = o c'
     NOG   no output gate: o = 1                 CIFG  coupled input and forget gate: f = 1 - i
     NP    no peepholes: `carrousel.LSTM`        FGR   full gate recurrence: i, f and o are fed back to i, f and o
 
-The layers take torch.nn.LSTM's arguments and those of `carrousel.cell`'s layers: with compile=True they run by a kernel
-that is compiled once. What a variant has not has no weights either.
+The layers have the arguments of `carrousel.cell`'s layers: torch.nn.LSTM's, and compile=True for a kernel, which is
+compiled once. What a variant leaves out has no weights.
 
 @article{greff2017lstm,
   author  = {Greff, Klaus and Srivastava, Rupesh K. and Koutn{\\'i}k, Jan and Steunebrink, Bas R. and
@@ -26,6 +26,9 @@ that is compiled once. What a variant has not has no weights either.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -103,13 +106,13 @@ def CIFG(rows, states, weights):
 
 
 class NP(CustomLayer):
-    """No peepholes: the LSTM itself, as `carrousel.LSTM`, which has its kernel whatever `compile` is."""
+    """No peepholes: the LSTM itself, as `carrousel.LSTM`, which has a kernel for any `compile`."""
 
     CELL = ALL["lstm"]
 
 
-def step_of_fgr(rows, states, weights):
-    """`FGR`; i, f and o are states, so that they can be fed back."""
+def step_fgr(rows: Sequence[Any], states: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """The step of `FGR`; i, f and o are states, so that they can be fed back."""
     i, f, g, o = rows
     _, c, *_ = states
     p_i, p_f, p_o = weights
@@ -120,16 +123,16 @@ def step_of_fgr(rows, states, weights):
 
 
 class FGR(CustomLayer):
-    """Full gate recurrence: the gates of the step before are fed back to the gates, by nine more matrices.
+    """Full gate recurrence: the gates of the last step are fed back to the gates, by nine more matrices.
 
     hx is (h, c, i, f, o), each [L*D, B, H], h [L*D, B, P]; the blocks of the weights are i f g o, the peepholes
-    weight_ch_l{k} [3*H] i f o. Last of each layer's weights stands weight_gh_l{k} [9*H, H]: what i, f and o of the step
-    before give to i, three blocks, then what they give to f, then to o.
+    weight_ch_l{k} [3*H] i f o. The last weight of each layer is weight_gh_l{k} [9*H, H]: from i, f and o of the last
+    step to i, three blocks, then to f, then to o.
 
-    R has sixteen blocks where the LSTM's has four: forward and backward take 2.0 times the LSTM's time at H = 8, 2.6 at
-    32, 3.7 at 256, and are then 80, 10 and 2.5 times sooner than in torch operations, on one thread, by
-    `carrousel bench cells --kind FGR --shapes paper-T100,forecast,d2l`. Three of the blocks, those from the gates to g,
-    are zeros, and are multiplied like the others: about a seventh of the time.
+    R has sixteen blocks, the LSTM's has four: forward and backward take 2.0 times the LSTM's time at H = 8, 2.6 times
+    at 32, 3.7 times at 256, and are 80, 10 and 2.5 times faster than torch operations, on one thread, by `carrousel
+    bench cells --kind FGR --shapes paper-T100,forecast,d2l`. Three blocks, from the gates to g, are zeros and are
+    multiplied like the others, which takes about a seventh of the time.
     """
 
     CELL = Cell(
@@ -138,7 +141,7 @@ class FGR(CustomLayer):
         from_x="ifgo",
         from_h="ifgo",
         states="hcifo",
-        step=step_of_fgr,
+        step=step_fgr,
         weights="ifo",
         forget_gate="f",
         input_gate="i",
@@ -150,16 +153,16 @@ class FGR(CustomLayer):
         return super()._shapes(width) | {"weight_hh": (4 * H, P), "weight_gh": (9 * H, H)}
 
     def _sources(self, names: tuple[str, ...]) -> list[str]:
-        return [*super()._sources(names), self._gates_of(names)]
+        return [*super()._sources(names), self._name_of_gates(names)]
 
     @staticmethod
-    def _gates_of(names: tuple[str, ...]) -> str:
+    def _name_of_gates(names: tuple[str, ...]) -> str:
         return names[1].replace("weight_hh", "weight_gh")
 
     def _weights(self, names: tuple[str, ...]) -> Weights:
         weights = super()._weights(names)
-        gates = getattr(self, self._gates_of(names))  # by gate that is given to, and gate that gives
-        H, rows = gates.shape[1], torch.tensor([0, 1, 3], device=gates.device)  # i f o: to g goes h alone
+        gates = getattr(self, self._name_of_gates(names))  # by the gate it goes to, then the gate it comes from
+        H, rows = gates.shape[1], torch.tensor([0, 1, 3], device=gates.device)  # i f o; only h goes to g
         by_row = gates.view(3, 3, H, H).transpose(1, 2)
         further = gates.new_zeros(4, H, 3, H).index_copy(0, rows, by_row).view(4 * H, 3 * H)
         return weights._replace(R=torch.cat([weights.R, further], 1))

@@ -1,4 +1,4 @@
-"""What `carrousel.swap` and `swap_back` return: the model, and what became of each recurrent layer in it."""
+"""The report of `carrousel.swap` and `swap_back`: the model, and which of its recurrent layers were replaced."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 
 class Layer(NamedTuple):
-    """What became of one layer.
+    """One layer of the report.
 
     Args:
         names: its names in the model, as `named_modules` has them: several if it is shared, "" if it is the model.
-        was: what it was, such as "torch.nn.LSTM(4, 8, batch_first=True)".
-        now: the class that it is now, such as "carrousel.LSTM"; "" if it was left.
-        reason: why it was left; "" if it was replaced.
+        was: the old layer, such as "torch.nn.LSTM(4, 8, batch_first=True)".
+        now: the new class, such as "carrousel.LSTM"; "" if the layer was not replaced.
+        reason: why it was not replaced; "" if it was.
     """
 
     names: tuple[str, ...]
@@ -31,12 +31,12 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Swapped:
-    """What `swap` and `swap_back` did; printed, it has a line for each layer.
+    """The report of `swap` and `swap_back`; printed, it has a line for each layer.
 
     Args:
-        model: the model, the same object as before; the new layer, if the model was itself a layer that was replaced.
+        model: the model, the same object as before; or the new layer, if the model was itself a replaced layer.
         replaced: the layers that were replaced.
-        left: the recurrent layers that were not, each with the reason.
+        left: the recurrent layers that were not replaced, each with the reason.
     """
 
     model: nn.Module
@@ -51,20 +51,20 @@ class Swapped:
         return "\n  ".join(map(str, lines))
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Say where the model is, to those who take this for the model."""
+        """Raise AttributeError: the message helps users who take the report for the model."""
         raise AttributeError(
-            f"Swapped has no attribute {name}: it is what carrousel.swap returns, the list of what was replaced. The "
-            "model was changed in place; it is also this object's attribute `model`"
+            f"Swapped has no attribute {name}: it is the report of carrousel.swap. The model was changed in place; "
+            "use it, or this object's attribute `model`"
         )
 
 
 def describe(layer: nn.Module) -> str:
-    """A layer as a line of code: torch.nn.LSTM(4, 8)."""
+    """A layer as a line of code, such as torch.nn.LSTM(4, 8)."""
     return f"{class_name(layer)}({layer.extra_repr()})"
 
 
 def class_name(layer: nn.Module) -> str:
-    """A class as people import it."""
+    """The name of a layer's class as users import it."""
     of_class = type_before_parametrizations(layer)
     module = of_class.__module__
     for defined_in, imported_from in (("torch.nn.modules.rnn", "torch.nn"), ("carrousel.layers.", "carrousel")):

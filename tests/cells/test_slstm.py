@@ -13,7 +13,7 @@ from twins import Size, assert_equal_to_1e10, scalar_of
 import carrousel
 from carrousel.cells import ALL, Cell, exp, sigmoid, tanh
 from carrousel.fused import fused
-from carrousel.layers.heads import ALONE
+from carrousel.layers.heads import WIDE_HEAD
 from carrousel.scan import scan
 
 SIZE = Size(T=7, B=3, I=4, H=6)
@@ -131,7 +131,7 @@ def randomised(layer):
 
 
 # Too narrow for a call of their own, and wide enough.
-HEADS = {"narrow": (6, 3), "wide": (2 * ALONE, 2)}
+HEADS = {"narrow": (6, 3), "wide": (2 * WIDE_HEAD, 2)}
 
 
 @pytest.mark.parametrize(("H", "num_heads"), HEADS.values(), ids=HEADS)
@@ -148,12 +148,12 @@ def test_heads_are_layers_side_by_side(H, num_heads):
 @pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"num_layers": 2, "bidirectional": True}], ids=str)
 def test_wide_heads_are_a_matrix_of_blocks(options, monkeypatch):
     """Head after head, or all at once with zeros between: lengths, resets, what is inside, and all gradients."""
-    layer = randomised(carrousel.SLSTM(3, 2 * ALONE, num_heads=2, **options).double())
+    layer = randomised(carrousel.SLSTM(3, 2 * WIDE_HEAD, num_heads=2, **options).double())
     x = torch.randn(5, 5, 3, dtype=DOUBLE)
     given = {"lengths": [5, 0, 3, 4, 1], "resets": torch.rand(5, 5) < 0.3, "return_states": True, "return_gates": True}
     found = []
-    for alone in (ALONE, 10**6):
-        monkeypatch.setattr(carrousel.layers.stack, "ALONE", alone)
+    for alone in (WIDE_HEAD, 10**6):
+        monkeypatch.setattr(carrousel.layers.stack, "WIDE_HEAD", alone)
         y, hx, inside = layer(x, **given)
         total = scalar_of([y, *hx, *(tensor for of_field in inside for tensor in of_field)])
         gradients = torch.autograd.grad(total, list(layer.parameters()))

@@ -18,8 +18,8 @@ from custom_cells import needs_compiler
 
 import carrousel
 from carrousel.custom_cell import cache
-from carrousel.custom_cell.cache import is_whole, place, stored
-from carrousel.custom_cell.compiler import Compiler, Recipe, find_compiler, sources
+from carrousel.custom_cell.cache import find_folder, is_whole, load_or_make
+from carrousel.custom_cell.compiler import Compiler, Recipe, find_compiler, find_sources
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -50,24 +50,22 @@ def test_where_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for variable in ("CARROUSEL_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
-    assert place() == tmp_path / ".cache" / "carrousel" / "kernels"
+    assert find_folder() == tmp_path / ".cache" / "carrousel" / "kernels"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert place() == tmp_path / "xdg" / "carrousel" / "kernels"
+    assert find_folder() == tmp_path / "xdg" / "carrousel" / "kernels"
     monkeypatch.setenv("CARROUSEL_CACHE", str(tmp_path / "own"))
-    assert place() == tmp_path / "own" / "kernels"
+    assert find_folder() == tmp_path / "own" / "kernels"
 
 
 def test_a_home_that_is_none(monkeypatch):
     monkeypatch.setenv("CARROUSEL_CACHE", "~of_nobody_at_all/kernels")
-    with pytest.raises(
-        OSError, match=r"the cache ~of_nobody_at_all/kernels is not to be found .* names another folder"
-    ):
-        place()
+    with pytest.raises(OSError, match=r"the cache folder ~of_nobody_at_all/kernels was not found .* to another folder"):
+        find_folder()
 
 
 def test_what_is_there_is_not_made_again(folder):
     make, calls = counted()
-    first, second = stored("a.so", make), stored("a.so", make)
+    first, second = load_or_make("a.so", make), load_or_make("a.so", make)
     assert (first, len(calls)) == (second, 1)
     assert first.read_bytes() == b"kernel"
     assert names_in(folder) == {"a.so", "a.so.sha256", "a.so.lock"}
@@ -77,7 +75,7 @@ def test_what_is_there_is_not_made_again(folder):
 @pytest.mark.parametrize("damage", ["cut", "changed", "no checksum", "no checksum's text", "gone"])
 def test_what_is_damaged_is_made_again(folder, damage):
     make, calls = counted()
-    file = stored("a.so", make)
+    file = load_or_make("a.so", make)
     checksum = file.with_name("a.so.sha256")
     {
         "cut": lambda: file.write_bytes(b"ker"),
@@ -87,7 +85,7 @@ def test_what_is_damaged_is_made_again(folder, damage):
         "gone": file.unlink,
     }[damage]()
     assert not is_whole(file)
-    assert stored("a.so", make).read_bytes() == b"kernel"
+    assert load_or_make("a.so", make).read_bytes() == b"kernel"
     assert len(calls) == 2
 
 
@@ -97,7 +95,7 @@ def test_nothing_is_stored_of_what_fails(folder):
         raise RuntimeError("it broke")
 
     with pytest.raises(RuntimeError, match="it broke"):
-        stored("a.so", make)
+        load_or_make("a.so", make)
     assert names_in(folder) == {"a.so.lock"}
 
 
@@ -105,11 +103,11 @@ def test_a_cache_that_can_not_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("CARROUSEL_CACHE", str(tmp_path / "file"))
     make, calls = counted()
-    with pytest.warns(RuntimeWarning, match="can not be written .* serves this process alone. CARROUSEL_CACHE names"):
-        file = stored("unwritable.so", make)
+    with pytest.warns(RuntimeWarning, match="is not writable .* compiled in each process; set CARROUSEL_CACHE to"):
+        file = load_or_make("unwritable.so", make)
     assert file.read_bytes() == b"kernel"
-    with pytest.warns(RuntimeWarning, match="can not be written"):
-        assert stored("unwritable.so", make) == file
+    with pytest.warns(RuntimeWarning, match="is not writable"):
+        assert load_or_make("unwritable.so", make) == file
     assert len(calls) == 1
 
 
@@ -127,7 +125,7 @@ def test_many_at_once(folder, monkeypatch, locks):
     calls, seen = [], []
 
     def ask():
-        stored("a.so", lambda file: (calls.append(file), slowly(file)))
+        load_or_make("a.so", lambda file: (calls.append(file), slowly(file)))
         seen.append((folder / "a.so").read_bytes())
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -147,14 +145,14 @@ def endlessly(file):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed in the middle is forked")
 def test_a_process_that_is_killed_leaves_no_harm(folder):
-    process = multiprocessing.get_context("fork").Process(target=stored, args=("a.so", endlessly))
+    process = multiprocessing.get_context("fork").Process(target=load_or_make, args=("a.so", endlessly))
     process.start()
     while not list(folder.glob("a.so.making-*/a.so")):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     make, _ = counted()
-    assert stored("a.so", make).read_bytes() == b"kernel"
+    assert load_or_make("a.so", make).read_bytes() == b"kernel"
     assert names_in(folder) == {"a.so", "a.so.sha256", "a.so.lock"}
 
 
@@ -204,7 +202,7 @@ def test_a_library_is_known_by_all_that_it_is_made_of(tmp_path):
         one._replace(compiler=Compiler(("g++",), "c++ 12")),
         one._replace(flags=("-O2",)),
         one._replace(headers={"mine": "another"}),
-        one._replace(sources=sources()),
+        one._replace(sources=find_sources()),
     ]
     digests = {recipe.digest for recipe in (one, *others)}
     assert len(digests) == 6
@@ -216,4 +214,4 @@ def test_a_library_is_known_by_all_that_it_is_made_of(tmp_path):
 def test_the_kernels_text_comes_with_the_package():
     """In the source tree it lies beside the package, installed inside it."""
     package, root = Path(carrousel.__file__).parent, TESTS.parent
-    assert sources() == (root / "kernels" if package == root / "src" / "carrousel" else package / "kernels")
+    assert find_sources() == (root / "kernels" if package == root / "src" / "carrousel" else package / "kernels")

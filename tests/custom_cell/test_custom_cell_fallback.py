@@ -102,7 +102,7 @@ def test_any_other_operation_falls_back(operation, before, as_method):
 @needs_compiler
 def test_random_numbers_are_noticed():
     """The trace saw one number, the function uses another at each step."""
-    assert_falls_back(made_of(lambda a, h: (torch.tanh(a * random.random()),)), "may not depend on random numbers")
+    assert_falls_back(made_of(lambda a, h: (torch.tanh(a * random.random()),)), "must not depend on random numbers")
 
 
 # ---- what can not be compiled ---------------------------------------------------------------------------------------
@@ -117,12 +117,12 @@ def script(folder, text):
 
 
 COMPILERS = {
-    "not_there": ("", "CXX=.* is not to be found. Install one"),
+    "not_there": ("", "CXX=.* was not found. Install one"),
     "refuses": ("echo 'x.hpp:1:2: error: no such luck' >&2; exit 1", "could not compile the kernel: .*no such luck"),
     "no_room": ("echo 'ld: no room\ncollect2: error: ld returned 1' >&2; exit 1", "the kernel: ld: no room"),
     "dies": ("kill -9 $$", "could not compile the kernel: exit status -9"),
-    "makes_nonsense": ('for last; do :; done; echo nonsense > "$last"', "can not be stored or loaded"),
-    "makes_nothing": ("exit 0", "can not be stored or loaded"),
+    "makes_nonsense": ('for last; do :; done; echo nonsense > "$last"', "cannot be saved or loaded"),
+    "makes_nothing": ("exit 0", "cannot be saved or loaded"),
 }
 
 
@@ -139,7 +139,7 @@ def test_a_compiler_that_does_not_do_is_named(case, tmp_path, monkeypatch):
 
 def test_a_command_that_is_none_is_named(monkeypatch):
     monkeypatch.setenv("CXX", "g++ 'half a quotation")
-    with pytest.raises(compiler.NoKernel, match=r"CXX=g.* 'half a quotation is no command: No closing quotation"):
+    with pytest.raises(compiler.NoKernel, match=r"CXX=g.* 'half a quotation is not a valid command: No closing"):
         compiler.find_compiler()
 
 
@@ -202,4 +202,4 @@ def test_a_layer_is_compiled_in_any_mode(mode):
 def test_without_the_extension(monkeypatch):
     monkeypatch.setattr(kernels, "instruction_set", lambda: None)
     own = carrousel.cell(minimal_gated_unit, rows="nfm", from_x="fn", from_h="fm", states="h", name="Unit")
-    assert_falls_back(own, "without its compiled part")
+    assert_falls_back(own, "without its extension")

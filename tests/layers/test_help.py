@@ -13,7 +13,7 @@ import carrousel
 from carrousel import odyssey
 from carrousel.custom_cell import CustomLayer
 from carrousel.layers.arguments import complete_docstring
-from carrousel.layers.options import LayerOptions, options_of
+from carrousel.layers.options import LayerOptions, list_arguments
 
 EXPORTED = {name: getattr(carrousel, name) for name in carrousel.layers.__all__ if name != "State"}
 DOCUMENTED = EXPORTED | {"CustomLayer": CustomLayer}
@@ -44,7 +44,7 @@ def entries_of(doc):
 @every_layer
 def test_the_signature_names_every_argument(name):
     parameters = arguments_of(DOCUMENTED[name])
-    assert {*TORCHS, *LayerOptions.__annotations__, *options_of(DOCUMENTED[name])} <= {*parameters}
+    assert {*TORCHS, *LayerOptions.__annotations__, *list_arguments(DOCUMENTED[name])} <= {*parameters}
     assert not [p for p in parameters.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
 
 

@@ -45,7 +45,7 @@ def test_what_is_not_dense_in_a_stream(name):
     layer.block(X, state)
     before = [tensor.clone() for tensor in state._tensors]
     with pytest.raises(
-        ValueError, match=rf"^{name}(\.block)?: input has the layout torch.sparse_coo, and is read as a dense tensor"
+        ValueError, match=rf"^{name}(\.block)?: input has the layout torch.sparse_coo, but must be dense"
     ):
         layer.block(X.to_sparse(), state)
     with pytest.raises((ValueError, RuntimeError)):  # a step asks torch first, and in torch's words

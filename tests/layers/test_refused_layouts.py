@@ -40,7 +40,7 @@ def refused(name, layout, call, prefix=""):
     """The call is refused, which gives a tensor with this layout as the argument `name`."""
     _, is_such, remedy = LAYOUTS[layout]
     escaped = name.replace("[", r"\[").replace("]", r"\]")
-    says = rf"^{prefix}{escaped} {is_such}, and is read as a dense tensor: .*{remedy.format(name=escaped)}"
+    says = rf"^{prefix}{escaped} {is_such}, but must be dense: .*{remedy.format(name=escaped)}"
     with pytest.raises((RuntimeError, ValueError), match=says):
         call()
 
@@ -125,7 +125,7 @@ def test_weights(name, layout):
         if weight.dim() == 1 and layout == "sparse_csr":
             continue
         changed = {parameter: with_layout(weight, layout)}
-        says = rf"^{parameter} {LAYOUTS[layout][1]}, and is read as a dense tensor: {parameter}\.to_dense\(\)"
+        says = rf"^{parameter} {LAYOUTS[layout][1]}, but must be dense: {parameter}\.to_dense\(\)"
         with pytest.raises(RuntimeError, match=says) if fails(layer, changed) else nullcontext():
             torch.testing.assert_close(functional_call(layer, changed, (X,))[0], layer(X)[0])
 

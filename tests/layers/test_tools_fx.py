@@ -158,7 +158,7 @@ def test_a_traced_model_is_copied_pickled_and_traced_again():
 
 def test_a_layer_alone_is_refused_with_the_way_to_go():
     layer = carrousel.GRU(3, 4)
-    with pytest.raises(TraceError, match=r"GRU is all that is traced.*torch\.nn\.Sequential\(layer\)"):
+    with pytest.raises(TraceError, match=r"GRU is itself the traced module.*torch\.nn\.Sequential\(layer\)"):
         symbolic_trace(layer)
     traced = symbolic_trace(nn.Sequential(layer))
     x = torch.randn(5, 2, 3)

@@ -122,7 +122,7 @@ def test_a_forward_of_ones_own_is_refused():
         def forward(self, x):
             return super().forward(x * 2)
 
-    with pytest.raises(RuntimeError, match=r"carrousel\.Twice, but its class Twice defines forward; torch\.export"):
+    with pytest.raises(RuntimeError, match=r"carrousel\.Twice, but its class Twice defines forward: use torch\.export"):
         torch.jit.script(nn.Sequential(Twice(3, 4)))
 
 

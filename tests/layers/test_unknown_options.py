@@ -7,7 +7,7 @@ import pytest
 import carrousel
 from carrousel import odyssey
 from carrousel.cells import ALL
-from carrousel.layers.options import options_of
+from carrousel.layers.options import list_arguments
 
 
 @carrousel.cell(rows="a", states="h")
@@ -56,7 +56,7 @@ def test_recurrent_itself():
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_option_is_known(name):
     """And a layer is made with each: none is named that it does not take."""
-    options = options_of(LAYERS[name])
+    options = list_arguments(LAYERS[name])
     assert options[:3] == ["input_size", "hidden_size", "num_layers"]
     for option in set(options) & {"batch_first", "learn_initial"}:
         LAYERS[name](4, 8, **{option: True})

@@ -1,9 +1,9 @@
-"""A cell of one's own: carrousel.cell makes a layer of a function, and with compile=True a kernel.
+"""Custom cells: carrousel.cell makes a layer from a function, and with compile=True a kernel.
 
-layer.py      carrousel.cell, and the layers it makes
-fuse.py       its kernel, or why there is none
-compiler.py   the machine's compiler
-cache.py      what it compiled, kept on disk
+layer.py      carrousel.cell, and the base class of its layers
+fuse.py       a cell's kernel, or the reason why there is none
+compiler.py   the machine's C++ compiler
+cache.py      compiled libraries on disk
 """
 
 from carrousel.custom_cell.layer import CustomLayer, cell

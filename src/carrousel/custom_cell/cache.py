@@ -1,7 +1,7 @@
-"""Compiled libraries on disk, by what they were made of: a name that is there holds what it always will.
+"""Compiled libraries on disk, named after a digest of their sources: the content of a name never changes.
 
-Several processes may ask for the same library at once: one makes it, the others wait for its lock. A file appears in
-one go, by renaming, and beside it its checksum: what was cut short or damaged is made again.
+If several processes need the same library at once, one makes it and the others wait for its lock. A file appears
+complete, by renaming, with its checksum beside it; one that is incomplete or damaged is made again.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ except ImportError:  # Windows, where there are no kernels
     fcntl = None
 
 
-def place() -> Path:
+def find_folder() -> Path:
     """The folder of compiled libraries: in $CARROUSEL_CACHE, $XDG_CACHE_HOME/carrousel, or ~/.cache/carrousel.
 
     Raises:
-        OSError: there is no such home.
+        OSError: the home folder is not known.
     """
     named, home = os.environ.get("CARROUSEL_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    given = Path(named or home or "~/.cache")
+    path = Path(named or home or "~/.cache")
     try:
-        found = given if home and not named else given.expanduser()
+        found = path if home and not named else path.expanduser()
     except RuntimeError as error:
         raise OSError(
-            f"the cache {given} is not to be found ({error}) CARROUSEL_CACHE names another folder."
+            f"the cache folder {path} was not found ({error}); set CARROUSEL_CACHE to another folder"
         ) from error
     return found / "kernels" if named else found / "carrousel" / "kernels"
 
 
-def stored(name: str, make: Callable[[Path], None]) -> Path:
-    """The file of this name in the cache, made by `make(path)` where it is not there, or not whole.
+def load_or_make(name: str, make: Callable[[Path], None]) -> Path:
+    """The file of this name in the cache; `make(path)` makes it if it does not exist or is not complete.
 
-    Where the cache can not be written, the file is made in a temporary folder that goes with the process; a warning
-    says so.
+    If the cache is not writable, the file is made in a temporary folder that the process removes at its end, with a
+    warning.
 
     Raises:
-        OSError: there can neither be written.
-        Exception: whatever `make` raises; nothing is stored then.
+        OSError: neither folder is writable.
+        Exception: whatever `make` raises; then nothing is saved.
     """
-    folder = place()
+    folder = find_folder()
     if is_whole(folder / name):
         return folder / name
     try:
@@ -57,22 +57,22 @@ def stored(name: str, make: Callable[[Path], None]) -> Path:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         warnings.warn(
-            f"the cache {folder} can not be written ({error.strerror or error}): what is compiled now serves this "
-            "process alone. CARROUSEL_CACHE names another folder.",
+            f"the cache folder {folder} is not writable ({error.strerror or error}): kernels are compiled in each "
+            "process; set CARROUSEL_CACHE to another folder",
             RuntimeWarning,
             stacklevel=6,  # the line that makes the layer
         )
         folder = Path(_temporary().name)
-    with _lock(folder / f"{name}.lock") as alone:
-        if not is_whole(folder / name):  # while this process waited, another may have made it
-            for left in folder.glob(f"{name}.making-*") if alone else ():  # by a process that was killed
+    with _lock(folder / f"{name}.lock") as is_locked:
+        if not is_whole(folder / name):  # another process may have made it in the meantime
+            for left in folder.glob(f"{name}.making-*") if is_locked else ():  # from a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             _make(folder, name, make)
     return folder / name
 
 
 def is_whole(file: Path) -> bool:
-    """Whether the file is there with the content that was stored."""
+    """Whether the file exists with the content that was saved."""
     try:
         return _checksum(file) == _checksum_file(file).read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -98,17 +98,17 @@ def _checksum_file(file: Path) -> Path:
 
 @contextlib.contextmanager
 def _lock(file: Path) -> Iterator[bool]:
-    """Held by one process at a time: True. Where a file system knows no locks, several may do the same work: False."""
+    """Lock a file: True while one process holds it; False on file systems without locks."""
     with open(file, "ab") as held:
-        alone = False
+        is_locked = False
         if fcntl:
             with contextlib.suppress(OSError):
                 fcntl.flock(held, fcntl.LOCK_EX)
-                alone = True
-        yield alone
+                is_locked = True
+        yield is_locked
 
 
 @cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
-    """This process's own folder, which goes when it ends."""
+    """A folder of this process, removed at its end."""
     return tempfile.TemporaryDirectory(prefix="carrousel-")

@@ -1,6 +1,6 @@
-"""The machine's C++ compiler, and one shared library of kernels for cells of one's own.
+"""The machine's C++ compiler, which makes a shared library of kernels for custom cells.
 
-A library is made of the generated steps and of the kernels' own text, which is installed with the package: it needs
+A library is compiled from the generated steps and the kernels' sources, which are installed with the package. It needs
 neither Python's headers nor torch's.
 """
 
@@ -18,34 +18,34 @@ from typing import NamedTuple
 
 from carrousel.fused import kernels
 
-PATIENCE = 600  # seconds; a library takes about ten
+PATIENCE = 600  # seconds; a library takes about ten seconds
 
 
 class NoKernel(Exception):
-    """Why a cell has no kernel, in words."""
+    """The reason why a cell has no kernel."""
 
 
 class Compiler(NamedTuple):
-    """The command that calls it, and what it says of its version."""
+    """The command of the compiler, and the output of --version."""
 
     command: tuple[str, ...]
     version: str
 
 
 def find_compiler() -> Compiler:
-    """What the environment variable CXX names, else the first of c++, g++ and clang++ on PATH.
+    """The compiler in the environment variable CXX, else the first of c++, g++ and clang++ on PATH.
 
     Raises:
-        NoKernel: there is none, or it does not run.
+        NoKernel: there is no compiler, or it does not run.
     """
     try:
         named = shlex.split(os.environ.get("CXX", ""))
     except ValueError as error:
-        raise NoKernel(f"CXX={os.environ['CXX']} is no command: {error}. Mend it, or leave it out") from error
+        raise NoKernel(f"CXX={os.environ['CXX']} is not a valid command: {error}. Fix CXX or unset it") from error
     for command in [named] if named else [["c++"], ["g++"], ["clang++"]]:
         if found := shutil.which(command[0]):
             return Compiler((found, *command[1:]), _version((found, *command[1:])))
-    missing = f"CXX={' '.join(named)} is not to be found" if named else "neither c++ nor g++ nor clang++ is on PATH"
+    missing = f"CXX={' '.join(named)} was not found" if named else "neither c++ nor g++ nor clang++ is on PATH"
     raise NoKernel(f"there is no C++ compiler: {missing}. Install one (on Debian: apt install g++)")
 
 
@@ -54,34 +54,35 @@ def _version(command: tuple[str, ...]) -> str:
     return _run([*command, "--version"], "does not run").stdout
 
 
-def sources() -> Path:
-    """The folder of the kernels' text: in the installed package, or in the source tree that this file is part of.
+def find_sources() -> Path:
+    """The folder of the kernels' sources: in the installed package, or in the source tree of this file.
 
     Raises:
-        NoKernel: it is not there, or not the one that the extension was made of.
+        NoKernel: it does not exist, or is not the one from which the extension was compiled.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "kernels", package.parents[1] / "kernels"):
         if (folder / "src" / "one_cell_library.cpp").exists():
             break
     else:
-        raise NoKernel("the kernels' text was not installed with carrousel: install it again")
+        raise NoKernel("the kernels' sources were not installed with carrousel: install it again")
     shared = [folder / "include" / "carrousel" / "sequence.hpp", folder / "src" / "target.hpp"]
     if "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in shared) != kernels.interface_digest():
-        raise NoKernel(f"carrousel's compiled part was made of other kernels than {folder}: install carrousel again")
+        raise NoKernel(f"carrousel's extension was compiled from other sources than {folder}: install carrousel again")
     return folder
 
 
 class Recipe(NamedTuple):
-    """All that a library is made of: its `digest` changes when any of it does."""
+    """Everything that a library is compiled from; `digest` changes with any of it."""
 
     compiler: Compiler
     flags: tuple[str, ...]
     sources: Path
-    headers: dict[str, str]  # what carrousel/cells/*.hpp say: the cells' generated steps, and all
+    headers: dict[str, str]  # the contents of carrousel/cells/*.hpp: the generated steps of the cells, and all.hpp
 
     @property
     def digest(self) -> str:
+        """SHA-256 of all of it, in hexadecimal."""
         content = hashlib.sha256(repr((self.compiler, self.flags, sorted(self.headers.items()))).encode())
         for file in sorted(self.sources.rglob("*.?pp")):
             if "tests" not in file.parts and "lstm1997" not in file.parts:  # not part of a library
@@ -92,7 +93,7 @@ class Recipe(NamedTuple):
         """Compile the library.
 
         Raises:
-            NoKernel: the compiler refuses; with its first complaint.
+            NoKernel: the compiler fails, with its first error.
         """
         with tempfile.TemporaryDirectory(dir=library.parent) as generated:
             cells = Path(generated) / "carrousel" / "cells"
@@ -112,13 +113,13 @@ class Recipe(NamedTuple):
             )
 
 
-def recipe(headers: dict[str, str]) -> Recipe:
-    """What a library of these cells is made of, for the instruction set in force.
+def make_recipe(headers: dict[str, str]) -> Recipe:
+    """The recipe of a library of these cells, for the current instruction set.
 
     Raises:
-        NoKernel: something is missing.
+        NoKernel: there is no compiler, or there are no sources.
     """
-    return Recipe(find_compiler(), tuple(shlex.split(kernels.compile_flags())), sources(), headers)
+    return Recipe(find_compiler(), tuple(shlex.split(kernels.compile_flags())), find_sources(), headers)
 
 
 def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:
@@ -126,7 +127,7 @@ def _run(command: list[str], what: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
     except subprocess.TimeoutExpired as error:
-        raise NoKernel(f"the compiler {command[0]} was not done after {PATIENCE} seconds") from error
+        raise NoKernel(f"the compiler {command[0]} took more than {PATIENCE} seconds") from error
     except subprocess.CalledProcessError as error:
         said = [line for line in error.stderr.splitlines() if not line.startswith("collect2")]  # "ld returned 1"
         lines = [line for line in said if "error" in line] or said

@@ -1,4 +1,4 @@
-"""carrousel.cell: from a function of one step to a layer that is called like torch.nn.LSTM."""
+"""carrousel.cell: make a layer, called like torch.nn.LSTM, from a function of one step."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class CustomLayer(Recurrent[Any]):
     ) -> None:
         if compile is not None:
             check_flag("compile", compile)
-        own = fuse(self.CELL, stacklevel=3) if (self.COMPILE if compile is None else compile) else self.CELL
+        custom = fuse(self.CELL, stacklevel=3) if (self.COMPILE if compile is None else compile) else self.CELL
         options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
-        super().__init__(own, input_size, hidden_size, *options, **ours)
+        super().__init__(custom, input_size, hidden_size, *options, **ours)
 
     @property
     def compiled(self) -> bool:
@@ -76,10 +76,10 @@ class CustomLayer(Recurrent[Any]):
 
     @property
     def mode(self) -> str:
-        """The cell's own name, in capitals; a compiled one bears another, which no saved state need know."""
+        """The cell's name in capitals: without the digest in a compiled cell's name, which saved states do not have."""
         return self.CELL.name.upper()
 
-    # A function can not be pickled once its name is the layer's: the cell is found again by the class.
+    # A function cannot be pickled when its name is the layer's: the class has the cell.
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "cell": self.compiled}
 
@@ -101,60 +101,65 @@ def cell(
     input_gate: str = "",
     fed: Iterable[str] = (),
 ) -> Any:
-    """Make a layer of a function of one step: a class that is called like torch.nn.LSTM.
-
-        @carrousel.cell(rows="a", states="h")
-        def Elman(rows, states):
-            (a,) = rows
-            return (torch.tanh(a),)
-
-        layer = Elman(28, 256, num_layers=2, compile=True)
+    """Make a layer from a function of one step: a class that is called like torch.nn.LSTM.
 
     Args:
         step: `step(rows, states)`, or `step(rows, states, weights)` when `weights` are named, returns the tuple of the
             new states. Rows and states are tuples of tensors [B, H], weights of tensors [H], in the order of their
-            names. It goes unit by unit and changes nothing in place. For a kernel it may use + - * /, powers of whole
+            names. It works unit by unit and changes nothing in place. For a kernel it may use + - * /, powers of whole
             numbers and halves, comparisons with & | ~, and these, as methods or functions of torch: sigmoid tanh relu
             exp expm1 log log1p sqrt rsqrt square reciprocal abs sign maximum minimum clamp where lerp softplus
-            logaddexp logsigmoid silu elu leaky_relu relu6 hardtanh softsign zeros_like ones_like. Without a kernel,
-            anything.
-        rows: the pre-activations, each the sum of what `W x` and `R h` give it: first those fed by x only, then those
-            fed by both, then those fed by h only. Names of one letter may be written together: "ifgo".
-        states: the states; the first is the output h, which is fed back through R.
-        from_x: the rows that x feeds, in the order of the blocks of weight_ih. Default: all.
-        from_h: the rows that h feeds, in the order of the blocks of weight_hh; may be empty. Default: all.
-        weights: weight vectors [H] that belong to the units, such as peepholes.
-        name: of the class and in messages. Default: the function's.
-        compile: what the layers' own argument `compile` is by default. Default False.
-        forget_gate: the row whose sigmoid says how much of the old state stays, and
-        input_gate: the row whose sigmoid says how much of the new comes in, for the layers' options `forget_bias` and
-            `longest_lag`. Where the input gate alone is named, what comes in is what does not stay. Default: none.
-        fed: the states that are fed back through R, h first: weight_hh has H columns more for each after it. Default:
-            h alone.
+            logaddexp logsigmoid silu elu leaky_relu relu6 hardtanh softsign zeros_like ones_like. Without a kernel it
+            may use anything.
+        rows: names of the pre-activations, each the sum of its parts of W x and R h: first those of x only, then those
+            of both, then those of h only. One-letter names may be one string: "ifgo".
+        states: names of the states; the first is the output h, which is fed back through R.
+        from_x: the rows that W x feeds, in the order of the blocks of weight_ih. Default: all.
+        from_h: the rows that R h feeds, in the order of the blocks of weight_hh; may be empty. Default: all.
+        weights: names of weight vectors [H] of the units, such as peepholes. Default: none.
+        name: of the class and in messages. Default: the function's name.
+        compile: the default of the layers' argument `compile`. Default False.
+        forget_gate: the row whose sigmoid is the part of the old state that stays; for the layers' options
+            `forget_bias` and `longest_lag`. Default "": none.
+        input_gate: the row whose sigmoid is the part of the new state; without a forget gate, the rest of the old state
+            stays. Default "": none.
+        fed: the states that are fed back through R, h first; weight_hh has H more columns for each other state.
+            Default: h.
 
     Returns:
         A subclass of `CustomLayer`; without `step`, a decorator that makes one of a function.
 
     Raises:
-        ValueError, TypeError: names that do not fit together, or a function that fails on small tensors: it changes
-            its arguments, or does not return the states, each with the shape and dtype that went in.
+        ValueError, TypeError: the names do not fit together, or the function fails on small tensors: it changes its
+            arguments, or does not return the states with their shapes and dtypes.
+
+    Example:
+        >>> import torch, carrousel
+        >>> @carrousel.cell(rows="a", states="h")
+        ... def Elman(rows, states):
+        ...     (a,) = rows  # [B, H]: W x + R h + biases
+        ...     return (torch.tanh(a),)
+        >>> layer = Elman(28, 256, num_layers=2)
+        >>> y, h = layer(torch.randn(35, 32, 28))  # [T, B, I]
+        >>> y.shape, h.shape
+        (torch.Size([35, 32, 256]), torch.Size([2, 32, 256]))
     """
 
     def make(step: Step) -> type[CustomLayer]:
-        called = name or getattr(step, "__name__", type(step).__name__)  # an object that can be called has none
-        all_rows = parse_names(called, "rows", rows)
-        by_x, by_h = (all_rows if given is None else given for given in (from_x, from_h))
-        own = Cell(called, all_rows, by_x, by_h, states, step, weights, forget_gate, input_gate, fed)
-        try_step(own)
-        # where pickle looks for it: under the function's name, unless it was given another
-        found = {
+        class_name = name or getattr(step, "__name__", type(step).__name__)  # a callable object has none
+        all_rows = parse_names(class_name, "rows", rows)
+        x_rows, h_rows = (all_rows if fed_by is None else fed_by for fed_by in (from_x, from_h))
+        custom = Cell(class_name, all_rows, x_rows, h_rows, states, step, weights, forget_gate, input_gate, fed)
+        try_step(custom)
+        # where pickle looks for the class: under the function's name, or the given one
+        attributes = {
             "__module__": step.__module__,
-            "__qualname__": name or getattr(step, "__qualname__", called),
+            "__qualname__": name or getattr(step, "__qualname__", class_name),
             "__doc__": step.__doc__,
         }
-        return type(called, (CustomLayer,), {**found, "CELL": own, "COMPILE": compile})
+        return type(class_name, (CustomLayer,), {**attributes, "CELL": custom, "COMPILE": compile})
 
     check_flag("compile", compile)
     if step is not None and not callable(step):
-        raise TypeError(f"step={step!r} must be a function of rows and states")
+        raise TypeError(f"step={step!r} must be a function step(rows, states)")
     return make if step is None else make(step)

@@ -17,6 +17,7 @@ from carrousel.fused.call import call_forward, write_mask
 from carrousel.fused.kernels import IN_ORDER, KERNELS, LAZY, NEEDS_GRAD, WRAPPED, Kernel, look, resolve
 from carrousel.fused.plan import find_plan
 from carrousel.fused.torch_compile import SequenceCall
+from carrousel.scan.constant import mark_constant
 from carrousel.scan.masks import Mask, Masks, sample_mask
 from carrousel.scan.options import PLAIN, Options, check_memory
 from carrousel.scan.rows import DENSE, Rows
@@ -147,9 +148,14 @@ def refuse_trace(cell: Cell) -> None:
         )
 
 
+@mark_constant  # dynamo would take torch.onnx.is_in_onnx_export() for False
+def _is_onnx_export() -> bool:
+    return torch.onnx.is_in_onnx_export()
+
+
 def refuse_onnx(cell: Cell) -> None:
     """Raise RuntimeError in an export to ONNX, which has no operator of ours."""
-    if torch.onnx.is_in_onnx_export():
+    if _is_onnx_export():
         raise RuntimeError(
             f"torch.onnx.export cannot express this layer, whose cell is {cell.name!r}: of our layers it takes LSTM, "
             "GRU and RNN, without lengths, offsets, resets, random masks and states or gates of every step"

@@ -1,29 +1,30 @@
-"""Recurrent layers: drop-ins for torch.nn's, layers over the other cells, and `Recurrent` over any cell.
+"""Recurrent layers: replacements for torch.nn's, layers over other cells, and `Recurrent` over any cell.
 
 lstm.py            LSTM; gru.py: GRU; rnn.py: RNN
 peephole.py        PeepholeLSTM; coupled.py: CoupledLSTM; layer_norm_lstm.py: LayerNormLSTM; lstm1997.py: LSTM1997
 minimal.py         MinGRU, MinLSTM
-slstm.py           SLSTM; heads.py: units that are fed back to their own head only
+slstm.py           SLSTM; heads.py: units fed back to their own head only
 mlstm/             MLSTM: a matrix of memory a head
 
 arguments.py       the arguments of all layers, described once
-options.py         our options, beside torch's; the error for an unknown one
-parameters.py      options, names and shapes; rnnbase_names.py: private names of torch.nn's that programs use
-initialization.py  what the parameters are at first
-torch_contract.py  what input and states are expected to be; checks.py: what is refused
+options.py         our options for type checkers; the error for an unknown one
+parameters.py      options, names and shapes of the parameters
+rnnbase_names.py   torch.nn.RNNBase's attributes, private ones too
+initialization.py  initial values of the parameters
+torch_contract.py  torch.nn's methods that check input and states; checks.py: the checks and messages
 sequences.py       lengths, offsets, resets, initial states
 regularization.py  random masks in training
-recurrent.py       forward: inputs in every form, and who computes
+recurrent.py       forward: inputs in every form, and who runs them
 stack.py           layers, directions and dropout, on our kernels; states and gates of every step
-directions.py      the outputs of both directions, side by side
-torch_backend.py   the same by torch's own functions, and when
-onnx_nodes.py      the same as nodes of ONNX
-per_sample.py      gradients of each row by torch's ExpandedWeights
+directions.py      both directions' outputs in one tensor
+torch_backend.py   torch's own functions, and which calls they run
+onnx_nodes.py      layers as nodes of ONNX
+per_sample.py      per-sample gradients by torch's ExpandedWeights
 torch_layers.py    torch.nn's layer with our parameters, and back
-autocast.py        the same under torch.autocast to bfloat16
-fx_graph.py        a layer as one node of a graph of torch.fx
+autocast.py        layers under torch.autocast to bfloat16
+fx_graph.py        a layer as one node of a torch.fx graph
 
-streaming/         a sequence that comes step by step: start, step, block, State
+streaming/         sequences that arrive step by step: start, step, block, State
 """
 
 from carrousel.layers.coupled import CoupledLSTM

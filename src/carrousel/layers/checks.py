@@ -1,4 +1,4 @@
-"""What torch.nn refuses, refused alike: the same exceptions, in torch's words where torch says what was wrong."""
+"""Argument checks that raise what torch.nn raises, with its messages if they say what is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from carrousel.scan.weights import reads_h
 def check_options(
     input_size: Any, hidden_size: Any, num_layers: Any, bias: Any, batch_first: Any, dropout: Any, proj_size: Any
 ) -> None:
-    """Raise what torch.nn's constructors raise, in their order; warn where dropout has no place to act."""
+    """Raise what torch.nn's constructors raise, in their order; warn if dropout has no effect."""
     float(dropout)  # torch's first step, which raises what float() raises
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore
         raise ValueError(
@@ -27,7 +27,7 @@ def check_options(
         warnings.warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
             f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-            stacklevel=4,  # above this function: Parameters.__init__, LSTM.__init__, the line that makes the layer
+            stacklevel=4,  # the line that makes the layer, above Parameters.__init__ and LSTM.__init__
         )
     _check_type("bias", bias, bool)
     _check_type("batch_first", batch_first, bool)
@@ -42,19 +42,19 @@ def check_options(
 
 
 def check_cell(cell: Any, pointwise: bool) -> None:
-    """Raise unless it is a cell whose step, if it is to be `pointwise`, is one: of those in carrousel.cells it is.
+    """Raise if it is not a cell, or, if it must be `pointwise`, if its step is not. Those of carrousel.cells are.
 
     Raises:
-        TypeError: it is no `Cell`; and what `carrousel.scan.try_step` raises.
+        TypeError: it is not a `Cell`; and what `carrousel.scan.try_step` raises.
     """
     if not isinstance(cell, Cell):
-        raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or one of your own")
+        raise TypeError(f"cell={cell!r} must be a Cell, such as carrousel.cells.ALL['lstm'], or a Cell of yours")
     if pointwise and ALL.get(cell.name) is not cell:
         try_step(cell)
 
 
 def check_projection(cell: Cell, proj_size: Any) -> None:
-    """Raise ValueError where h is to be projected, and the cell needs it as it is."""
+    """Raise ValueError if h is projected, and the cell needs its full width."""
     if proj_size and cell.normed:
         raise ValueError(
             f"proj_size={proj_size} does not go with the cell {cell.name}, which normalises R h: leave it out"
@@ -66,7 +66,7 @@ def check_projection(cell: Cell, proj_size: Any) -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise TypeError unless an option of ours is True or False."""
+    """Raise TypeError if an option is neither True nor False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}={value!r} must be True or False")
 
@@ -82,23 +82,23 @@ def _check_positive(name: str, value: Any) -> None:
 
 
 def check_no_projection(proj_size: Any) -> None:
-    """Refuse a proj_size other than 0 for GRU and RNN.
+    """Raise ValueError if proj_size is not 0, for GRU and RNN.
 
-    torch.nn makes such a layer when the size comes by position, but never runs it; here it is not made.
+    torch.nn makes such a layer if the size is given by position, but cannot run it.
     """
     if proj_size != 0:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 
-def told(x: Any) -> str:
-    """What something is, for an error."""
+def describe(x: Any) -> str:
+    """An argument in a few words, for an error message."""
     if isinstance(x, (tuple, list)):
         return f"a {type(x).__name__} of {len(x)}"
     return f"{list(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
-def dims_of_states(layer: str, cell: Cell, hx: Any) -> list[int]:
-    """The dimensions of each state of hx, as it came from the caller; of what is no tensor, torch.nn's exceptions."""
+def count_dims(layer: str, cell: Cell, hx: Any) -> list[int]:
+    """The dimensions of each state of hx, as the caller gave it; for anything but tensors, torch.nn's exceptions."""
     try:
         return [hx[k].dim() for k in range(len(cell.states))] if len(cell.states) > 1 else [hx.dim()]
     except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -106,12 +106,12 @@ def dims_of_states(layer: str, cell: Cell, hx: Any) -> list[int]:
         form = f"a tuple of {number} tensors ({names})" if number > 1 else f"one tensor, {names}"
         advice = "; state.hx() is one" if callable(getattr(hx, "hx", None)) else ""
         kind = TypeError if isinstance(error, KeyError) else type(error)
-        raise kind(f"{layer}: hx is {told(hx)}, expected {form}{advice}") from None
+        raise kind(f"{layer}: hx is {describe(hx)}, expected {form}{advice}") from None
 
 
 def check_state_dims(layer: str, cell: Cell, hx: Any, dims: int) -> None:
-    """hx, as it came from the caller, has as many dimensions as the input: 3, or 2 without a batch."""
-    found = dims_of_states(layer, cell, hx)
+    """Raise if hx, as the caller gave it, does not have as many dimensions as the input: 3, or 2 without a batch."""
+    found = count_dims(layer, cell, hx)
     if found.count(dims) == len(found):
         return
     form = "batched 3-D" if dims == 3 else "unbatched 2-D"
@@ -121,9 +121,9 @@ def check_state_dims(layer: str, cell: Cell, hx: Any, dims: int) -> None:
 
 
 def check_input(x: Tensor, W: Tensor, input_size: int, packed: bool, many_states: bool) -> None:
-    """x [T, B, I], or [N, I] if packed, has the weights' dtype and device and the layer's width.
+    """Raise if x [T, B, I], or [N, I] if packed, does not have the weights' dtype and device and the layer's width.
 
-    The exception for a wrong dtype is another one for packed data in an LSTM: torch.nn.LSTM leaves that to its kernels.
+    A wrong dtype of packed data raises another exception in an LSTM, because torch.nn.LSTM leaves it to its kernels.
     """
     check_dense("input", x)
     if x.dtype != W.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -141,7 +141,7 @@ def check_input(x: Tensor, W: Tensor, input_size: int, packed: bool, many_states
 
 
 def check_states_belong(x: Tensor, states: tuple[Tensor, ...]) -> None:
-    """The states have the device of x and, but for autocast, its dtype."""
+    """Raise if a state does not have the device of x and, without autocast, its dtype."""
     for state in states:
         check_same_device("hidden", x, state)
         if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -152,13 +152,13 @@ def check_states_belong(x: Tensor, states: tuple[Tensor, ...]) -> None:
 
 
 def check_dense(name: str, tensor: Any) -> None:
-    """Raise RuntimeError if a tensor is sparse, nested or in oneDNN's own layout; what is no tensor passes."""
+    """Raise RuntimeError if it is a tensor that is sparse, nested or in oneDNN's layout."""
     if isinstance(tensor, Tensor) and (wrong := describe_layout(name, tensor)):
         raise RuntimeError(f"{name} {wrong}")
 
 
 def check_dense_states(cell: Cell, argument: str, states: Any) -> None:
-    """Raise RuntimeError unless every state is dense, as they came from the caller in hx or another argument."""
+    """Raise RuntimeError if a state that the caller gave, in hx or another argument, is not dense."""
     if len(cell.states) == 1:
         return check_dense(argument, states)
     for k, state in enumerate(states):
@@ -166,18 +166,18 @@ def check_dense_states(cell: Cell, argument: str, states: Any) -> None:
 
 
 def describe_layout(name: str, tensor: Tensor) -> str:
-    """What is wrong with the layout of a tensor, and what to do; "" if it is dense."""
+    """What is wrong with the layout of a tensor, and the remedy; "" if it is dense."""
     if tensor.is_nested:
         jagged = tensor.layout is torch.jagged and name == "input"
         remedy = "layer(input.values(), offsets=input.offsets())" if jagged else f"{name}.to_padded_tensor(0)"
-        return f"is a nested tensor, and is read as a dense tensor: give {remedy}"
+        return f"is a nested tensor, but must be dense: give {remedy}"
     if tensor.layout is not torch.strided:
-        return f"has the layout {tensor.layout}, and is read as a dense tensor: {name}.to_dense() makes one"
+        return f"has the layout {tensor.layout}, but must be dense: {name}.to_dense() makes one"
     return ""
 
 
 def check_same_device(kind: str, x: Tensor, other: Tensor) -> None:
-    """x and a weight (kind "parameter") or a state (kind "hidden") are on one device."""
+    """Raise if x and a weight (kind "parameter") or a state (kind "hidden") are not on one device."""
     if x.device != other.device:
         raise RuntimeError(
             f"Input and {kind} tensors are not at the same device, found input tensor at {x.device} and {kind} tensor "

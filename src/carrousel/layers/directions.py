@@ -1,7 +1,7 @@
-"""Both directions' h side by side in one tensor, from the start: with memory="low" nothing is kept twice.
+"""The h of both directions in one tensor from the start, so that memory="low" saves nothing twice.
 
-Each direction needs its h for the backward pass, and the layer above, or the caller, needs them side by side. torch.cat
-makes them a second time, which is what memory="full" does.
+Each direction needs its h for the backward pass, and the next layer, or the caller, needs both in one tensor.
+torch.cat, which memory="full" uses, makes a second copy.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from carrousel.fused import copied_when_written
 from carrousel.scan.options import Options
 
 
-def room_for(x: Tensor, width: int, count: int, options: Options) -> Tensor | None:
-    """A tensor for the h [., width] of `count` directions, where they are to be written into one; else None."""
+def allocate_joint_output(x: Tensor, width: int, count: int, options: Options) -> Tensor | None:
+    """A tensor for the h [., width] of `count` directions; None if each direction has its own."""
     if options.memory != "low" or torch.compiler.is_compiling():
         return None
     return x.new_empty(*x.shape[:-1], count * width)
 
 
-def side_by_side(ys: Sequence[Tensor], room: Tensor | None) -> Tensor:
-    """The h of directions in the last place, one after another: `room` itself, if they were all written there."""
-    written = room is not None and all(y._is_view() and y._base is room for y in ys)
-    if not written:  # as where a kernel does not run
+def join_directions(ys: Sequence[Tensor], joint: Tensor | None) -> Tensor:
+    """Concatenate the h of all directions in the last dimension: `joint` itself, if they were all written there."""
+    written = joint is not None and all(y._is_view() and y._base is joint for y in ys)
+    if not written:  # for example without a kernel
         return torch.cat(list(ys), -1)
-    return _SideBySide.apply((room,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else room  # type: ignore
+    return _JoinDirections.apply((joint,), *ys) if torch.is_grad_enabled() and ys[0].requires_grad else joint  # type: ignore
 
 
-class _SideBySide(Function):
-    """Of parts of a tensor, the whole."""
+class _JoinDirections(Function):
+    """The whole tensor of its parts."""
 
     @staticmethod
-    def forward(ctx: Any, room: tuple[Tensor], *ys: Tensor) -> Tensor:
+    def forward(ctx: Any, joint: tuple[Tensor], *ys: Tensor) -> Tensor:
         ctx.widths = [y.shape[-1] for y in ys]
-        return copied_when_written(room[0])
+        return copied_when_written(joint[0])
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]

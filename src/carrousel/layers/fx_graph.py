@@ -1,7 +1,7 @@
-"""torch.fx.symbolic_trace: a layer is one node of the graph that is recorded of a model, as torch.nn's layers are.
+"""torch.fx.symbolic_trace: a layer becomes one node of a model's graph, as torch.nn's layers do.
 
-A tracer makes one node of a module only if its class is in torch.nn; of any other it records what forward does. So
-forward, when it is called with the tracer's stand-ins for tensors, records the node itself.
+A tracer makes one node of a module only if its class is in torch.nn; for any other it records the operations of
+forward. So forward records the node itself when it gets proxies, the tracer's stand-ins for tensors.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def record_call(forward: Callable[..., Any], layer: nn.Module, input: Any, hx: A
 
     Args:
         forward: the method that was called, unbound.
-        layer: a submodule of what is traced.
+        layer: a submodule of the traced module.
         input, hx, options: all arguments of the call.
 
     Returns:
-        The stand-in for the call's results; None if no argument is a stand-in, so that there is nothing to record.
+        The proxy for the call's results; None if no argument is a proxy.
 
     Raises:
-        torch.fx.proxy.TraceError: the layer is all that is traced, or its own forward is not the method.
+        torch.fx.proxy.TraceError: the layer is itself the traced module, or has another forward.
     """
     tracer = _find_tracer((input, hx, options))
     if tracer is None:
@@ -39,7 +39,7 @@ def record_call(forward: Callable[..., Any], layer: nn.Module, input: Any, hx: A
     args = (input,) if hx is None else (input, hx)
     usual = signature(forward).parameters
     given = {name: value for name, value in options.items() if value is not usual[name].default}
-    if _has_hooks(layer):  # the tracer has recorded what they do; a call of the module would run them a second time
+    if _has_hooks(layer):  # the tracer has recorded them; a call of the module would run them again
         return tracer.create_proxy("call_method", "forward", (layer, *args), given)
     return tracer.create_proxy("call_module", path, args, given)
 
@@ -53,8 +53,8 @@ def _check_traceable(forward: Callable[..., Any], layer: nn.Module, path: str) -
     name = type(layer).__name__
     if not path:
         raise TraceError(
-            f"torch.fx: {name} is all that is traced, and a layer can only be a node of a graph: trace a module that "
-            "calls it, such as torch.nn.Sequential(layer)"
+            f"torch.fx: {name} is itself the traced module, and a layer can only be a node of a graph: trace a "
+            "module that calls it, such as torch.nn.Sequential(layer)"
         )
     if getattr(layer.forward, "__func__", None) is not forward:
         raise TraceError(

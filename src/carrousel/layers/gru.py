@@ -17,7 +17,7 @@ from carrousel.layers.arguments import show_arguments
 from carrousel.layers.checks import check_no_projection
 from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.regularization import check_rates
+from carrousel.layers.regularization import Regularization, check_rates
 
 
 @show_arguments
@@ -71,4 +71,6 @@ class GRU(Recurrent[Tensor]):
         check_no_projection(proj_size)
         options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         super().__init__(ALL["gru"], input_size, hidden_size, *options, **ours)
-        self.regularization = check_rates(self.cell, 0, recurrent_dropout, variational_dropout, zoneout, drop_connect)
+        self.regularization: Regularization | None = check_rates(
+            self.cell, 0, recurrent_dropout, variational_dropout, zoneout, drop_connect
+        )

@@ -1,8 +1,8 @@
-"""Heads: units in groups, each fed back to the units of its own group only, in one of two ways.
+"""Heads: groups of units, each fed back to the units of its own group only. There are two ways to run them.
 
-R of all units has zeros where one unit is of another head. Or each head is a layer of its own over the same input: that
-spares the products with zeros, and pays for N calls. At H = 512 with 8 heads it takes a third of the time, at H = 256
-with 4 heads half, at H = 32 with 8 heads six times as long, at H = 40 with 2 heads a third more: narrow heads leave
+Either R has zeros between units of different heads, or each head runs as a layer of its own over the same input, which
+saves the products with zeros and costs N calls. The second takes a third of the time at H = 512 with 8 heads, half at
+H = 256 with 4 heads, six times as long at H = 32 with 8 heads, a third more at H = 40 with 2 heads: narrow heads leave
 vectors half empty.
 
 Letters: H hidden units, I input, N heads, B batch.
@@ -19,11 +19,11 @@ from carrousel.scan.options import Options
 from carrousel.scan.rows import Rows
 from carrousel.scan.weights import Weights
 
-# The units of a head from which it is worth a call of its own.
-ALONE = 32
+# The number of units from which a head runs faster by a call of its own.
+WIDE_HEAD = 32
 
 
-def fused_by_heads(
+def run_by_heads(
     heads: int,
     cell: Cell,
     x: Tensor,
@@ -34,12 +34,12 @@ def fused_by_heads(
     restored: tuple[Tensor, ...] = (),
     is_single: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
-    """`carrousel.fused.fused`, head after head: R is [rows*H, H/N]."""
+    """`carrousel.fused.fused`, one head after another; R is [rows*H, H/N]."""
     of_heads = zip(
-        *[rows_of_heads(w, len(cell.from_x), heads) for w in weights],
+        *[split_heads(w, len(cell.from_x), heads) for w in weights],
         *[state.chunk(heads, -1) for state in (*states, *restored)],
     )
-    ys, finals, shown = [], [], []
+    ys, finals, insides = [], [], []
     n_weights, n_states = len(weights), len(states)
     for tensors in of_heads:
         of_states, of_restored = tensors[n_weights:][:n_states], tensors[n_weights + n_states :]
@@ -47,14 +47,15 @@ def fused_by_heads(
         y, final, inside = fused(cell, x, of_states, of_head, rows, options, of_restored, is_single=is_single)
         ys.append(y)
         finals.append(final)
-        shown.append(inside)
+        insides.append(inside)
     final = tuple([torch.cat(parts, -1) for parts in zip(*finals)])
-    inside = {name: torch.cat([of_head[name] for of_head in shown], -1) for name in shown[0]} if shown[0] else None
-    return torch.cat(ys, -1), final, inside
+    if insides[0] is None:
+        return torch.cat(ys, -1), final, None
+    return torch.cat(ys, -1), final, {name: torch.cat([inside[name] for inside in insides], -1) for name in insides[0]}
 
 
-def rows_of_heads(weight: Tensor | None, rows: int, heads: int) -> list[Tensor | None]:
-    """A weight [rows*H, ...] by heads [rows*H/N, ...]; None where there is none."""
+def split_heads(weight: Tensor | None, rows: int, heads: int) -> list[Tensor | None]:
+    """A weight [rows*H, ...] by heads [rows*H/N, ...]; None for each head if there is no weight."""
     if weight is None:
         return [None] * heads
     return [of_head.flatten(0, 1) for of_head in weight.unflatten(0, (rows, heads, -1)).unbind(1)]

@@ -16,7 +16,7 @@ from carrousel.cells import ALL, Cell
 from carrousel.layers.arguments import show_arguments
 from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.regularization import check_rates
+from carrousel.layers.regularization import Regularization, check_rates
 
 
 @show_arguments
@@ -99,6 +99,6 @@ class LSTM(Recurrent[tuple[Tensor, Tensor]]):
     ) -> None:
         options = (num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype)
         super().__init__(ALL["lstm"], input_size, hidden_size, *options, **ours)
-        self.regularization = check_rates(
+        self.regularization: Regularization | None = check_rates(
             self.cell, self.proj_size, recurrent_dropout, variational_dropout, zoneout, drop_connect
         )

@@ -1,7 +1,7 @@
 """LSTM, GRU and RNN as ONNX's own nodes, for torch.onnx.export(dynamo=True).
 
-torch.export takes torch's recurrent functions apart into steps, and fixes their number; a node of ONNX takes sequences
-and batches of any size. Its blocks of rows stand in another order: i o f c of an LSTM, z r h of a GRU.
+torch.export unrolls torch's recurrent functions into a fixed number of steps; an ONNX node takes sequences and batches
+of any size. Its blocks of rows have another order: i o f c of an LSTM, z r h of a GRU.
 
 Letters: T time, B batch, I input, H hidden units, L layers, D directions.
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from carrousel.cells import Cell
 from carrousel.scan.weights import Weights
 
-# For each cell its node, the places among our blocks of those of the node, and attributes.
+# For each cell: its node, the indices of the node's blocks among ours, and attributes.
 NODES: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "lstm": ("LSTM", (0, 3, 1, 2), {}),
     "gru": ("GRU", (1, 0, 2), {"linear_before_reset": 1}),
@@ -43,10 +43,10 @@ def run_onnx(
         states: each [L*D, B, H].
         weights: [L][D].
         dropout: the probability that an output between two layers is zeroed.
-        batch_first: how x lies.
+        batch_first: whether x is [B, T, I].
 
     Returns:
-        y as x with D*H in the last place, and the final states as `states`.
+        y as x with D*H in the last dimension, and the final states as `states`.
     """
     y = x.transpose(0, 1) if batch_first else x
     D, finals = len(weights[0]), []
@@ -63,13 +63,13 @@ def run_onnx(
 def _run_node(
     cell: Cell, x: Tensor, states: tuple[Tensor, ...], directions: list[Weights]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One layer: x [T, B, .] and states [D, B, H] -> y [T, B, D*H] and the final states."""
+    """Run one layer: x [T, B, .] and states [D, B, H] -> y [T, B, D*H] and the final states."""
     name, order, attributes = NODES[cell.name]
     D, H = len(directions), directions[0].R.shape[1]
-    W, R = (torch.stack([_reordered(w[k], order) for w in directions]) for k in (0, 1))
+    W, R = (torch.stack([_reorder(w[k], order) for w in directions]) for k in (0, 1))
     b = None
     if directions[0].b_x is not None:
-        b = torch.stack([torch.cat([_reordered(w.b_x, order), _reordered(w.b_h, order)]) for w in directions])
+        b = torch.stack([torch.cat([_reorder(w.b_x, order), _reorder(w.b_h, order)]) for w in directions])
     attributes = dict(attributes, hidden_size=H, direction="bidirectional" if D == 2 else "forward")
     if "activations" in attributes:
         attributes["activations"] = [attributes["activations"]] * D
@@ -84,7 +84,7 @@ def _run_node(
     return y.transpose(1, 2).flatten(2), tuple(finals)
 
 
-def _reordered(rows: Any, order: tuple[int, ...]) -> Tensor:
+def _reorder(rows: Any, order: tuple[int, ...]) -> Tensor:
     """Blocks of rows in the order of the node."""
     blocks = rows.chunk(len(order))
     return torch.cat([blocks[k] for k in order])

@@ -1,7 +1,4 @@
-"""Our own options of all layers, by keyword after torch's arguments, named once: `Recurrent` says what they do.
-
-And what is said of an option that a layer has not.
-"""
+"""The options of all layers beyond torch's, for type checkers, and the error for an unknown option."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Literal, TypedDict
 
 
 class LayerOptions(TypedDict, total=False):
-    """What every layer takes besides torch's arguments."""
+    """The keyword arguments of every layer beyond torch's: `carrousel.layers.arguments` describes them."""
 
     initialise: Literal["torch", "orthogonal", "xlstm"]
     forget_bias: float | None
@@ -23,10 +20,10 @@ class LayerOptions(TypedDict, total=False):
 
 
 class NoOptions(TypedDict):
-    """What is left once a layer has taken its options: for type checkers nothing, and refused where there is more."""
+    """The options of no layer: none for type checkers; at run time `refuse_unknown` names them."""
 
 
-# The options that some layers have, and which.
+# Options of some layers only, and which.
 MASKED = "LSTM and GRU have it"
 OF_SOME = {
     "recurrent_dropout": MASKED,
@@ -41,9 +38,9 @@ OF_SOME = {
 
 
 def refuse_unknown(layer: type, given: Mapping[str, object]) -> None:
-    """Raise TypeError if there is an option that the layer has not, with the layers that have it, or the nearest."""
+    """Raise TypeError for an option that the layer does not have: who has it, or the most similar name."""
     for name, value in given.items():
-        known = options_of(layer)
+        known = list_arguments(layer)
         if name in OF_SOME:
             advice = f"{OF_SOME[name]}: leave it out"
         elif near := get_close_matches(name, [*known, *OF_SOME], 1):
@@ -53,7 +50,7 @@ def refuse_unknown(layer: type, given: Mapping[str, object]) -> None:
         raise TypeError(f"{layer.__name__} has no option {name} (given: {name}={reprlib.repr(value)}); {advice}")
 
 
-def options_of(layer: type) -> list[str]:
+def list_arguments(layer: type) -> list[str]:
     """The names of the arguments of a layer's constructor, without the cell, in the order of its signature."""
     ours = next(c for c in layer.__mro__ if "__init__" in vars(c) and c.__module__.startswith("carrousel."))
     return [name for name in inspect.signature(ours).parameters if name != "cell"]

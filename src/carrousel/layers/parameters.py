@@ -1,4 +1,4 @@
-"""The options and parameters of a recurrent layer: named, shaped, ordered and drawn as torch.nn does, then our own.
+"""The options and parameters of a recurrent layer, with torch.nn's names, shapes, order and initial values.
 
 Letters: I input, H hidden units, P the width of h (H, or proj_size), L layers, D directions. A cell's `from_x` is the
 order of the blocks of H rows in weight_ih and bias_ih, its `from_h` of those in weight_hh and bias_hh, its `weights` of
@@ -27,13 +27,13 @@ from carrousel.layers.torch_layers import to_torch
 from carrousel.scan.options import check_memory
 from carrousel.scan.weights import Weights
 
-# What parameters are called before their layer and direction, in the order of the fields of Weights.
+# The names of parameters without the suffix of layer and direction, in the order of the fields of Weights.
 FIELDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ch", "weight_hr")
 
-NORMED = "weight_ln"  # and what weight_ch is called where a cell normalises
+NORMED = "weight_ln"  # the name of weight_ch in a cell that normalises
 
-# The defaults of the options: repr shows what differs from them.
-USUAL = {
+# The defaults of the options: repr shows those that differ.
+USUAL: dict[str, Any] = {
     "proj_size": 0,
     "num_layers": 1,
     "bias": True,
@@ -49,16 +49,21 @@ USUAL = {
 
 
 def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of one layer's weights in one direction, fed with I numbers and H units wide.
+    """The shapes of one layer's weights in one direction, in the order of state_dict and of the random initial values.
 
-    In the order of state_dict and of the random numbers that fill them.
+    Args:
+        cell: the equations.
+        I: features of the layer's input.
+        H: hidden units.
+        bias: whether there are biases.
+        proj_size: P, or 0 without a projection.
     """
     x_rows, h_rows = len(cell.from_x) * H, len(cell.from_h) * H
     fed = (proj_size or H) + (len(cell.fed) - 1) * H
     shapes: dict[str, tuple[int, ...]] = {"weight_ih": (x_rows, I), "weight_hh": (h_rows, fed)}
     if bias:
         shapes |= {"bias_ih": (x_rows,), "bias_hh": (h_rows,)}
-    if not cell.from_h:  # a cell without R has neither it nor a bias beside it
+    if not cell.from_h:  # a cell without R
         shapes = {name: shape for name, shape in shapes.items() if not name.endswith("_hh")}
     if proj_size:
         shapes["weight_hr"] = (proj_size, H)
@@ -69,11 +74,11 @@ def shapes_of(cell: Cell, I: int, H: int, bias: bool, proj_size: int) -> dict[st
 
 @show_arguments
 class Parameters(RNNBaseNames):
-    """A recurrent layer without its forward; arguments and parameters as `Recurrent` documents them."""
+    """A recurrent layer without forward: `Recurrent` describes its arguments and parameters."""
 
-    regularization: Regularization | None = None  # what LSTM and GRU are given
-    _pointwise = True  # whether the cell goes unit by unit, as a step must
-    _usual: ClassVar[dict[str, Any]] = {}  # the defaults of a layer's own options, and of those in USUAL that differ
+    regularization: Regularization | None = None  # LSTM and GRU set it
+    _pointwise = True  # whether the cell works unit by unit, as a kernel must
+    _usual: ClassVar[dict[str, Any]] = {}  # defaults of a class's own options, and those that differ from USUAL
 
     def __init__(
         self,
@@ -104,19 +109,27 @@ class Parameters(RNNBaseNames):
         check_flag("learn_initial", learn_initial)
         check_memory(memory)
         super().__init__()
-        self.cell = cell
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.proj_size = float(dropout), proj_size
-        self.initialise, self.forget_bias, self.longest_lag = initialise, forget_bias, longest_lag
-        self.learn_initial, self.memory = learn_initial, memory
+        self.cell: Cell = cell
+        self.input_size: int = input_size
+        self.hidden_size: int = hidden_size
+        self.num_layers: int = num_layers
+        self.bias: bool = bias
+        self.batch_first: bool = batch_first
+        self.dropout: float = float(dropout)
+        self.bidirectional: bool = bidirectional
+        self.proj_size: int = proj_size
+        self.initialise: str = initialise
+        self.forget_bias: float | None = forget_bias
+        self.longest_lag: float | None = longest_lag
+        self.learn_initial: bool = learn_initial
+        self.memory: str = memory
         self._make_parameters(self._derive_names(), device, dtype)
         self.reset_parameters()
 
     def _derive_names(self) -> dict[str, tuple[int, ...]]:
-        """Set all that follows from the options; return the shape of each parameter by name, in their order."""
+        """Set the attributes that follow from the options; return the shapes of all parameters by name, in order."""
         self._standard = is_standard(self.cell, self.proj_size)
-        self._many_states = len(self.cell.states) > 1  # hx is then a tuple of tensors, not a tensor
+        self._many_states = len(self.cell.states) > 1  # whether hx is a tuple of tensors
         places = self.num_layers * (2 if self.bidirectional else 1)
         self._state_sizes: Any = self._sizes_of_states(places)
         self._all_weights: list[list[str]] = []  # [L*D], names in the order of registration
@@ -142,21 +155,21 @@ class Parameters(RNNBaseNames):
         self.flatten_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the attributes of a pickled layer. Options that its version did not have yet get their defaults."""
+        """Set the attributes of a pickled layer. Options that did not exist in its version get their defaults."""
         super().__setstate__({**USUAL, **self._usual, **state})
         self._derive_names()
 
     def _sizes_of_states(self, places: int) -> list[tuple[int, ...]]:
-        """The sizes of each state but for B, which stands second: (L*D, P), and (L*D, H) of all but the first."""
+        """The sizes of each state without B, the second: (L*D, P) of h and (L*D, H) of the others."""
         widths = (self.proj_size or self.hidden_size, *[self.hidden_size] * (len(self.cell.states) - 1))
         return [(places, width) for width in widths]
 
     def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of the weights of one layer and direction, fed with `width` numbers."""
+        """The shapes of the weights of one layer and direction, whose input has `width` features."""
         return shapes_of(self.cell, width, self.hidden_size, self.bias, self.proj_size)
 
     def reset_parameters(self) -> None:
-        """Fill every parameter as `initialise`, `forget_bias` and `longest_lag` say; initial states are zeros."""
+        """Initialise every parameter by `initialise`, `forget_bias` and `longest_lag`; initial states are zeros."""
         with torch.no_grad():
             stack = [[self._weights(names) for names in directions] for directions in self._fields]
             INITIALISATIONS[self.initialise](self._named_weights(), self.hidden_size, self.cell, stack)
@@ -176,18 +189,18 @@ class Parameters(RNNBaseNames):
         return [(name, p) for name, p in self.named_parameters() if name not in self._initial_names]
 
     def _initial(self) -> tuple[Tensor, ...] | None:
-        """The learned initial states [L*D, 1, .]; None where there are none."""
+        """The learned initial states [L*D, 1, .], or None."""
         return tuple([getattr(self, name) for name in self._initial_names]) or None
 
     def flatten_parameters(self) -> None:
-        """Move the weights into one block of GPU memory where cuDNN serves this layer; elsewhere, do nothing."""
+        """Move the weights into one block of GPU memory if cuDNN runs this layer; otherwise do nothing."""
         if self._standard:
             sizes = (self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.batch_first)
             number = len(self._all_weights[0])
             flatten_for_cudnn(self._flat_weights, number, self.mode, *sizes, bool(self.bidirectional))
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """What .to, .cuda, .double and the like go through: parameters that have moved lie apart again."""
+        """What .to, .cuda, .double and others call: moved parameters are no longer in one block."""
         module = super()._apply(fn, recurse)
         self.flatten_parameters()
         return module
@@ -198,14 +211,14 @@ class Parameters(RNNBaseNames):
         return self._standard and not self.regularization and not self.learn_initial
 
     def _weights(self, names: tuple[str, ...]) -> Weights:
-        """The weights of one layer and direction, as they are now.
+        """The current weights of one layer and direction.
 
-        They are never kept: functional_call, weight_norm, pruning and parametrisations put others in their place. What
-        is still a parameter is taken from their dictionary, in a tenth of the time that nn.Module's getattr takes.
+        They are never cached: functional_call, weight_norm, pruning and parametrisations replace them. Those that are
+        still parameters come from the dictionary, which takes a tenth of the time of nn.Module's getattr.
         """
         at = self._parameters
         found: list[Any] = [(at[n] if n in at else getattr(self, n)) if n else None for n in names]
-        if found[1] is None:  # R of a cell that has none: no rows
+        if found[1] is None:  # a cell without R: R has no rows
             try:
                 found[1] = found[0].new_empty(0, self.proj_size or self.hidden_size)
             except RuntimeError:
@@ -214,18 +227,18 @@ class Parameters(RNNBaseNames):
         return Weights(*found)
 
     def _refuse_weights(self) -> None:
-        """Raise RuntimeError if a weight is of a kind that this layer cannot read: asked when something has failed."""
+        """Raise RuntimeError if this layer cannot read one of its weights: called after another error."""
         if has_expanded_weights(self._parameters.values()) and not self._is_torchs:
             raise RuntimeError(describe_refusal(self._get_name()))
         for name in self._flat_weights_names:
             check_dense(name, getattr(self, name))
 
     def _sources(self, names: tuple[str, ...]) -> list[str]:
-        """The names of the parameters that `_weights(names)` is made of."""
+        """The names of the parameters that `_weights(names)` reads."""
         return [name for name in names if name]
 
     def __prepare_scriptable__(self) -> nn.RNNBase:
-        """Make what torch.jit.script compiles in place of the layer: torch.nn's, with the same Parameter objects.
+        """Make torch.nn's layer with the same Parameter objects, which torch.jit.script compiles instead of this one.
 
         Raises:
             RuntimeError: torch.nn has no such cell or option.
@@ -236,13 +249,13 @@ class Parameters(RNNBaseNames):
             return to_torch(self)
         except ValueError as error:
             raise RuntimeError(
-                f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}; "
-                "torch.export.export takes every layer"
+                f"torch.jit.script compiles torch.nn's layer in place of carrousel.{self._get_name()}, but {error}: "
+                "use torch.export.export, which takes every layer"
             ) from None
 
     def extra_repr(self) -> str:
-        """What stands between the brackets of repr: cell, if it is an argument, sizes, and options that are unusual."""
+        """The text between the brackets of repr: the cell, if it is an argument, sizes, and non-default options."""
         cell = [self.cell.name] if type(self).__init__ is Parameters.__init__ else []
         options = [f"{name}={getattr(self, name)!r}" for name, usual in USUAL.items() if getattr(self, name) != usual]
-        options += [] if self.regularization is None else self.regularization.told()
+        options += [] if self.regularization is None else self.regularization.describe()
         return ", ".join([*cell, f"{self.input_size}", f"{self.hidden_size}", *options])

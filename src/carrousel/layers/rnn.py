@@ -63,7 +63,7 @@ class RNN(Recurrent[Tensor]):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         options = (num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
         super().__init__(ALL[f"rnn_{nonlinearity}"], input_size, hidden_size, *options, **ours)
-        self.nonlinearity = nonlinearity
+        self.nonlinearity: str = nonlinearity
 
     def _describe_wrong_dims(self, dims: int) -> str:
         return super()._describe_wrong_dims(dims).replace("D instead", "D tensor instead")  # torch's words

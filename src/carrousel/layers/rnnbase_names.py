@@ -1,6 +1,6 @@
-"""Names of torch.nn.RNNBase that begin with an underscore: programs that draw or tie weights use them all the same.
+"""Private names of torch.nn.RNNBase: programs that initialise or tie weights use them.
 
-torch.nn keeps a list of the weights beside the parameters; ours are looked up by name whenever they are used.
+torch.nn keeps a list of the weights beside the parameters; our layers look their weights up by name at each use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from carrousel.layers.regularization import Regularization
 
 
 class RNNBaseNames(nn.Module):
-    """What torch.nn.RNNBase keeps beside the parameters, made of them when it is asked for."""
+    """The attributes of torch.nn.RNNBase; the lists of weights are made from the parameters at each use."""
 
     cell: Cell
     input_size: int
@@ -39,7 +39,7 @@ class RNNBaseNames(nn.Module):
             ours = next(of.__name__ for of in cls.__mro__ if of.__module__.startswith("carrousel."))
             raise TypeError(
                 f"class {cls.__name__} is derived from both torch.nn.RNNBase and carrousel.{ours}, and each makes the "
-                "parameters: put carrousel.Recurrent in the place of torch.nn.RNNBase"
+                "parameters: derive it from carrousel.Recurrent instead of torch.nn.RNNBase"
             )
 
     @property
@@ -70,7 +70,7 @@ class RNNBaseNames(nn.Module):
         return [weakref.ref(weight) for weight in self._flat_weights]
 
     def _weights_have_changed(self) -> bool:
-        return False  # no list is kept that could be out of date
+        return False  # there is no list that could be out of date
 
     def _init_flat_weights(self) -> None:
         self.flatten_parameters()
@@ -79,4 +79,4 @@ class RNNBaseNames(nn.Module):
         pass
 
     def flatten_parameters(self) -> None:
-        """Move the weights into one block of memory, where that makes a difference."""
+        """Move the weights into one block of memory, if that makes a difference."""

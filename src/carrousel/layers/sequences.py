@@ -1,4 +1,4 @@
-"""lengths, offsets, resets and initial states, as the caller of a layer gives them: checked, and laid out for `fused`.
+"""Check the lengths, offsets, resets and initial states that the caller of a layer gives, and make `Rows` of them.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions, N (step, row) pairs.
 """
@@ -19,7 +19,7 @@ from carrousel.scan.options import PLAIN, Options
 from carrousel.scan.rows import Rows, check_resets, check_rows, to_int64
 
 
-def rows_of(
+def make_rows(
     x: Tensor,
     batch_first: bool,
     lengths: Tensor | Sequence[int] | None,
@@ -27,10 +27,10 @@ def rows_of(
     resets: Tensor | None,
     padding_value: float,
 ) -> Rows:
-    """How x [T, B, I], [B, T, I] with `batch_first`, or [N, I] with `offsets`, is to be read.
+    """Where the rows lie in x [T, B, I], [B, T, I] with `batch_first`, or [N, I] with `offsets`.
 
     Raises:
-        TypeError, ValueError: an argument does not fit x; the error names it.
+        TypeError, ValueError: an argument does not fit x.
         RuntimeError: a tensor is sparse, nested or in oneDNN's layout.
     """
     check_padding(padding_value, lengths)
@@ -44,17 +44,17 @@ def rows_of(
         padding_value=float(padding_value),
     )
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
-        # where numbers are not known yet, the operator looks at them
+        # the numbers are not known yet: the operator checks them
         check_resets(resets, x.shape[:-1])
     else:
         check_rows(x, rows)
-    return on_device(rows, x)
+    return move_resets(rows, x)
 
 
-def rows_of_packed(
+def make_rows_of_packed(
     packed: PackedSequence, batch_first: bool, lengths: Any, offsets: Any, resets: Tensor | None
 ) -> Rows:
-    """How packed data is to be read, whose resets are [T, B], or [B, T] with `batch_first`, as if it were padded.
+    """Where the rows lie in packed data, whose resets are those of the padded form: [T, B], or [B, T].
 
     Raises:
         TypeError, ValueError: the resets do not fit, or lengths or offsets are given.
@@ -70,24 +70,23 @@ def rows_of_packed(
     check_resets(resets, (B, T) if batch_first else (T, B))
     by_time = resets.T if batch_first else resets
     by_length = by_time if order is None else by_time.index_select(1, order.to(resets.device))
-    there = (torch.arange(B) < batch_sizes[:, None]).flatten()
-    places = there.argsort(descending=True, stable=True)[
-        : len(x)
-    ]  # by a mask the graph of a compiler would be of any size
-    return on_device(Rows(batch_sizes=batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
+    exists = (torch.arange(B) < batch_sizes[:, None]).flatten()
+    # not by a boolean mask, with which a compiler's graph would have no fixed size
+    places = exists.argsort(descending=True, stable=True)[: len(x)]
+    return move_resets(Rows(batch_sizes=batch_sizes, resets=by_length.flatten()[places.to(resets.device)]), x)
 
 
 def _rows(batch_sizes: Tensor, resets: Tensor, batch_first: bool) -> int:
-    """B; where no number is known yet, what resets have, which is looked at when it is."""
+    """B: while compiling, when no number is known, that of the resets, which the graph then checks."""
     if not torch.compiler.is_compiling():
         return int(batch_sizes[0])
     B = resets.shape[0 if batch_first else 1]
-    torch._assert_async(batch_sizes[0] == B, f"resets has {B} rows, and the packed input another number")  # type: ignore
+    torch._assert_async(batch_sizes[0] == B, f"resets has {B} rows, but the packed input does not")  # type: ignore
     return B
 
 
-def rows_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Rows:
-    """How x [T, I] with resets [T] is to be read once it is a batch of one.
+def make_rows_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | None) -> Rows:
+    """Where the row lies in x [T, I], as a batch of one, with resets [T].
 
     Raises:
         TypeError, ValueError: the resets do not fit, or lengths are given.
@@ -98,15 +97,15 @@ def rows_of_one(x: Tensor, batch_first: bool, lengths: Any, resets: Tensor | Non
     check_dense("resets", resets)
     check_resets(resets, x.shape[:1])
     batch = 0 if batch_first else 1
-    return on_device(Rows(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
+    return move_resets(Rows(batch_first=batch_first, resets=None if resets is None else resets.unsqueeze(batch)), x)
 
 
 def check_padding(padding_value: Any, lengths: Any) -> None:
-    """Raise unless it is a number, infinite or NaN too, and there are rows that it may stand behind.
+    """Raise if it is not a number, infinite or NaN too, or if there is nothing to pad.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is not the default, and no row can end before the others.
+        TypeError: it is not a number.
+        ValueError: it is not the default, and there are no lengths.
     """
     if not isinstance(padding_value, Real):
         raise TypeError(f"padding_value={padding_value!r} must be a number")
@@ -117,8 +116,8 @@ def check_padding(padding_value: Any, lengths: Any) -> None:
         )
 
 
-def options_of(return_states: bool, return_gates: bool) -> Options:
-    """The options of a call that returns these of every step.
+def make_options(return_states: bool, return_gates: bool) -> Options:
+    """The options of a call that returns states or gates of every step.
 
     Raises:
         TypeError: an argument is neither True nor False.
@@ -130,8 +129,8 @@ def options_of(return_states: bool, return_gates: bool) -> Options:
     return Options(return_states, return_gates)
 
 
-def on_device(rows: Rows, x: Tensor) -> Rows:
-    """The rows, with their resets on the device of x.
+def move_resets(rows: Rows, x: Tensor) -> Rows:
+    """Move the resets to the device of x.
 
     Raises:
         ValueError: they are on the meta device, and x is not.
@@ -142,19 +141,19 @@ def on_device(rows: Rows, x: Tensor) -> Rows:
 
 
 def as_tuple(states: Any) -> tuple[Any, ...]:
-    """States of a cell with one as of a cell with many."""
+    """The states as a tuple, for a cell with one state too."""
     return tuple(states) if isinstance(states, (tuple, list)) else (states,)
 
 
 def check_initial(cell: Cell, sizes: Sequence[tuple[int, ...]], initial: Any, B: int, x: Tensor) -> tuple[Tensor, ...]:
-    """Return the argument `initial`, states [L*D, 1 or B, .], as a tuple.
+    """Check the argument `initial`, states [L*D, 1 or B, .]; return it as a tuple.
 
     Args:
         cell: of the layer.
-        sizes: of each state but for B, which stands second.
-        initial: what the caller gave.
+        sizes: of each state, without B, the second.
+        initial: the argument.
         B: rows of the batch.
-        x: the input, whose dtype and device they are to have.
+        x: the input, whose dtype and device the states must have.
 
     Raises:
         ValueError: their number, sizes or dtype do not fit the layer.
@@ -168,7 +167,7 @@ def check_initial(cell: Cell, sizes: Sequence[tuple[int, ...]], initial: Any, B:
         if not isinstance(state, Tensor) or state.shape not in ((places, 1, *width), (places, B, *width)):
             got = list(state.shape) if isinstance(state, Tensor) else type(state).__name__
             expected = [places, B, *width]
-            raise ValueError(f"initial {name} has shape {got}, expected {expected}, or 1 in the place of {B}")
+            raise ValueError(f"initial {name} has shape {got}, expected {expected}, or 1 in place of {B}")
         check_same_device("initial", x, state)
         if state.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"initial {name} has dtype {state.dtype}, the input {x.dtype}: convert one with .to()")

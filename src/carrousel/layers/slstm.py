@@ -5,7 +5,7 @@ Letters: T time, B batch, I input, H hidden units, L layers, D directions, N hea
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
     Source: Beck et al. (2024); equations and paper in `carrousel.cells.slstm`.
     """
 
-    _usual: ClassVar = {"initialise": "xlstm", "num_heads": 1}
+    _usual: ClassVar[dict[str, Any]] = {"initialise": "xlstm", "num_heads": 1}
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
             raise ValueError(f"num_heads={num_heads!r} must be a whole number that divides hidden_size={hidden_size}")
         if "proj_size" in ours:
             raise ValueError(f"proj_size={ours['proj_size']} does not go with SLSTM: leave it out")
-        self.num_heads = num_heads
+        self.num_heads: int = num_heads
         ours.setdefault("initialise", "xlstm")
         options = (num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(ALL["slstm"], input_size, hidden_size, *options, device=device, dtype=dtype, **ours)
@@ -87,5 +87,5 @@ class SLSTM(Recurrent[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with num_heads if it is not 1."""
-        shown = super().extra_repr().replace(", initialise='xlstm'", "")
-        return shown + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")
+        text = super().extra_repr().replace(", initialise='xlstm'", "")
+        return text + (f", num_heads={self.num_heads}" if self.num_heads > 1 else "")

@@ -1,11 +1,12 @@
-"""torch's own recurrent functions (on a GPU: cuDNN's), and which inputs go to them.
+"""torch's own recurrent functions, cuDNN's on a GPU, and which calls they run.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h, L layers, D directions.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import _VF, Tensor  # type: ignore
@@ -16,28 +17,40 @@ from carrousel.fused import has_kernel
 from carrousel.layers.onnx_nodes import run_onnx
 from carrousel.scan.weights import Weights
 
-# Looked up once: every call of a layer asks.
-is_compiling, get_tracing_state = torch.compiler.is_compiling, torch._C._get_tracing_state  # type: ignore[attr-defined]
+# Looked up once: every call of a layer uses them.
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+get_tracing_state: Callable[[], Any] = torch._C._get_tracing_state  # type: ignore[attr-defined]
 
-# The cells that torch has, and its function for a whole stack of layers of each.
-FUNCTIONS = {"lstm": _VF.lstm, "gru": _VF.gru, "rnn_tanh": _VF.rnn_tanh, "rnn_relu": _VF.rnn_relu}
+# torch's function for a whole stack of layers of each of its cells.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "lstm": _VF.lstm,
+    "gru": _VF.gru,
+    "rnn_tanh": _VF.rnn_tanh,
+    "rnn_relu": _VF.rnn_relu,
+}
 
 
 def is_standard(cell: Cell, proj_size: int = 0) -> bool:
-    """Whether torch computes this very cell, with this projection, which of torch's functions only lstm knows.
+    """Whether torch has this cell, with this projection, which only torch's lstm has.
 
-    A cell of somebody's own may bear the name of one of torch's.
+    A user's cell may have the name of one of torch's.
     """
     return cell.name in FUNCTIONS and cell == ALL[cell.name] and (not proj_size or cell.name == "lstm")
 
 
-def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: bool) -> bool:
-    """Whether torch's own function computes a layer for x, rather than our kernel or `scan`.
+def runs_in_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: bool) -> bool:
+    """Whether torch's own function runs a layer for x, instead of our kernel or `scan`.
 
-    It does for the cells that torch has, where there is no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and
-    complex numbers; on a machine that could not compile the kernels), under autocast to what our kernels do not know,
-    and in an export to ONNX, which knows torch's functions. W is the layer's first weight, and `rounded` what
-    `carrousel.layers.autocast.rounds` says of it.
+    It runs torch's cells if there is no kernel (on a GPU, where nothing beats cuDNN; for 16-bit and complex numbers; on
+    a machine that could not compile the kernels), under autocast to a dtype that our kernels do not have, and in an
+    export to ONNX, which has torch's functions.
+
+    Args:
+        standard: whether torch has the cell.
+        cell: of the layer.
+        x: the input.
+        W: the layer's first weight.
+        rounded: whether the layer runs in bfloat16, `carrousel.layers.autocast.rounds(W)`.
     """
     if not standard:
         return False
@@ -49,7 +62,7 @@ def belongs_to_torch(standard: bool, cell: Cell, x: Tensor, W: Tensor, rounded: 
 
 
 def is_onnx_export() -> bool:
-    """Whether torch.onnx.export is at work, by the new way or the old one."""
+    """Whether torch.onnx.export is running, with dynamo=True or False."""
     return (is_compiling() or get_tracing_state() is not None) and torch.onnx.is_in_onnx_export()
 
 
@@ -83,12 +96,12 @@ def run_torch(
         batch_sizes: rows of the batch at each step [T] of packed data.
 
     Returns:
-        y as x with D*P in the last place, and the final states as `states`.
+        y as x with D*P in the last dimension, and the final states as `states`.
     """
     if torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export() and hasattr(torch.onnx, "ops"):  # torch 2.8
         check_onnx(weights, batch_sizes)
         return run_onnx(cell, x, states, weights, flags.dropout if flags.training else 0.0, flags.batch_first)
-    # one initial state of all rows is not contiguous, and cuDNN refuses it
+    # an initial state that all rows share is not contiguous, and cuDNN refuses it
     states = tuple([state.contiguous() for state in states])
     hx = states[0] if len(states) == 1 else states
     flat = [w for directions in weights for of_direction in directions for w in of_direction if w is not None]
@@ -101,9 +114,11 @@ def run_torch(
 
 
 def check_onnx(weights: list[list[Weights]], batch_sizes: Tensor | None) -> None:
-    """Raise RuntimeError for what no node of ONNX does."""
+    """Raise RuntimeError for what ONNX's nodes do not have."""
     if (P := weights[0][0].P) is not None:
-        raise RuntimeError(f"torch.onnx.export: ONNX has no LSTM with a projection, and proj_size={P.shape[0]}")
+        raise RuntimeError(
+            f"torch.onnx.export: ONNX has no LSTM with a projection, but proj_size={P.shape[0]}: use proj_size=0"
+        )
     if batch_sizes is not None:
         raise RuntimeError("torch.onnx.export does not take a PackedSequence: give a padded tensor")
 

@@ -1,4 +1,4 @@
-"""What input and states of a layer are expected to be: the methods with which torch.nn's layers check them, and ours.
+"""What a layer expects of input and states: the methods with which torch.nn's layers check them, and ours.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_size), L layers, D directions, N (step,
 row) pairs.
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carrousel.layers.checks import check_dense_states, check_input, check_state_dims, check_states_belong, told
+from carrousel.layers.checks import check_dense_states, check_input, check_state_dims, check_states_belong, describe
 from carrousel.layers.parameters import Parameters
 from carrousel.scan.rows import Rows
 
@@ -21,10 +21,10 @@ KEYWORD_ONLY = ["lengths", "offsets", "padding_value", "resets", "initial", "see
 
 
 class TorchContract(Parameters):
-    """The expectations of a recurrent layer; x is [T, B, I], [B, T, I] or [N, I], states have their batch."""
+    """A recurrent layer's checks of x [T, B, I], [B, T, I] or [N, I], and of states with their batch."""
 
     def _fits(self, x: Tensor, states: tuple[Tensor, ...] | None, W: Tensor) -> bool:
-        """Whether all is as it mostly is: the checks that can say what is wrong take as long as a small network."""
+        """Fast path: True if input and states obviously fit. The full checks take as long as a small network."""
         try:
             shape, dtype = x.shape, x.dtype
             if shape[2] != self.input_size or dtype != W.dtype or x.is_cpu != (is_cpu := W.is_cpu) or not x.numel():
@@ -40,11 +40,11 @@ class TorchContract(Parameters):
                 if state.layout is not torch.strided:
                     return False
             return len(states) == len(self._state_sizes)
-        except RuntimeError:  # a nested tensor has no shape, one of torch's ExpandedWeights no is_cpu
+        except RuntimeError:  # a nested tensor has no shape, an ExpandedWeight no is_cpu
             return False
 
     def _check_call(self, x: Tensor, hx: Any, W: Tensor, rows: Rows) -> None:
-        """Raise unless x and hx, which may be None, fit the layer; W is its first weight."""
+        """Raise if x or hx, which may be None, does not fit the layer; W is its first weight."""
         check_input(x, W, self.input_size, rows.is_flat, self._many_states)
         if hx is not None:
             check_dense_states(self.cell, "hx", hx)
@@ -64,12 +64,13 @@ class TorchContract(Parameters):
             self.check_hidden_size(state, size, f"Expected hidden[{k}] size {{}}, got {{}}")
 
     def _dims_of_call(self, input: Any, hx: Any, offsets: Any) -> int:
-        """The dimensions of the input, 2 or 3; raise unless hx has as many, or 3 where the input has offsets."""
+        """The dimensions of the input, 2 or 3; raise if hx does not have as many, or 3 with offsets."""
         try:
             dims: int = input.dim()
         except AttributeError:
             raise AttributeError(
-                f"{self._get_name()}: input is {told(input)}, expected a tensor: torch.as_tensor(input) may make one"
+                f"{self._get_name()}: input is {describe(input)}, expected a tensor: torch.as_tensor(input) may make "
+                "one"
             ) from None
         if dims not in (2, 3):
             raise ValueError(self._describe_wrong_dims(dims))
@@ -81,7 +82,7 @@ class TorchContract(Parameters):
         return f"{self._get_name()}: Expected input to be 2D or 3D, got {dims}D instead"
 
     def _check_state_dims(self, hx: Any, dims: int) -> None:
-        """Raise unless hx, as it came from the caller, has as many dimensions as the input, 3 with a batch."""
+        """Raise if hx, as the caller gave it, does not have as many dimensions as the input: 3 with a batch."""
         check_state_dims(self._get_name(), self.cell, hx, dims)
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
@@ -90,14 +91,14 @@ class TorchContract(Parameters):
         check_input(input, first.W, self.input_size, batch_sizes is not None, self._many_states)
 
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
-        """Raise, as torch.nn does, if input and states do not fit the layer; all with their batch."""
+        """Raise, as torch.nn does, if input or states, with their batch, do not fit the layer."""
         self.check_input(input, batch_sizes)
         self._check_states(input, hidden, self._batch(input, batch_sizes))
 
     def check_hidden_size(
         self, hx: Tensor, expected_hidden_size: tuple[int, ...], msg: str = "Expected hidden size {}, got {}"
     ) -> None:
-        """Raise RuntimeError if a state is not of the size; `msg` is given the size and what came instead."""
+        """Raise RuntimeError if a state does not have the size; `msg` is formatted with the size and the actual one."""
         if hx.shape != expected_hidden_size:
             raise RuntimeError(msg.format(expected_hidden_size, list(hx.shape)))
 
@@ -114,8 +115,10 @@ class TorchContract(Parameters):
         return Rows(self.batch_first, batch_sizes=batch_sizes).batch(x)
 
     def _slow_forward(self, *arguments: Any, **options: Any) -> Any:
-        """What nn.Module calls in place of forward under torch.jit.trace. torch.onnx.export(dynamo=False) gives every
-        argument by position, those too that go by keyword only, and numbers as tensors.
+        """What nn.Module calls instead of forward under torch.jit.trace.
+
+        torch.onnx.export(dynamo=False) gives every argument by position, keyword-only arguments too, and numbers as
+        tensors.
         """
         for name, value in zip(KEYWORD_ONLY, arguments[2:]):
             is_number = isinstance(value, Tensor) and name in ("padding_value", "return_states", "return_gates")
@@ -123,9 +126,9 @@ class TorchContract(Parameters):
         return super()._slow_forward(*arguments[:2], **options)  # type: ignore[misc]
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
-        """hx with the rows of its batch in the order of `permutation` [B]; None: as it is."""
+        """hx with the rows of its batch in the order of `permutation` [B]; None: unchanged."""
         return hx if permutation is None else self._map(hx, Tensor.index_select, 1, permutation)
 
     def _map(self, hx: Any, function: Callable[..., Tensor], *arguments: Any) -> Any:
-        """The function of every state of hx."""
+        """Apply a function to every state of hx."""
         return tuple([function(s, *arguments) for s in hx]) if self._many_states else function(hx, *arguments)

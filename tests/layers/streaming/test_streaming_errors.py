@@ -23,8 +23,8 @@ def test_a_bidirectional_layer_has_no_streams():
 def test_states_of_others_are_refused():
     layer, x = layer_of("lstm", 3, 7), torch.randn(1, 3)
     for other, words in (
-        (layer_of("lstm", 3, 7), r"belongs to another Recurrent\(lstm, 3, 7\): start one here, or take"),
-        (layer_of("lstm", 3, 8), r"the state is of Recurrent\(lstm, 3, 8\), and this layer is Recurrent\(lstm, 3, 7\)"),
+        (layer_of("lstm", 3, 7), r"belongs to another Recurrent\(lstm, 3, 7\): start one with this layer, or copy it"),
+        (layer_of("lstm", 3, 8), r"the state is of Recurrent\(lstm, 3, 8\), but this layer is Recurrent\(lstm, 3, 7\)"),
         (layer_of("gru", 3, 7), r"the state is of Recurrent\(gru, 3, 7\)"),
         (layer_of("lstm", 3, 7, num_layers=2), "num_layers=2"),
     ):
@@ -36,7 +36,7 @@ def test_states_of_others_are_refused():
                 run(state)
         assert_same(state.hx(), before)
     hx = (torch.zeros(1, 1, 7), torch.zeros(1, 1, 7))
-    with pytest.raises(TypeError, match=r"the state is a tuple, expected what layer.start\(\) gives"):
+    with pytest.raises(TypeError, match=r"the state is a tuple, expected one from layer.start\(\)"):
         layer.step(x, hx)
     with pytest.raises(TypeError, match="the state is a NoneType"):
         layer.block(x[None], None)
@@ -50,7 +50,7 @@ def test_states_of_others_are_refused():
         (torch.randn(3, 3), "input_size=3, the state 2 rows"),
         (torch.randn(3), r"input is \[3\], expected \[2, 3\]"),
         (torch.randn(1, 2, 3), r"input is \[1, 2, 3\], expected \[2, 3\]"),
-        (torch.randn(2, 3).double(), "input is torch.float64 on cpu, and the state torch.float32"),
+        (torch.randn(2, 3).double(), "input is torch.float64 on cpu, but the state is torch.float32"),
         (torch.zeros(2, 3, dtype=torch.int64), "input is torch.int64"),
         (torch.empty(2, 3, device="meta"), "input is torch.float32 on meta"),
         ([1.0, 2.0, 3.0], "input is a list"),
@@ -140,7 +140,7 @@ def test_no_gradient_is_given_in_silence(bound):
     layer, x = layer_of("lstm", 3, 7), torch.randn(2, 3)
     state = started(layer, 2) if bound else layer.start(2)
     with torch.enable_grad():
-        with pytest.raises(RuntimeError, match=r"weight_ih_l0 requires a gradient, and streams compute none: put them"):
+        with pytest.raises(RuntimeError, match=r"weight_ih_l0 requires a gradient, but streams compute none: use"):
             layer.step(x, state)
         layer.requires_grad_(False)
         assert not layer.step(x, state).requires_grad
@@ -158,7 +158,7 @@ def test_dropout_is_not_left_out_in_silence():
     layer.step(x, state)
     layer.train()
     with pytest.raises(
-        RuntimeError, match=r"dropout=0.5 acts in training mode, and streams have none: call layer.eval"
+        RuntimeError, match=r"dropout=0.5 acts in training mode, but streams have no dropout: call layer.eval"
     ):
         layer.step(x, state)
 
@@ -184,7 +184,7 @@ def test_dropout_is_not_left_out_in_silence():
         (
             {"hx": (torch.zeros(1, 2, 7).double(),) * 2},
             ValueError,
-            "is torch.float64 on cpu, and the layer torch.float32",
+            "is torch.float64 on cpu, but the layer is torch.float32",
         ),
     ],
     ids=str,
@@ -221,5 +221,5 @@ def test_anything_is_right_or_refused(shape, dtype, action, out, bound):
 
 
 def test_a_state_is_never_of_integers():
-    with pytest.raises(TypeError, match=r"torch.int64 is not a floating-point type"):
+    with pytest.raises(TypeError, match=r"torch.int64 is not a floating-point dtype"):
         layer_of("lstm", 3, 7).start(1).to(torch.int64)

@@ -86,7 +86,7 @@ def test_parts_are_joined(layer):
     [
         (4, IndexError, r"rows \[4\] are not all among the state's 4 rows"),
         ([0, -5], IndexError, "not all among"),
-        ([True, False], ValueError, r"mask of rows has shape \[2\], and the state has 4 rows"),
+        ([True, False], ValueError, r"mask of rows has shape \[2\], but the state has 4 rows"),
         ([[0, 1]], ValueError, r"rows have shape \[1, 2\]"),
         ([0.5], TypeError, "integers or bool, not torch.float32"),
         ("first", TypeError, "not 'first'"),
@@ -116,9 +116,9 @@ def test_wrong_parts(layer):
         State.cat([])
     with pytest.raises(TypeError, match=r"State.cat takes a sequence of states, not NoneType"):
         State.cat(None)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"takes states that layer.start gave, not Tensor"):
+    with pytest.raises(TypeError, match=r"takes states from layer.start, not Tensor"):
         state[:1] = torch.zeros(1)
-    with pytest.raises(ValueError, match="2 rows are to be replaced, and other has 1"):
+    with pytest.raises(ValueError, match="2 rows are replaced, but other has 1"):
         state[:2] = state[:1]
     for rows in ([0, 0], [1, -3, 0], torch.tensor([1, 1])):
         before = state.hx()
@@ -165,20 +165,20 @@ def test_files_that_are_refused(layer, tmp_path):
     started(layer).save(file)
     cell = layer.cell.name
     with pytest.raises(
-        ValueError, match=rf"a state of Recurrent\({cell}, 3, 7, num_layers=2\), and the layer is .*3, 8"
+        ValueError, match=rf"a state of Recurrent\({cell}, 3, 7, num_layers=2\), but the layer is .*3, 8"
     ):
         State.load(file, layer_of(cell, 3, 8, num_layers=2))
-    with pytest.raises(ValueError, match=r"holds a state in torch.float32, and the layer computes in torch.float64"):
+    with pytest.raises(ValueError, match=r"contains a state in torch.float32, but the layer computes in torch.float64"):
         State.load(file, layer_of(cell, 3, 7, num_layers=2, dtype=torch.float64))
     with pytest.raises(UserError, match=r"does not exist: name a file that State.save has written"):
         State.load(tmp_path / "nothing", layer)
-    with pytest.raises(TypeError, match="layer=3 is no layer"):
+    with pytest.raises(TypeError, match="layer=3 is not a layer"):
         State.load(file, 3)
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(UserError, match="truncated"):
         State.load(file, layer)
     with pytest.raises(
-        UserError, match=r"could not be saved \(No such file or directory\); make room, or name another file"
+        UserError, match=r"could not be saved \(No such file or directory\); free some disk space, or name another file"
     ):
         started(layer).save(tmp_path / "no folder" / "state")
 

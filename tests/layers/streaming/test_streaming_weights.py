@@ -88,7 +88,7 @@ def test_the_layer_moves_and_the_state_after_it():
     layer.double()
     x = torch.randn(2, 3).double()
     for run in (layer.step, layer.block):
-        with pytest.raises(ValueError, match=r"the state is torch.float32 on cpu, and the layer torch.float64"):
+        with pytest.raises(ValueError, match=r"the state is torch.float32 on cpu, but the layer is torch.float64"):
             run(x if run == layer.step else x[None], state)
     moved = state.to(torch.float64)
     assert_same(layer.step(x, moved)[None], layer(x[None], tuple(t.double() for t in state.hx()))[0])

@@ -176,7 +176,7 @@ def test_the_report_has_a_line_for_each_layer():
 
 def test_who_takes_the_report_for_the_model_is_told_where_it_is():
     model = carrousel.swap(nn.Sequential(nn.LSTM(I, H)))
-    with pytest.raises(AttributeError, match=r"no attribute eval: .* in place; it is also .* `model`"):
+    with pytest.raises(AttributeError, match=r"no attribute eval: .* in place; use it, or this .* `model`"):
         model.eval()
     assert len(pickle.loads(pickle.dumps(copy.deepcopy(model))).replaced) == 1
 
@@ -188,7 +188,7 @@ class Estimator:
 
 @pytest.mark.parametrize("function", [carrousel.swap, carrousel.swap_back])
 def test_what_is_no_module_is_refused(function):
-    with pytest.raises(TypeError, match=r"model is a Estimator, no torch.nn.Module; give its module: .module_"):
+    with pytest.raises(TypeError, match=r"model is a Estimator, not a torch.nn.Module: give its module: .module_"):
         function(Estimator())
-    with pytest.raises(TypeError, match=r"model is a type, no torch.nn.Module"):
+    with pytest.raises(TypeError, match=r"model is a type, not a torch.nn.Module"):
         function(nn.LSTM)

@@ -71,7 +71,8 @@ def connect_dense(
     """`connect` of rows that have the same steps: arguments as of `run_chunkwise`."""
     B, _, T = inputs.i.shape
     S = min(chunk_size, T)
-    missing, c = -T % S, -(-T // S)
+    c = (T + S - 1) // S
+    missing = c * S - T
     q, k, v = (pad(x, (0, 0, 0, missing)) for x in inputs[:3])
     i, log_f = pad(inputs.i, (0, missing), value=-math.inf), pad(inputs.log_f, (0, missing))
     flags = () if resets is None else (pad(resets[:, None], (0, missing)),)
@@ -118,7 +119,7 @@ def connect(
 def carry(
     inputs: Inputs,
     to_end: Tensor,
-    kept: Tensor,
+    decay: Tensor,
     memory: Memory,
     counts: list[int],
     was_reset: tuple[Tensor, ...] | None,
@@ -128,23 +129,25 @@ def carry(
 
     Args:
         to_end: [K, N, S], logarithm of what each step has at the end of its chunk.
-        kept: [K, N], logarithm of what the memory before a chunk, or the one restored last, has at its end.
+        decay: [K, N], logarithm of what the memory before a chunk, or the one restored last, has at its end.
         inputs, memory, counts, initial: as `connect` has them.
         was_reset: bool [count, 1] of each chunk.
     """
     most = to_end.amax(-1).clamp(min=torch.finfo(to_end.dtype).min / 2)  # -infinity for a chunk without steps
     written = inputs.k * torch.exp(to_end - most[..., None])[..., None]
-    of_each = zip(*(x.split(counts) for x in (written.mT @ inputs.v, written.sum(-2), most, kept)))
-    restored = None if initial is None else [Memory(*of) for of in zip(*(x.split(counts) for x in initial))]
+    of_each = zip(*(x.split(counts) for x in (written.mT @ inputs.v, written.sum(-2), most, decay)))
+    restored: list[Memory | None] = [None] * len(counts)
+    if initial is not None:
+        restored = [Memory(*of_count) for of_count in zip(*(x.split(counts) for x in initial))]
     starts, ended = [], []
-    for chunk, (C_new, n_new, most, kept) in enumerate(of_each):
+    for chunk, (C_new, n_new, most, decay) in enumerate(of_each):
         if len(most) < len(memory.m):
             ended.append(Memory(*(x[len(most) :] for x in memory)))
             memory = Memory(*(x[: len(most)] for x in memory))
         starts.append(memory)
-        C, n, m = memory if was_reset is None else restore(memory, was_reset[chunk], restored and restored[chunk])
-        m_new = torch.maximum(kept + m, most)
-        f, i = torch.exp(kept + m - m_new)[..., None], torch.exp(most - m_new)[..., None]
+        C, n, m = memory if was_reset is None else restore(memory, was_reset[chunk], restored[chunk])
+        m_new = torch.maximum(decay + m, most)
+        f, i = torch.exp(decay + m - m_new)[..., None], torch.exp(most - m_new)[..., None]
         memory = Memory(f[..., None] * C + i[..., None] * C_new, f * n + i * n_new, m_new)
     last = Memory(*map(torch.cat, zip(memory, *reversed(ended)))) if ended else memory
     starts = starts or [Memory(*(x[:0] for x in memory))]
@@ -173,7 +176,7 @@ def compute_outputs(chunks: Chunks) -> Tensor:
 
 
 def compute_inside(chunks: Chunks, states: bool, gates: bool) -> dict[str, Tensor]:
-    """The states and gates of every step that are asked for, by name."""
+    """The states and gates of every step that a call returns, by name."""
     found = compute_states(chunks) if states else {}
     return found | compute_gates(chunks) if gates else found
 
@@ -182,12 +185,12 @@ def compute_states(chunks: Chunks) -> dict[str, Tensor]:
     """C, n and m after every step [K, N, S, ...]."""
     (_, k, v, _, _), starts, weights, carried, *_, initial = chunks
     m = torch.maximum(weights.amax(-1), carried)
-    taken, kept = torch.exp(weights - m[..., None]), torch.exp(carried - m)[..., None]
+    of_steps, decay = torch.exp(weights - m[..., None]), torch.exp(carried - m)[..., None]
     written = (k[..., :, None] * v[..., None, :]).flatten(-2)  # [K, N, S, d*d]
     C = chunks.at_start_of_part(starts.C.unsqueeze(2), initial and initial.C.unsqueeze(2))
     n = chunks.at_start_of_part(starts.n.unsqueeze(2), initial and initial.n.unsqueeze(2))
-    C = (taken @ written).unflatten(-1, (k.shape[-1], -1)) + kept[..., None] * C
-    return {"C": C, "n": taken @ k + kept * n, "m": m}
+    C = (of_steps @ written).unflatten(-1, (k.shape[-1], -1)) + decay[..., None] * C
+    return {"C": C, "n": of_steps @ k + decay * n, "m": m}
 
 
 def compute_gates(chunks: Chunks) -> dict[str, Tensor]:

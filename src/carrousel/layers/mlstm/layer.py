@@ -30,8 +30,8 @@ from carrousel.layers.mlstm.memory import (
 from carrousel.layers.mlstm.sequence import Dense, Direction, Pairs, Sizes
 from carrousel.layers.options import LayerOptions
 from carrousel.layers.recurrent import Recurrent
-from carrousel.layers.stack import gather
-from carrousel.layers.streaming.checks import told
+from carrousel.layers.stack import gather_inside
+from carrousel.layers.streaming.checks import describe
 from carrousel.layers.streaming.state import Kind
 from carrousel.scan.options import Options
 from carrousel.scan.rows import Rows
@@ -109,7 +109,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     _pointwise = False
     _packable = False  # there is no kernel: streams run by forward
-    _usual: ClassVar = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
+    _usual: ClassVar[dict[str, Any]] = {"cell": CELL, "initialise": "xlstm", "num_heads": 1, "chunk_size": 64}
     _form = staticmethod(run_chunkwise)  # how a plain call computes a sequence
 
     def __init__(
@@ -135,7 +135,8 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             raise ValueError(f"num_heads={num_heads} must divide hidden_size={hidden_size}")
         ours.setdefault("initialise", "xlstm")
         check_matrix_options(ours)
-        self.num_heads, self.chunk_size = num_heads, chunk_size
+        self.num_heads: int = num_heads
+        self.chunk_size: int = chunk_size
         options = (num_layers, bias, batch_first, dropout, bidirectional)
         super().__init__(CELL, input_size, hidden_size, *options, device=device, dtype=dtype, **ours)
 
@@ -153,11 +154,11 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
 
     def extra_repr(self) -> str:
         """As `Recurrent`, with heads and chunks where they are unusual."""
-        shown = super().extra_repr().replace(", initialise='xlstm'", "")
-        shown += f", initialise={self.initialise!r}" if self.initialise != "xlstm" else ""
+        text = super().extra_repr().replace(", initialise='xlstm'", "")
+        text += f", initialise={self.initialise!r}" if self.initialise != "xlstm" else ""
         for name, usual in (("num_heads", 1), ("chunk_size", 64)):
-            shown += f", {name}={getattr(self, name)}" if getattr(self, name) != usual else ""
-        return shown
+            text += f", {name}={getattr(self, name)}" if getattr(self, name) != usual else ""
+        return text
 
     def _kind(self) -> Kind:
         sizes = (self.input_size, self.hidden_size, self.num_layers, 0)
@@ -177,13 +178,15 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         shapes = [(size[0], *batch, *size[1:]) for size in self._state_sizes]
         form = ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in zip(CELL.states, shapes))
         if not isinstance(hx, (tuple, list)) or not all(isinstance(state, Tensor) for state in hx):
-            got = told(hx) if not isinstance(hx, (tuple, list)) else f"({', '.join(map(told, hx))})"
+            got = describe(hx) if not isinstance(hx, (tuple, list)) else f"({', '.join(map(describe, hx))})"
             raise TypeError(f"MLSTM: hx is {got}, expected a tuple of three tensors: {form}")
         if len(hx) != len(shapes):
             raise RuntimeError(f"MLSTM: hx has {len(hx)} states, expected three: {form}")
         for name, state, shape in zip(CELL.states, hx, shapes):
             if state.dim() != len(shape):
-                raise RuntimeError(f"MLSTM: {name} of hx is {told(state)}, expected {len(shape)} dimensions: {form}")
+                raise RuntimeError(
+                    f"MLSTM: {name} of hx is {describe(state)}, expected {len(shape)} dimensions: {form}"
+                )
 
     def _check_states(self, x: Tensor, hx: Any, B: int) -> None:
         for name, state, (places, *rest) in zip(CELL.states, hx, self._state_sizes):
@@ -201,7 +204,7 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
         options: Options,
         restored: tuple[Tensor, ...] | None,
         dropout: float,
-        draw: None,
+        masks: None,
     ) -> tuple[Tensor, tuple[Tensor, ...], Any]:
         """`run_stack` of mLSTM; hx and restored are C [L*D, B, N, d, d], n [L*D, B, N, d], m [L*D, B, N]."""
         refuse_onnx(cell)
@@ -217,14 +220,16 @@ class MLSTM(Recurrent[tuple[Tensor, Tensor, Tensor]]):
             ys = []
             for reverse, of_one in zip((False, True), directions):
                 place = len(finals)
-                y, final, shown = way.run(x, Direction(of_one, starts[place], initial and initial[place], reverse))
+                y, final, per_step = way.run(
+                    x, Direction(of_one, starts[place], initial[place] if initial else None, reverse)
+                )
                 ys.append(y)
                 finals.append(final)
-                shown = ({"h": y} if options.states else {}) | {name: shown[name] for name in names}
-                inside.append({name: way.leave(tensor) for name, tensor in shown.items()})
+                per_step = ({"h": y} if options.states else {}) | {name: per_step[name] for name in names}
+                inside.append({name: way.leave(tensor) for name, tensor in per_step.items()})
             x = ys[0] if len(ys) == 1 else torch.cat(ys, -1)
         states = tuple(torch.stack(tensors) for tensors in zip(*finals))
-        return way.leave(x), states, gather(inside) if options.asks_inside else None
+        return way.leave(x), states, gather_inside(inside) if options.asks_inside else None
 
     _by_autocast = _by_stack  # type: ignore[assignment]
 

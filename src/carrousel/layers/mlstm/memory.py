@@ -69,9 +69,9 @@ def step(of_step: Inputs, memory: Memory) -> tuple[Tensor, Memory]:
     q, k, v, i, log_f = of_step
     C, n, m = memory
     m_new = torch.maximum(log_f + m, i)
-    kept, taken = torch.exp(log_f + m - m_new)[..., None], torch.exp(i - m_new)[..., None]
-    C = kept[..., None] * C + (taken * k)[..., :, None] * v[..., None, :]
-    n = kept * n + taken * k
+    f_new, i_new = torch.exp(log_f + m - m_new)[..., None], torch.exp(i - m_new)[..., None]
+    C = f_new[..., None] * C + (i_new * k)[..., :, None] * v[..., None, :]
+    n = f_new * n + i_new * k
     divisor = torch.maximum((q * n).sum(-1).abs(), lowest_divisor(m_new))
     return (q[..., None, :] @ C)[..., 0, :] / divisor[..., None], Memory(C, n, m_new)
 

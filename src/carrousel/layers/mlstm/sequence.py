@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,13 +54,17 @@ Result = tuple[Tensor, Memory, dict[str, Tensor]]  # y, the memory after the las
 
 def join_in_time(results: list[Result], time: int) -> Result:
     """The results of one chunk after another, as one."""
-    ys, memories, shown = zip(*results)
-    joined = {name: torch.cat([of_chunk[name] for of_chunk in shown], time) for name in shown[0]}
+    ys, memories, per_step = zip(*results)
+    joined = {name: torch.cat([of_chunk[name] for of_chunk in per_step], time) for name in per_step[0]}
     return torch.cat(ys, time), memories[-1], joined
 
 
 class Dense:
     """All rows have all steps: x [T, B, I] or [B, T, I]."""
+
+    sizes: Sizes
+    rows: Rows
+    options: Options
 
     def __init__(self, sizes: Sizes, rows: Rows, options: Options) -> None:
         self.sizes, self.rows, self.options = sizes, rows, options
@@ -76,10 +80,10 @@ class Dense:
         """One layer in one direction."""
         x, resets = x.flip(self.time) if direction.reverse else x, self._resets_of(direction.reverse)
         run = self._run_steps if self.options.memory == "full" else self._run_chunk_by_chunk
-        y, memory, shown = run(x, direction.memory, direction, resets)
+        y, memory, per_step = run(x, direction.memory, direction, resets)
         if direction.reverse:
-            y, shown = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in shown.items()}
-        return y, memory, shown
+            y, per_step = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in per_step.items()}
+        return y, memory, per_step
 
     def _run_chunk_by_chunk(self, x: Tensor, memory: Memory, direction: Direction, resets: Tensor | None) -> Result:
         """`_run_steps` of one chunk after another; nothing is saved but the memory between them."""
@@ -97,18 +101,18 @@ class Dense:
         inputs, o = split_rows(linear(x, direction.weights.W, direction.weights.b_x), self.sizes.heads)
         inputs = Inputs(*(row.movedim((self.batch, 2, self.time), (0, 1, 2)) for row in inputs))  # [B, N, T, ...]
         B, _, T = inputs.i.shape
-        shown: dict[str, Tensor] = {}
+        per_step: dict[str, Tensor] = {}
         if resets is not None or self.options.asks_inside:
             chunks, memory = connect_dense(inputs, memory, self.sizes.chunk_size, resets, direction.initial)
-            shown = compute_inside(chunks, self.options.states, self.options.gates)
-            shown = {name: self._as_x(join_dense(tensor, B, T)) for name, tensor in shown.items()}
+            per_step = compute_inside(chunks, self.options.states, self.options.gates)
+            per_step = {name: self._as_x(join_dense(tensor, B, T)) for name, tensor in per_step.items()}
             h = join_dense(compute_outputs(chunks), B, T)
         elif T == 1:
             h, memory = step(Inputs(*(row[:, :, 0] for row in inputs)), memory)
             h = h.unsqueeze(2)
         else:
             h, memory = self.sizes.run_plain(inputs, memory, self.sizes.chunk_size)
-        return o * self._as_x(h).flatten(-2), memory, shown | ({"o": o} if self.options.gates else {})
+        return o * self._as_x(h).flatten(-2), memory, per_step | ({"o": o} if self.options.gates else {})
 
     def _as_x(self, tensor: Tensor) -> Tensor:
         """[B, N, T, ...] as [T, B, N, ...] or [B, T, N, ...]."""
@@ -137,6 +141,13 @@ class Cut(NamedTuple):
 
 class Pairs:
     """Rows of any lengths, whose pairs lie in one line, x [n, I]."""
+
+    sizes: Sizes
+    rows: Rows
+    options: Options
+    shape: torch.Size  # of x without its last dimension
+    lengths: Tensor  # [B]
+    place: Callable[[Any, Any], Any]  # a row and a step -> their pair
 
     def __init__(self, sizes: Sizes, rows: Rows, options: Options, x: Tensor) -> None:
         self.sizes, self.rows, self.options, self.shape = sizes, rows, options, x.shape[:-1]
@@ -193,14 +204,14 @@ class Pairs:
         if self.steps is None:
             memory = Memory(*(state.index_select(0, cut.order) for state in memory))
         if self.options.memory == "full" or not cut.counts:
-            y, memory, shown = self._run_chunks(x, memory, direction, cut)
+            y, memory, per_step = self._run_chunks(x, memory, direction, cut)
         else:
-            y, memory, shown = self._run_chunk_by_chunk(x, memory, direction, cut)
-        y, *others = (tensor.flatten(0, 1).index_select(0, cut.back) for tensor in (y, *shown.values()))
+            y, memory, per_step = self._run_chunk_by_chunk(x, memory, direction, cut)
+        y, *others = (tensor.flatten(0, 1).index_select(0, cut.back) for tensor in (y, *per_step.values()))
         if self.steps is None:
             rank = cut.order.argsort()
             memory = Memory(*(state.index_select(0, rank) for state in memory))
-        return y, memory, dict(zip(shown, others))
+        return y, memory, dict(zip(per_step, others))
 
     def _run_chunk_by_chunk(self, x: Tensor, memory: Memory, direction: Direction, cut: Cut) -> Result:
         """`_run_chunks` of every row's first chunk, then of the second ones, and so on; nothing is saved."""
@@ -227,10 +238,10 @@ class Pairs:
         resets = None if cut.resets is None else cut.resets[:, None]
         initial = direction.initial and Memory(*(state.index_select(0, cut.row) for state in direction.initial))
         chunks, memory = connect(inputs, memory, cut.counts, resets, initial)
-        shown = compute_inside(chunks, self.options.states, self.options.gates)
-        shown = {name: tensor.transpose(1, 2) for name, tensor in shown.items()}
-        shown |= {"o": o} if self.options.gates else {}
-        return o * compute_outputs(chunks).transpose(1, 2).flatten(2), memory, shown
+        per_step = compute_inside(chunks, self.options.states, self.options.gates)
+        per_step = {name: tensor.transpose(1, 2) for name, tensor in per_step.items()}
+        per_step |= {"o": o} if self.options.gates else {}
+        return o * compute_outputs(chunks).transpose(1, 2).flatten(2), memory, per_step
 
     def _cut(self, reverse: bool, x: Tensor) -> Cut:
         """Cut the pairs into chunks, in the order of time or against it."""
@@ -256,8 +267,9 @@ class Pairs:
         n = x.shape[0]
         back = torch.zeros(n + 1, dtype=torch.int64)
         back = back.scatter(0, torch.where(is_pair, places, n).flatten(), torch.arange(places.numel()))[:n]
-        found = [tensor.to(x.device) for tensor in (order, row, places, exists)]
-        return Cut(counts, *found, self._resets_of(of_row, step, exists, reverse, x), back.to(x.device))
+        resets = self._resets_of(of_row, step, exists, reverse, x)
+        order, row, places, exists, back = (t.to(x.device) for t in (order, row, places, exists, back))
+        return Cut(counts, order, row, places, exists, resets, back)
 
     def _resets_of(self, row: Tensor, step: Tensor, exists: Tensor, reverse: bool, x: Tensor) -> Tensor | None:
         """Before which steps of the chunks, in the order of the run, the memory is restored."""

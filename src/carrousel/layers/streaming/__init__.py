@@ -1,4 +1,4 @@
-"""A sequence that comes step by step, or block by block.
+"""Streams: sequences that arrive step by step, or block by block.
 
 state.py   State: what a stream carries
 packed_weights.py  a layer's weights, packed once for all its streams

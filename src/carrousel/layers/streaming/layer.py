@@ -1,13 +1,14 @@
-"""Streams: a layer that gets its sequence step by step, or block by block, and never forgets its state.
+"""Streams: a layer runs over a sequence that arrives step by step, or block by block, and keeps its state.
 
-`State` is changed where it lies and y alone comes back, so that there is nothing to carry and nothing to forget. The
-weights are packed once, for all streams of a layer, and again when they have changed.
+`State` is updated in place, and only y is returned: there is nothing to carry. The weights are packed once for all
+streams of a layer, and again after they have changed.
 
 Letters: T time, B batch, I input, H hidden units, P the width of h (H, or proj_size), L layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,33 +19,32 @@ from torch.nn import Parameter
 
 from carrousel.fused import has_kernel, resolve
 from carrousel.layers.streaming.checks import (
-    accepted_out,
+    accept_out,
     check_block,
+    check_hx,
+    check_out,
     check_plain,
     check_state,
-    checked_hx,
-    checked_out,
-    told,
+    describe,
 )
-from carrousel.layers.streaming.packed_weights import Packed, cell_of, is_packable
-from carrousel.layers.streaming.state import Kind, State, Streams, kind_of
+from carrousel.layers.streaming.packed_weights import PackedWeights, choose_evaluation_cell, is_packable
+from carrousel.layers.streaming.state import Kind, State, Streams, get_kind
 from carrousel.layers.torch_contract import TorchContract
 
-# Looked up once: a step of a small network takes no longer than thirty look-ups.
-is_compiling, is_grad_enabled, get_num_threads = (
-    torch.compiler.is_compiling,
-    torch.is_grad_enabled,
-    torch.get_num_threads,
-)
-tracing_state, empty_like = torch._C._get_tracing_state, torch.empty_like  # type: ignore[attr-defined]
-are_transforms_active = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
+# Looked up once: a step of a small network takes as long as thirty look-ups.
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+is_grad_enabled: Callable[[], bool] = torch.is_grad_enabled
+get_num_threads: Callable[[], int] = torch.get_num_threads
+empty_like: Callable[..., Tensor] = torch.empty_like
+tracing_state: Callable[[], Any] = torch._C._get_tracing_state  # type: ignore[attr-defined]
+are_transforms_active: Callable[[], bool] = torch._C._are_functorch_transforms_active  # type: ignore[attr-defined]
 
 
 class Streaming(TorchContract):
     """start, step and block of a recurrent layer in one direction."""
 
     _streams: Streams
-    _packable = True  # whether the parameters are what the kernels read: heads are not
+    _packable = True  # whether the kernels can read the parameters: they cannot read heads
 
     def _derive_names(self) -> dict[str, tuple[int, ...]]:
         self.__dict__.setdefault("_streams", Streams())
@@ -55,32 +55,44 @@ class Streaming(TorchContract):
         return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
     def start(self, batch: int | None = None, hx: Any = None) -> State:
-        """A state for streams that begin here.
+        """Make a state for streams that begin here.
 
         Args:
             batch: B, the number of sequences. Default: that of hx, or 1.
-            hx: the states to start from, in torch's form: a tensor [L, B, P], for a cell with states h and c the tuple
-                of it and [L, B, H]. They are copied. Default: what is learned with `learn_initial`, else zeros.
+            hx: the initial states, which are copied: a tensor [L, B, P], or, for a cell with more states, the tuple of
+                it and [L, B, H] for each other state. Default: the learned states with `learn_initial`, else zeros.
+
+        Returns:
+            The state, for `step` and `block`.
 
         Raises:
             ValueError: the layer is bidirectional, or hx does not fit it.
-            TypeError: batch is no int, or hx no tensor or tuple of tensors.
-            RuntimeError: hx requires a gradient, and streams have none.
+            TypeError: batch is not an int, or hx is not a tensor or a tuple of tensors.
+            RuntimeError: hx requires a gradient, which streams do not compute.
+
+        Example:
+            >>> import torch, carrousel
+            >>> layer = carrousel.LSTM(3, 4)
+            >>> state = layer.start(batch=2)
+            >>> with torch.no_grad():
+            ...     y = layer.step(torch.randn(2, 3), state)
+            >>> y.shape
+            torch.Size([2, 4])
         """
         if self.bidirectional:
             raise ValueError(
                 f"{self._get_name()}.start: a bidirectional layer needs the end of a sequence for its first output, "
-                "and a stream has none: make the layer with bidirectional=False"
+                "and a stream has no end: make the layer with bidirectional=False"
             )
         if batch is not None and (not isinstance(batch, int) or isinstance(batch, bool)):
             raise TypeError(f"{self._get_name()}.start: batch={batch!r} must be an int, the number of sequences")
         if batch is not None and batch < 0:
             raise ValueError(f"{self._get_name()}.start: batch={batch} must not be negative")
-        kind = kind_of(self)
+        kind = get_kind(self)
         weight = self._weights(self._fields[0][0]).W
         beginning = self._beginning()
         if hx is not None:
-            return State(kind, self._streams.identity, checked_hx(self, batch, hx, weight), beginning)
+            return State(kind, self._streams.identity, check_hx(self, batch, hx, weight), beginning)
         shapes = kind.shapes(1 if batch is None else batch)
         if beginning is not None:
             return State(kind, self._streams.identity, [b.expand(s) for b, s in zip(beginning, shapes)], beginning)
@@ -88,32 +100,31 @@ class Streaming(TorchContract):
         return State(kind, self._streams.identity, zeros)
 
     def _beginning(self) -> list[Tensor] | None:
-        """A copy of what is learned of the states that sequences begin with [L, 1, .]; None where nothing is."""
+        """A copy of the learned initial states [L, 1, .], or None."""
         initial = self._initial()
         return None if initial is None else [t.detach().clone() for t in initial]
 
     def step(self, input: Any, state: State, *, out: Any = None) -> Any:
-        """One step of every sequence; the state moves on.
+        """Run one step of every sequence and update the state in place.
 
         Args:
-            input: [B, I], or [I] where the state has one row; a NumPy array gives a NumPy array.
-            state: what `start` gave.
-            out: where the result is written [B, P], contiguous; then nothing is allocated. Default: a tensor of its
-                own.
+            input: [B, I], or [I] if the state has one row; a tensor, or a NumPy array, which returns a NumPy array.
+            state: from `start`.
+            out: output buffer [B, P], contiguous; with it nothing is allocated. Default: a new tensor.
 
         Returns:
-            The last layer's h [B, P]. Where a kernel computes, a sequence of steps returns the very bits of
-            `layer(x, hx)` on all of them, for as many rows; elsewhere the same numbers to rounding.
+            The last layer's h [B, P]. With a kernel, a sequence of steps returns the same bits as `layer(x, hx)` on all
+            of them with as many rows; without one, the same numbers to rounding.
 
         Raises:
-            TypeError, ValueError: the state is not one of this layer's, or state, input and out do not fit one another.
-            RuntimeError: a gradient is asked for (the input or a weight requires one, outside of torch.no_grad), or
-                dropout, in training mode; a stream has neither.
+            TypeError, ValueError: the state is not of this layer, or state, input and out do not fit one another.
+            RuntimeError: the input or a weight requires a gradient, outside of torch.no_grad, or the layer has dropout
+                and is in training mode; streams have neither.
         """
         if is_compiling():
             return _step(self, input, state, out)
         packed = self._streams.packed
-        # What mostly holds, in the order of its price; whatever fails here is looked at again, at leisure, in _step.
+        # Fast path: the usual conditions, cheapest first. Where one fails, _step makes the full checks.
         if (
             type(state) is State
             and state._packed is packed
@@ -135,29 +146,28 @@ class Streaming(TorchContract):
             elif out is state._out and out.data_ptr() == state._out_place:
                 y = out
             else:
-                y = accepted_out(self, input, out, state)
+                y = accept_out(self, input, out, state)
             if state._stream.step(self._parameters, input.data_ptr(), y.data_ptr(), get_num_threads()):
                 return y
         return _step(self, input, state, out)
 
     def block(self, input: Any, state: State, *, out: Any = None) -> Any:
-        """A block of steps of every sequence; the state moves on.
+        """Run a block of steps of every sequence and update the state in place.
 
         Args:
-            input: [T, B, I], [B, T, I] with `batch_first`; without B where the state has one row. T may be 0. A NumPy
-                array gives a NumPy array.
-            state: what `start` gave.
-            out: where the result is written, shaped as the input with P in the last place, contiguous. Default: a
-                tensor of its own.
+            input: [T, B, I], [B, T, I] with `batch_first`; without B if the state has one row. T may be 0. A tensor, or
+                a NumPy array, which returns a NumPy array.
+            state: from `start`.
+            out: output buffer, shaped as the input with P in the last dimension, contiguous. Default: a new tensor.
 
         Returns:
-            The last layer's h of every step, the same bits as step by step where a kernel computes.
+            The last layer's h of every step; with a kernel, the same bits as step by step.
 
         Raises:
             TypeError, ValueError, RuntimeError: as `step`.
         """
         if isinstance(input, np.ndarray):
-            return _of_arrays(self.block, input, state, out)
+            return _run_on_arrays(self.block, input, state, out)
         if not _is_bound(self, state):
             check_state(self, state, "block")
         if isinstance(input, Tensor) and input.dim() == 2 and len(state) == 1:
@@ -166,7 +176,7 @@ class Streaming(TorchContract):
         return _block(self, input, state, out, "block")
 
     def _run_stream(self, x: Tensor, states: Any, y: Tensor) -> None:
-        """Where there is no kernel, x [T, B, I] or [B, T, I] -> y, and the states move on: the layer's own forward."""
+        """Without a kernel: run x [T, B, I] or [B, T, I] by the layer's forward, write y, and update the states."""
         layer: Any = self
         result, hx = layer.forward(x, states if len(states) > 1 else states[0])
         y.copy_(result)
@@ -175,14 +185,14 @@ class Streaming(TorchContract):
 
 
 def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
-    """A step as a block of one: for what comes in another form, what has changed, and what is wrong."""
+    """Run a step as a block of one, with all checks: for other forms of input, changed weights, and errors."""
     if isinstance(x, np.ndarray):
-        return _of_arrays(layer.step, x, state, out)
+        return _run_on_arrays(layer.step, x, state, out)
     check_state(layer, state, "step")
     if not isinstance(x, Tensor) or x.dim() not in ((1, 2) if len(state) == 1 else (2,)):
-        raise ValueError(f"{layer._get_name()}.step: input is {told(x)}, expected {list(state._x_shape)}")
+        raise ValueError(f"{layer._get_name()}.step: input is {describe(x)}, expected {list(state._x_shape)}")
     if out is not None:
-        checked_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]), "step")
+        check_out(layer, x, out, (*x.shape[:-1], state._y.shape[1]), "step")
     one, time = x.dim() == 1, 1 if layer.batch_first else 0
     x, place = (t if t is None else (t[None] if one else t).unsqueeze(time) for t in (x, out))
     y = _block(layer, x, state, place, "step")
@@ -192,29 +202,29 @@ def _step(layer: Streaming, x: Any, state: State, out: Any) -> Any:
 
 
 def _block(layer: Streaming, x: Any, state: State, out: Any, action: str) -> Tensor:
-    """x [T, B, I] or [B, T, I] -> y, for the method `action`."""
+    """Check and run x [T, B, I] or [B, T, I] -> y, for the method `action`."""
     check_block(layer, x, state, action)
     shape = (*x.shape[:2], state._y.shape[1])
-    y = x.new_empty(shape) if out is None else checked_out(layer, x, out, shape, action)
+    y = x.new_empty(shape) if out is None else check_out(layer, x, out, shape, action)
     if y.numel():
         _run(layer, x, state, y)
     return y
 
 
-def _of_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
-    """NumPy in, NumPy out: they share memory with the tensors, but for what cannot be written or lies backwards."""
+def _run_on_arrays(run: Any, x: np.ndarray, state: State, out: Any) -> np.ndarray:
+    """Run NumPy arrays as tensors that share their memory, or a copy if they are read-only or have negative strides."""
     if out is not None and not isinstance(out, np.ndarray):
-        raise TypeError(f"input is a NumPy array and out {type(out).__name__}: give two of one kind")
+        raise TypeError(f"input is a NumPy array but out is {type(out).__name__}: give both of one kind")
     if out is not None and not out.flags.writeable:
-        raise ValueError("out is a read-only array: give one that can be written")
+        raise ValueError("out is a read-only array: give a writable one")
     usable = x if x.flags.writeable and min(x.strides, default=0) >= 0 else x.copy()
     y = run(torch.from_numpy(usable), state, out=None if out is None else torch.from_numpy(out))
     return y.numpy() if out is None else out
 
 
 def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
-    """All that is asked is right: x [T, B, I] or [B, T, I] -> y."""
-    stream = None if is_compiling() or tracing_state() else _bound(layer, x, state)
+    """Run x [T, B, I] or [B, T, I] -> y, after all checks."""
+    stream = None if is_compiling() or tracing_state() else _bind(layer, x, state)
     if stream is None:
         check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
@@ -223,32 +233,32 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
         layer._streams.packed = None
-        stream = _bound(layer, x, state)
+        stream = _bind(layer, x, state)
 
 
 def _is_bound(layer: Streaming, state: Any) -> bool:
-    """Whether a state's compiled stream runs with the layer's weights as they are now, as far as torch counts."""
+    """Whether a state's compiled stream has the layer's current weights, by torch's version counter."""
     packed = layer._streams.packed
     if type(state) is not State or state._packed is not packed or packed is None:
         return False
     return packed.parameters.hold(layer._parameters)
 
 
-def _bound(layer: Streaming, x: Tensor, state: State) -> Any:
-    """The state's compiled stream over the layer's weights as they are now; None where no kernel serves them."""
+def _bind(layer: Streaming, x: Tensor, state: State) -> Any:
+    """Give the state a compiled stream with the layer's current weights; None if there is no kernel for them."""
     if not layer._packable:
         return None
     packed = layer._streams.packed
     if packed is None or not packed.parameters.hold(layer._parameters):
         names = [name for of_layer in layer._fields for name in layer._sources(of_layer[0])]
         sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
-        if type(x) not in (Tensor, Parameter) or not has_kernel(cell_of(layer), x):
+        if type(x) not in (Tensor, Parameter) or not has_kernel(choose_evaluation_cell(layer), x):
             return None
         if not all(is_packable(w) and w.dtype == x.dtype for w in sources.values()):
             return None
-        # Only then in place, when it is whole: another thread may look at the same time.
-        layer._streams.packed = packed = Packed(layer, sources)
+        # assigned when complete: another thread may read it at the same time
+        layer._streams.packed = packed = PackedWeights(layer, sources)
     if state._packed is not packed:
-        state._stream = packed.stream(state)
+        state._stream = packed.make_stream(state)
         state._packed = packed
     return state._stream

@@ -18,7 +18,7 @@ from carrousel.errors import UserError
 
 
 class Kind(NamedTuple):
-    """What a layer must have in common with another for the states of the one to fit the other."""
+    """What two layers must have in common for the states of one to fit the other."""
 
     layer: str  # its class
     cell: str
@@ -40,43 +40,53 @@ class Kind(NamedTuple):
         return [(self.num_layers, batch, width) for width in widths]
 
     def output(self, states: Sequence[Tensor]) -> Tensor:
-        """A tensor like what a step returns [B, P]."""
+        """A tensor with the shape, dtype and device of a step's result [B, P]."""
         return states[0].select(0, 0)
 
 
-def kind_of(layer: Any) -> Kind:
+def get_kind(layer: Any) -> Kind:
     """The kind of a layer.
 
     Raises:
-        TypeError: it is no layer that has streams.
+        TypeError: it is not a layer of carrousel.
     """
     if not callable(getattr(layer, "_kind", None)):
-        raise TypeError(f"layer={layer!r} is no layer of carrousel: give the layer whose state it is")
+        raise TypeError(f"layer={layer!r} is not a layer of carrousel: give the layer whose state it is")
     return layer._kind()
 
 
 class Streams:
-    """What all streams of a layer share: whose they are, and the layer's weights, packed.
+    """What all streams of a layer share: its identity, and its packed weights.
 
-    A copy of a layer goes on with the states of the original, and packs weights of its own.
+    A copy of a layer accepts the states of the original, and packs its own weights.
     """
 
     __slots__ = ("identity", "packed")
 
     def __init__(self, identity: str | None = None) -> None:
-        self.identity = identity or uuid4().hex
-        self.packed: Any = None  # carrousel.layers.streaming.packed_weights.Packed
+        self.identity: str = identity or uuid4().hex
+        self.packed: Any = None  # carrousel.layers.streaming.packed_weights.PackedWeights
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Streams, (self.identity,)
 
 
 class State:
-    """What a layer carries from step to step. `layer.start` makes it, `layer.step` and `layer.block` move it on.
+    """The state of a stream: what a layer carries from step to step.
 
-    It belongs to the layer that made it, and to copies of that layer. It has B rows, one for each sequence, and serves
-    one thread at a time. `len(state)` is B; `state[rows]` is a copy of some of the rows, and `state[rows] = other` puts
-    the rows of another state in their place. Rows are an int, a slice, indices [n], or a bool mask [B].
+    `layer.start` makes it; `layer.step` and `layer.block` update it in place. It belongs to the layer that made it and
+    to copies of that layer, has B rows, one for each sequence, and is for one thread at a time. `len(state)` is B;
+    `state[rows]` is a copy of some rows, and `state[rows] = other` replaces them by the rows of another state. `rows`
+    is an int, a slice, indices [n] or a bool mask [B].
+
+    Example:
+        >>> import torch, carrousel
+        >>> layer = carrousel.GRU(3, 4)
+        >>> state = layer.start(batch=2)
+        >>> with torch.no_grad():
+        ...     y = layer.block(torch.randn(5, 2, 3), state)
+        >>> len(state), len(state[:1]), state.hx().shape
+        (2, 1, torch.Size([1, 2, 4]))
     """
 
     __slots__ = (
@@ -96,18 +106,18 @@ class State:
     def __init__(
         self, kind: Kind, identity: str, tensors: Sequence[Tensor], beginning: Sequence[Tensor] | None = None
     ) -> None:
-        # Copies, so that nothing else writes into them; and never tensors of inference mode, which only it may change.
+        # Copies, into which nothing else writes; not made in inference mode, outside of which they could not change.
         with torch.inference_mode(False), torch.no_grad():
             self._tensors: tuple[Tensor, ...] = tuple(
                 [t.detach().clone(memory_format=torch.contiguous_format) for t in tensors]
             )
-            self._y = kind.output(self._tensors)  # what a step returns is made in its likeness
+            self._y = kind.output(self._tensors)  # the form of a step's result
         self._kind, self._identity = kind, identity
-        self._beginning = beginning  # what a row begins anew with [L, 1, .]; None for zeros
+        self._beginning = beginning  # the states after a reset [L, 1, .]; None: zeros
         self._x_shape = (len(self), kind.input_size)
-        self._packed: Any = None  # the weights that _stream runs with; the compiled stream, which writes into _tensors
+        self._packed: Any = None  # the weights of _stream, the compiled stream, which writes into _tensors
         self._stream: Any = None
-        self._out: Any = None  # what a step has written into, and where it lay
+        self._out: Any = None  # the last output buffer of a step, and its address
         self._out_place = 0
 
     def __len__(self) -> int:
@@ -115,24 +125,24 @@ class State:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of every number in it."""
+        """The dtype of the states."""
         return self._tensors[0].dtype
 
     @property
     def device(self) -> torch.device:
-        """Where it lies."""
+        """The device of the states."""
         return self._tensors[0].device
 
     def __repr__(self) -> str:
         return f"State({self._kind}, batch={len(self)}, dtype={self.dtype}, device='{self.device}')"
 
     def hx(self) -> Any:
-        """A copy in torch's form: h [L, B, P], or the tuple of it and [L, B, H] for each further state."""
+        """A copy in the form of hx: h [L, B, P], or the tuple of it and [L, B, H] for each other state."""
         copies: tuple[Tensor, ...] = tuple([t.clone() for t in self._tensors])
         return copies[0] if len(self._tensors) == 1 else copies
 
     def clone(self) -> State:
-        """A copy that goes its own way."""
+        """An independent copy."""
         return self._like(self._tensors)
 
     __copy__ = clone
@@ -141,31 +151,33 @@ class State:
         return State, (self._kind, self._identity, self._tensors, self._beginning)
 
     def _like(self, tensors: Sequence[Tensor]) -> State:
-        """Other numbers of the same layer."""
+        """A state of the same layer with other tensors."""
         return State(self._kind, self._identity, tensors, self._beginning)
 
     def to(self, *args: Any, **kwargs: Any) -> State:
-        """A copy on another device, or in another floating-point type: arguments as Tensor.to takes them.
+        """A copy on another device, or in another floating-point dtype; arguments as of Tensor.to.
 
         Raises:
-            TypeError: the type is not floating point.
+            TypeError: the dtype is not floating point.
         """
         moved = [t.to(*args, **kwargs) for t in self._tensors]
         if not moved[0].is_floating_point():
-            raise TypeError(f"State.to: {moved[0].dtype} is not a floating-point type, which states have")
+            raise TypeError(f"State.to: {moved[0].dtype} is not a floating-point dtype, which states must have")
         beginning = self._beginning and [t.to(moved[0].device, moved[0].dtype) for t in self._beginning]
         return State(self._kind, self._identity, moved, beginning)
 
     # ---- rows
 
     def reset(self, rows: Any = None) -> None:
-        """Put what sequences begin with into some rows: zeros, or what the layer had learned when the stream was
-        started. Default: all.
+        """Reset some rows to the start of a sequence: zeros, or the learned states when the stream was started.
+
+        Args:
+            rows: an int, a slice, indices [n] or a bool mask [B]. Default: all.
 
         Raises:
-            TypeError, ValueError, IndexError: `rows` is not what rows can be, a mask of another size, or out of range.
+            TypeError, ValueError, IndexError: `rows` has another type, is a mask of another size, or is out of range.
         """
-        index = None if rows is None else indices(rows, len(self), self.device)
+        index = None if rows is None else to_indices(rows, len(self), self.device)
         with torch.no_grad():
             for t, begins in zip(self._tensors, self._beginning or [None] * len(self._tensors)):
                 if begins is not None:
@@ -175,18 +187,18 @@ class State:
                     t.zero_() if index is None else t.index_fill_(1, index, 0)
 
     def __getitem__(self, rows: Any) -> State:
-        index = indices(rows, len(self), self.device)
+        index = to_indices(rows, len(self), self.device)
         return self._like([t.index_select(1, index) for t in self._tensors])
 
     def __setitem__(self, rows: Any, other: State) -> None:
-        index = indices(rows, len(self), self.device)
-        check_alike("state[rows] = other", [self, other])
+        index = to_indices(rows, len(self), self.device)
+        check_same_layer("state[rows] = other", [self, other])
         if len(other) != len(index):
-            raise ValueError(f"state[rows] = other: {len(index)} rows are to be replaced, and other has {len(other)}")
+            raise ValueError(f"state[rows] = other: {len(index)} rows are replaced, but other has {len(other)} rows")
         if len(index.unique()) < len(index):
             raise ValueError(
-                f"state[rows] = other: rows {index.tolist()} name one of them twice, and only one of other's rows can "
-                "stand there: name each once"
+                f"state[rows] = other: rows {index.tolist()} name one of them twice, which cannot take two of other's "
+                "rows: name each once"
             )
         with torch.no_grad():
             for mine, theirs in zip(self._tensors, other._tensors):
@@ -194,64 +206,64 @@ class State:
 
     @staticmethod
     def cat(states: Sequence[State]) -> State:
-        """The rows of several states of one layer, one after another.
+        """Concatenate the rows of several states of one layer.
 
         Raises:
-            TypeError, ValueError: there is none, or they are not of one layer, dtype and device.
+            TypeError, ValueError: there are no states, or they differ in layer, dtype or device.
         """
         try:
             states = list(states)
         except TypeError:
             raise TypeError(f"State.cat takes a sequence of states, not {type(states).__name__}") from None
-        check_alike("State.cat", states)
+        check_same_layer("State.cat", states)
         joined = [torch.cat(tensors, 1) for tensors in zip(*[s._tensors for s in states])]
         return states[0]._like(joined)
 
     # ---- files
 
     def save(self, path: str | Path) -> None:
-        """Write a file that holds this state: safetensors, with the layer's kind as JSON in its header.
+        """Save this state to a file: safetensors, with the layer's kind as JSON in the header.
 
         Raises:
-            UserError: the file cannot be written; what was there stays.
+            UserError: the file cannot be written; an older one is unchanged.
         """
         tensors = dict(zip(self._kind.states, self._tensors))
-        advice = "make room, or name another file"
+        advice = "free some disk space, or name another file"
         checkpoint.write(Path(path), {"state": self._kind._asdict()}, tensors, advice)
 
     @staticmethod
     def load(path: str | Path, layer: Any) -> State:
-        """A state from a file, for a layer of the kind that it was saved from, on that layer's device.
+        """Load a state from a file, onto the device of a layer of the same kind.
 
         Args:
-            path: what `save` wrote.
-            layer: whose state it will be.
+            path: a file that `save` wrote.
+            layer: the layer that will use the state.
 
         Raises:
-            UserError: there is no such file, it is damaged, or it holds no state.
-            ValueError: it holds the state of a layer of another kind or dtype.
+            UserError: there is no such file, it is damaged, or it contains no state.
+            ValueError: it contains the state of a layer of another kind or dtype.
         """
         facts, tensors = checkpoint.read(Path(path), "name a file that State.save has written")
         if "state" not in facts:
-            raise UserError(f"{path} is a checkpoint, but holds no state: name a file that State.save has written")
-        saved, kind = facts["state"], kind_of(layer)
+            raise UserError(f"{path} is a checkpoint, but contains no state: name a file that State.save has written")
+        saved, kind = facts["state"], get_kind(layer)
         saved = Kind(**{**saved, "states": tuple(saved["states"])})
         if saved._replace(layer=kind.layer) != kind:
-            raise ValueError(f"{path} holds a state of {saved}, and the layer is {kind}")
+            raise ValueError(f"{path} contains a state of {saved}, but the layer is {kind}")
         state = State(kind, layer._streams.identity, [tensors[name] for name in kind.states], layer._beginning())
         weight = next(layer.parameters())
         if state.dtype != weight.dtype:
-            raise ValueError(f"{path} holds a state in {state.dtype}, and the layer computes in {weight.dtype}")
+            raise ValueError(f"{path} contains a state in {state.dtype}, but the layer computes in {weight.dtype}")
         return state if weight.device == state.device else state.to(weight.device)
 
 
-def check_alike(action: str, states: Sequence[Any]) -> None:
-    """All are states of one layer, in one dtype, on one device."""
+def check_same_layer(action: str, states: Sequence[Any]) -> None:
+    """Raise if they are not states of one layer, dtype and device."""
     for state in states:
         if not isinstance(state, State):
-            raise TypeError(f"{action} takes states that layer.start gave, not {type(state).__name__}")
+            raise TypeError(f"{action} takes states from layer.start, not {type(state).__name__}")
     if not states:
-        raise ValueError(f"{action} takes one state or more, and got none")
+        raise ValueError(f"{action} takes one state or more, but got none")
     first, *others = states
     for other in others:
         if other._identity != first._identity or other._kind != first._kind:
@@ -263,8 +275,8 @@ def check_alike(action: str, states: Sequence[Any]) -> None:
             )
 
 
-def indices(rows: Any, batch: int, device: torch.device) -> Tensor:
-    """Rows, as State takes them, as indices [n] from 0 to B - 1."""
+def to_indices(rows: Any, batch: int, device: torch.device) -> Tensor:
+    """Convert rows, as State takes them, to indices [n] from 0 to B - 1."""
     if isinstance(rows, slice):
         return torch.tensor([*range(batch)[rows]], dtype=torch.int64, device=device)
     try:
@@ -273,13 +285,13 @@ def indices(rows: Any, batch: int, device: torch.device) -> Tensor:
         raise TypeError(f"rows are an int, a slice, indices or a bool mask, not {rows!r}") from None
     if given.dtype == torch.bool:
         if given.shape != (batch,):
-            raise ValueError(f"the mask of rows has shape {list(given.shape)}, and the state has {batch} rows")
+            raise ValueError(f"the mask of rows has shape {list(given.shape)}, but the state has {batch} rows")
         return given.nonzero()[:, 0]
     if given.numel() and (given.is_floating_point() or given.is_complex()):
         raise TypeError(f"rows are integers or bool, not {given.dtype}")
     given = given.long().reshape(-1) if given.dim() < 2 else given
     if given.dim() > 1:
-        raise ValueError(f"rows have shape {list(given.shape)}: give one row of indices, or a mask [{batch}]")
+        raise ValueError(f"rows have shape {list(given.shape)}: give a vector of indices, or a mask [{batch}]")
     if given.numel() and not (-batch <= given.min() and given.max() < batch):
         raise IndexError(f"rows {given.tolist()} are not all among the state's {batch} rows")
     return given % max(batch, 1)
