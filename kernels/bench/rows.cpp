@@ -7,7 +7,7 @@
 #include "carrousel/sequence.hpp"
 #include "carrousel/targets.hpp"
 #include "layers.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 #include "tiles.hpp"
 
 #define CARROUSEL_DECLARE(name)                     \

@@ -1,7 +1,7 @@
 #include "tiles.hpp"
 
 #include "gemm/pack.hpp"
-#include "gemm/product.hpp"
+#include "gemm/gemm.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {

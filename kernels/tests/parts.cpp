@@ -4,8 +4,8 @@
 
 #include "carrousel/cells/all.hpp"
 #include "gemm/pack.hpp"
-#include "gemm/product.hpp"
-#include "gemm/shape.hpp"
+#include "gemm/gemm.hpp"
+#include "gemm/row_blocks.hpp"
 #include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

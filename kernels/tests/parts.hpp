@@ -4,7 +4,7 @@
 
 namespace carrousel::test {
 
-// acc = start + lead + main, as src/gemm/product.hpp says. Widths in vectors, strides in elements.
+// acc = start + lead + main, as src/gemm/gemm.hpp says. Widths in vectors, strides in elements.
 template <class F>
 struct Product {
   int vectors;

@@ -11,7 +11,7 @@
 #include "guarded.hpp"
 #include "reference.hpp"
 #include "run.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::test {
 namespace {
@@ -52,7 +52,7 @@ void check_division(const Divided& d) {
   CHECK((one.steps_at_once > 1) == d.several_with_one);
 }
 
-// Else the tests below would not test what they say. When src/sequence/split.hpp learns better thresholds, choose other sizes above.
+// Else the tests below would not test what they say. When src/sequence/work_split.hpp learns better thresholds, choose other sizes above.
 TEST_CASE("the sizes below are divided as they should be") {
   for (const Divided& d : divided) {
     check_division<float, 1>(d);

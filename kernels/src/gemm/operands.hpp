@@ -2,7 +2,7 @@
 // is here; where numbers are taken as they are, nothing is done and no room is taken.
 #pragma once
 #include "carrousel/sequence.hpp"
-#include "gemm/product.hpp"
+#include "gemm/gemm.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

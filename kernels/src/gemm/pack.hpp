@@ -3,7 +3,7 @@
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "gemm/operands.hpp"
-#include "gemm/shape.hpp"
+#include "gemm/row_blocks.hpp"
 #include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

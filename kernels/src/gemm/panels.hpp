@@ -2,7 +2,7 @@
 // (Sequence::panels).
 #pragma once
 #include "gemm/pack.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

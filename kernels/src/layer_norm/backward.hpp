@@ -6,11 +6,11 @@
 //   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
 //                                  sets of rows have summed up
 #pragma once
-#include "layer_norm/lone_backward.hpp"
-#include "layer_norm/unit_sums.hpp"
+#include "layer_norm/one_row_backward.hpp"
+#include "layer_norm/unit_gradients.hpp"
 #include "sequence/gather.hpp"
 #include "sequence/padding.hpp"
-#include "sequence/sums.hpp"
+#include "sequence/weight_gradients.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

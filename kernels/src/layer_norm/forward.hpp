@@ -11,13 +11,13 @@
 // batch is small, they split the units of the products, meet, split the rows of what follows, and meet again.
 #pragma once
 #include "gemm/panels.hpp"
-#include "layer_norm/kept.hpp"
-#include "layer_norm/lone.hpp"
-#include "layer_norm/sets.hpp"
+#include "layer_norm/saved.hpp"
+#include "layer_norm/one_row.hpp"
+#include "layer_norm/row_sets.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/outputs.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "lstm1997/lanes.hpp"
-#include "lstm1997/present_alone.hpp"
+#include "lstm1997/present_single.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {

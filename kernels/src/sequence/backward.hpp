@@ -13,7 +13,7 @@
 #include "sequence/padding.hpp"
 #include "sequence/recompute.hpp"
 #include "sequence/states.hpp"
-#include "sequence/sums.hpp"
+#include "sequence/weight_gradients.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

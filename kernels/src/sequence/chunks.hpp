@@ -5,10 +5,10 @@
 // (recompute.hpp) lies where its da will, which are made of it.
 #pragma once
 #include "gemm/operands.hpp"
-#include "gemm/shape.hpp"
-#include "machine/team.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

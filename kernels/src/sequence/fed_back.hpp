@@ -4,11 +4,11 @@
 // Then it is made anew where it is read: a row is copied once for all its products with R, and y and the states stay what they are. The
 // mask is drawn once a call. (As a state of the cell's own the masked h would have to be kept beside h.)
 #pragma once
-#include "gemm/shape.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -10,15 +10,15 @@
 // split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
 #pragma once
 #include "gemm/panels.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/fed_back.hpp"
-#include "sequence/lone.hpp"
+#include "sequence/one_row.hpp"
 #include "sequence/outputs.hpp"
 #include "sequence/preactivations.hpp"
-#include "sequence/split.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/work_split.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,10 +1,10 @@
 // dh of a step: what reaches h from outside, from da of the step after through R, and, where h is projected, through the projection. And
 // what reaches further states through R, where a cell feeds them back.
 #pragma once
-#include "sequence/derivative.hpp"
+#include "sequence/cell_backward.hpp"
 #include "sequence/fed_back.hpp"
 #include "sequence/gather.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

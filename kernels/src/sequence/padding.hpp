@@ -1,7 +1,7 @@
 // What is written where a ragged batch has no step: everything else passes those places by.
 #pragma once
 #include "carrousel/sequence.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -4,8 +4,8 @@
 #pragma once
 #include "gemm/operands.hpp"
 #include "gemm/panels.hpp"
-#include "gemm/product.hpp"
-#include "sequence/split.hpp"
+#include "gemm/gemm.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

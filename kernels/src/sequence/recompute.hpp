@@ -3,14 +3,14 @@
 // packed panel by panel for it. The sums and the pointwise step are those of the forward pass, and so are the bits.
 #pragma once
 #include "gemm/operands.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/chunks.hpp"
 #include "sequence/fed_back.hpp"
 #include "sequence/preactivations.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,8 +1,8 @@
 // R as it is multiplied, where that is not R as it was given: without the weights that are dropped in this call, and of all units where
 // it was given by heads. It is made once a call, beside the caller's, which would take several operations on tensors for each.
 #pragma once
-#include "gemm/shape.hpp"
-#include "machine/noise.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/random.hpp"
 #include "machine/workspace.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

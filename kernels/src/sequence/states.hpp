@@ -2,9 +2,9 @@
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "machine/simd.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -20,7 +20,7 @@ from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import Trace, trace_step
 
-# with fewer rows, groups are of several blocks (kernels/src/gemm/shape.hpp), and rows are taken block by block
+# with fewer rows, groups are of several blocks (kernels/src/gemm/row_blocks.hpp), and rows are taken block by block
 FEWEST_ROWS = 3
 
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,12 +1,12 @@
 // The pointwise step, backward: from dh and ds after a step to da, and to ds before it; and the gradients of weights of units.
 #pragma once
 #include "gemm/pack.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/chunks.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

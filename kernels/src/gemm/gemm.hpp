@@ -1,7 +1,7 @@
 // Matrix products from the tile: packing, and rows times panel for any number of rows.
 #pragma once
 #include <algorithm>
-#include "gemm/pair_tile.hpp"
+#include "gemm/tile_bf16.hpp"
 #include "gemm/tile.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

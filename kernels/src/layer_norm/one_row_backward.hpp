@@ -1,8 +1,8 @@
 // Backward of one row alone whose units are one vector: the steps of NormedBackward, in the same order, on what stays in registers, with
 // nothing looked up in between.
 #pragma once
-#include "layer_norm/lone.hpp"
-#include "layer_norm/unit_sums.hpp"
+#include "layer_norm/one_row.hpp"
+#include "layer_norm/unit_gradients.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -7,9 +7,9 @@
 // The gates are computed again: kept beside these, they took longer to write and to read.
 #pragma once
 #include <algorithm>
-#include "gemm/shape.hpp"
+#include "gemm/row_blocks.hpp"
 #include "layer_norm/moments.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -7,11 +7,11 @@
 #pragma once
 #include <utility>
 #include "gemm/pack.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/fed_back.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,5 +1,5 @@
 // The order of time and the dealing of rows: every (step, row) pair once, whatever the layout and the number of threads.
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 
 #include "reference.hpp"
 #include "run.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::test {
 namespace {

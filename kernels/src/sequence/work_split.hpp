@@ -2,9 +2,9 @@
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
-#include "gemm/shape.hpp"
-#include "machine/team.hpp"
-#include "sequence/steps.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/threads.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

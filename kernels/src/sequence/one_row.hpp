@@ -6,10 +6,10 @@
 // of the time at H = 256, a quarter with 64 inputs).
 #pragma once
 #include "gemm/panels.hpp"
-#include "gemm/product.hpp"
-#include "machine/noise.hpp"
+#include "gemm/gemm.hpp"
+#include "machine/random.hpp"
 #include "sequence/fed_back.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

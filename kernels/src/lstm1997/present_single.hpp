@@ -1,6 +1,6 @@
 // One trial's block in one network.
 #pragma once
-#include "lstm1997/alone.hpp"
+#include "lstm1997/single.hpp"
 #include "lstm1997/judge.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {

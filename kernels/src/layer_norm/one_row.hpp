@@ -2,7 +2,7 @@
 // step waits for a chain of sums over units, which the processor should have nothing else to do beside.
 #pragma once
 #include "gemm/panels.hpp"
-#include "layer_norm/kept.hpp"
+#include "layer_norm/saved.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,6 +1,6 @@
 // The gradients of biases, gains and weights of units of a cell that is normalised: sums over all steps and rows, set by set.
 #pragma once
-#include "layer_norm/stages.hpp"
+#include "layer_norm/backward_stages.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 

@@ -1,11 +1,11 @@
 // Backward of a cell that is normalised, from dh to d(W x) and d(R h) of a row at a step: the pointwise stages, and what lies between them.
 #pragma once
 #include "gemm/pack.hpp"
-#include "layer_norm/kept.hpp"
-#include "layer_norm/sets.hpp"
+#include "layer_norm/saved.hpp"
+#include "layer_norm/row_sets.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
