@@ -66,9 +66,9 @@ nb::list present_trials(nb::tuple n, nb::tuple r, nb::tuple s, nb::list from, in
 }
 
 template <class F>
-class Living {
+class OnlineNetwork {
  public:
-  explicit Living(nb::tuple n) : online(make_online<F>(network(n))) {}
+  explicit OnlineNetwork(nb::tuple n) : online(make_online<F>(network(n))) {}
   void reset() { online->reset(); }
   void load(Address weights) { online->load(reinterpret_cast<const F*>(weights)); }
   void save(Address weights) { online->save(reinterpret_cast<F*>(weights)); }
@@ -97,7 +97,7 @@ class Living {
 
 template <class F>
 void add_online(nb::module_& m, const char* name) {
-  using L = Living<F>;
+  using L = OnlineNetwork<F>;
   nb::class_<L>(m, name)
       .def(nb::init<nb::tuple>())
       .def("reset", &L::reset)

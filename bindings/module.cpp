@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "carrousel/own.hpp"
+#include "carrousel/custom_cell.hpp"
 #include "carrousel/sequence.hpp"
 
 namespace nb = nanobind;
@@ -76,9 +76,9 @@ class Addresses {
   nb::tuple tensors_;
 };
 
-enum { alike = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
+enum { same_type = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
 
-// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous,
+// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `same_type`, with `in_order` where all are contiguous,
 // `needs_grad` where one requires a gradient, `wrapped` where one is not of the types `plain`, Tensor and Parameter, and `lazy` where the
 // memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs
 // twice as much, and a small network has forty.
@@ -88,7 +88,7 @@ int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
         is_zero{"_is_zerotensor"};
   };
   static const Names& its = *new Names;
-  int all = alike | in_order;
+  int all = same_type | in_order;
   for (nb::handle tensor : tensors) {
     if (tensor.is_none()) continue;
     if (!nb::object(tensor.attr(its.dtype)).is(dtype) || !nb::cast<bool>(tensor.attr(its.is_cpu))) return 0;
@@ -117,15 +117,15 @@ Mask mask(nb::handle from) {
 }
 
 // Nothing, or: seed, first_stream, rows, masks, fed_back, of_weights
-carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
-  carrousel::Noise noise;
+carrousel::RandomMasks random_masks(nb::tuple from, int masks_of_cell) {
+  carrousel::RandomMasks noise;
   if (!from.size()) return noise;
   const nb::tuple masks = nb::cast<nb::tuple>(from[3]);
   if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
   noise.seed = nb::cast<uint64_t>(from[0]), noise.first_stream = nb::cast<int64_t>(from[1]);
   noise.rows = at<const int64_t>(address(nb::object(from[2])));
-  noise.masks_given = masks.size() > 0;
-  for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
+  noise.has_cell_masks = masks.size() > 0;
+  for (size_t k = 0; k < masks.size(); ++k) noise.of_cell[k] = mask(masks[k]);
   if (!from[4].is_none()) noise.fed_back = mask(from[4]);
   if (!from[5].is_none()) noise.of_weights = mask(from[5]);
   return noise;
@@ -133,7 +133,7 @@ carrousel::Noise noise(nb::tuple from, int masks_of_cell) {
 
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads, ld_y, threads
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
-// outputs: y; what is kept, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
+// outputs: y; what is saved, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
 // histories: of the states but the first, where they are shown
 template <class F>
 Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories,
@@ -159,14 +159,14 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
   Addresses(restored).fill(q.restored);
   const Addresses to(outputs);
   q.y = at<F>(reads_y ? address_to_read(nb::object(outputs[0])) : to[0]);
-  if (F* const kept = at<F>(to[1])) {
+  if (F* const saved = at<F>(to[1])) {
     const int64_t pairs = nb::cast<int64_t>(outputs[2]);
     const nb::tuple starts = nb::cast<nb::tuple>(outputs[3]);
     const auto part = [&](size_t k) {
       const int64_t start = nb::cast<int64_t>(starts[k]);
-      return start < 0 ? nullptr : kept + start * pairs;
+      return start < 0 ? nullptr : saved + start * pairs;
     };
-    q.kept = part(0), q.unprojected = part(1);
+    q.saved = part(0), q.unprojected = part(1);
     for (size_t k = 2; k < starts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
   }
   const Addresses shown(histories);
@@ -182,7 +182,7 @@ void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outp
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, false);
   Addresses(final).fill(q.final);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
-  q.padding = F(padding), q.noise = noise(noise_of, k.masks);
+  q.padding = F(padding), q.masks = random_masks(noise_of, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
@@ -197,7 +197,7 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, true);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
-  q.noise = noise(noise_of, k.masks);
+  q.masks = random_masks(noise_of, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   Gradients<F> d;
   d.dy = at<F>(address(nb::object(d_y[0]))), d.ld_dy = nb::cast<int64_t>(d_y[1]);
@@ -221,7 +221,7 @@ template <class F>
 void draw(nb::handle of, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, Address numbers, Address values) {
   const Mask how = mask(of);
   nb::gil_scoped_release released;
-  carrousel::draw<F>(how, seed, stream, rows, columns, at<const int64_t>(numbers), at<F>(values));
+  carrousel::sample_mask<F>(how, seed, stream, rows, columns, at<const int64_t>(numbers), at<F>(values));
 }
 
 template <class F>
@@ -232,7 +232,7 @@ nb::object describe(const char* cell) {
   for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
   nb::list shown;
   for (int i = 0; i < k->shown; ++i) shown.append(k->shown_names[i]);
-  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(shown), k->keeps_more);
+  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(shown), k->saves_more);
 }
 
 std::vector<std::string> instruction_sets() {
@@ -255,13 +255,13 @@ NB_MODULE(_kernels, m) {
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
-        "(number of states, which of them backward reads, what a caller is shown of each unit, whether other things are kept in its "
+        "(number of states, which of them backward reads, what a caller is shown of each unit, whether other things are saved in its "
         "place), or None "
         "without a kernel");
   m.def(
-      "kept_size",
+      "saved_size",
       [](const char* cell, int64_t H, int64_t I, bool single) {
-        return single ? kernel<float>(cell).kept_size(H, I) : kernel<double>(cell).kept_size(H, I);
+        return single ? kernel<float>(cell).saved_size(H, I) : kernel<double>(cell).saved_size(H, I);
       },
       "cell"_a, "H"_a, "I"_a, "single"_a);
   m.def("instruction_set", carrousel::instruction_set);

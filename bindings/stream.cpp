@@ -34,8 +34,8 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sour
     q.W = at<F>(from[3]), q.R = at<F>(from[4]), q.b_x = at<F>(from[5]), q.b_h = at<F>(from[6]);
     q.per_unit = at<F>(from[7]), q.projection = at<F>(from[8]);
     const nb::tuple masks = nb::cast<nb::tuple>(from[9]);
-    q.noise.masks_given = masks.size() > 0;
-    for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.noise.masks[k].left = nb::cast<double>(masks[k]);
+    q.masks.has_cell_masks = masks.size() > 0;
+    for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.masks.of_cell[k].otherwise = nb::cast<double>(masks[k]);
     described.push_back(q);
   }
   std::vector<Source<F>> listed;
@@ -72,7 +72,7 @@ class Parameters {
  private:
   struct Look {
     nb::object name;
-    const PyObject* parameter;  // not kept alive: what hooks on it hold might be the layer, in a circle that Python does not see
+    const PyObject* parameter;  // not saved alive: what hooks on it hold might be the layer, in a circle that Python does not see
     Address place;
     int64_t version;
   };

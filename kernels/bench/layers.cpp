@@ -12,7 +12,7 @@ int64_t most_saved(int64_t H, int64_t I) {
   int64_t most = 0;
   for (const char* const* name = instruction_sets(); *name; ++name) {
     use_instruction_set(*name);
-    most = std::max(most, find<float>("lstm")->kept_size(H, I));
+    most = std::max(most, find<float>("lstm")->saved_size(H, I));
   }
   return most;
 }
@@ -62,7 +62,7 @@ void Layers::add_layer(int layer, float* x, float* dx, float* y, float* dy) {
 
 void Layers::save_for_backward(bool save) {
   for (Direction& direction : directions) {
-    direction.sequence.kept = save ? direction.saved : nullptr;
+    direction.sequence.saved = save ? direction.saved : nullptr;
     direction.sequence.history[1] = save ? direction.c_history : nullptr;
   }
 }

@@ -48,7 +48,7 @@ Work loop(const Column& column, Loop run, double amount, bool bf16 = false) {
   if (!run) return {};
   static Memory memory[2];
   const auto on_all_threads = [run, threads = column.threads](long times) {
-    baseline::team(threads, [&](baseline::Member me) { run(memory[me.rank].arrays, times); });
+    baseline::run_on_threads(threads, [&](baseline::Member me) { run(memory[me.rank].arrays, times); });
   };
   return {on_all_threads, amount * column.threads, column.threads, bf16};
 }

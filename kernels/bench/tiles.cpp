@@ -1,7 +1,7 @@
 #include "tiles.hpp"
 
-#include "gemm/pack.hpp"
 #include "gemm/gemm.hpp"
+#include "gemm/pack.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -59,7 +59,7 @@ void run_bf16(const Arrays& a, long times) {
 template <int G, int N>
 void run_one_row(const Arrays& a, long times) {
   for (long k = 0; k < times; ++k)
-    wide_lone_tiles<V, N>[G - 1](a.sums, N* L, a.sums, N* L, {}, {a.rows, a.panel, N * L, terms, terms * N * L});
+    one_row_panel_tiles<V, N>[G - 1](a.sums, N* L, a.sums, N* L, {}, {a.rows, a.panel, N * L, terms, terms * N * L});
 }
 
 void run_transpose(const Arrays& a, long times) {

@@ -35,14 +35,14 @@ std::shared_ptr<F[]> aligned(int64_t count) {
 }
 
 // True at the start of one call, until its end.
-class Turn {
+class InUse {
  public:
-  explicit Turn(std::atomic<bool>& running) : running_(running) {
+  explicit InUse(std::atomic<bool>& running) : running_(running) {
     if (running.exchange(true, std::memory_order_acquire))
       throw std::runtime_error("this State is in use by another thread; use one State per thread");
   }
-  ~Turn() { running_.store(false, std::memory_order_release); }
-  Turn(const Turn&) = delete;
+  ~InUse() { running_.store(false, std::memory_order_release); }
+  InUse(const InUse&) = delete;
 
  private:
   std::atomic<bool>& running_;
@@ -103,14 +103,14 @@ Stream<F>::Stream(std::shared_ptr<const Stack<F>> stack, int64_t B, const std::v
 
 template <class F>
 bool Stream<F>::run(const F* x, F* y, const Rows& rows, int threads) {
-  const Turn turn(running_);
+  const InUse in_use(running_);
   const Sequence<F>&first = stack_->layers().front(), &last = stack_->layers().back();
   const int64_t count = rows.T * B_, parts = std::min(count, most_parts);
   const auto from = [](const F* p) { return reinterpret_cast<uintptr_t>(p); };
   if (from(x) < from(y + count * last.P) && from(y) < from(x + count * first.I))
     throw std::invalid_argument("out and input overlap in memory: the input is still read when out is written");
-  if (!stack_->holds(turn_, parts)) return false;
-  turn_ = (turn_ + parts) % most_parts;
+  if (!stack_->holds(next_part_, parts)) return false;
+  next_part_ = (next_part_ + parts) % most_parts;
   run_layers(x, y, rows, threads);
   if (rows.T % 2) from_last_ = !from_last_;
   return true;
@@ -122,7 +122,7 @@ void Stream<F>::run_layers(const F* x, F* y, const Rows& rows, int threads) {
   const int64_t L = layers.size(), P = layers[0].P;
   F *next, *between[2];
   // h cannot be written where it lies: the units to come need the old one.
-  const baseline::Workspace scratch([&](baseline::Layout& layout) {
+  const baseline::Workspace scratch([&](baseline::Arena& layout) {
     next = layout.take<F>(B_ * P);
     for (int k = 0; k < 2; ++k) between[k] = layout.take<F>(k + 1 < L ? rows.T * B_ * P : 0);
   });

@@ -6,11 +6,11 @@ namespace carrousel {
 
 struct Target {
   const char* name;
-  const Kernel<float>* single;  // ends with a kernel without a cell
-  const Kernel<double>* twice;
+  const Kernel<float>* f32;  // ends with a kernel without a cell
+  const Kernel<double>* f64;
   const char* flags;            // what it was compiled with
-  void (*draw_single)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
-  void (*draw_double)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
+  void (*sample_f32)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
+  void (*sample_f64)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
 };
 
 #define CARROUSEL_DECLARE(name) \

@@ -125,7 +125,7 @@ int64_t Case::size_of_input(int input) const {
 
 int64_t Case::size_of_output(int output) const {
   if (output == Y) return N() * P;
-  if (output >= KEPT) return way.shown && output - KEPT < cell.shown ? N() * size.H : 0;
+  if (output >= SAVED) return way.shown && output - SAVED < cell.shown ? N() * size.H : 0;
   if (output >= HISTORY) return way.shown && output > HISTORY && output - HISTORY < cell.states ? N() * size.H : 0;
   const int state = output - FINAL;
   return state >= cell.states ? 0 : size.B * (state ? size.H : P);
@@ -147,7 +147,7 @@ std::string name_of_input(int input) {
 std::string name_of_output(int output) {
   if (output == Y) return "y";
   if (output < HISTORY) return "final " + std::to_string(output - FINAL);
-  return output < KEPT ? "history " + std::to_string(output - HISTORY) : "kept " + std::to_string(output - KEPT);
+  return output < SAVED ? "history " + std::to_string(output - HISTORY) : "saved " + std::to_string(output - SAVED);
 }
 
 }  // namespace carrousel::test

@@ -10,11 +10,11 @@
 
 namespace carrousel::test {
 
-inline constexpr int max_kept = 8;
+inline constexpr int max_saved = 8;
 
-// INITIAL + k, RESTORED + k, FINAL + k, HISTORY + k: state k; KEPT + k: the k-th value that backward needs of the rows
+// INITIAL + k, RESTORED + k, FINAL + k, HISTORY + k: state k; SAVED + k: the k-th value that backward needs of the rows
 enum Input { X, W, R, B_X, B_H, PER_UNIT, PROJECTION, INITIAL, RESTORED = INITIAL + max_states, inputs = RESTORED + max_states };
-enum Output { Y, FINAL, HISTORY = FINAL + max_states, KEPT = HISTORY + max_states, outputs = KEPT + max_kept };
+enum Output { Y, FINAL, HISTORY = FINAL + max_states, SAVED = HISTORY + max_states, outputs = SAVED + max_saved };
 std::string name_of_input(int input);
 std::string name_of_output(int output);
 
@@ -84,7 +84,7 @@ struct Case {
   int64_t length(int64_t b) const;
   bool restarts(int64_t t, int64_t b) const;  // the states before the step, in the order of the way, are restored
   std::vector<bool> there() const;            // [N] whether a row of x and y holds a step
-  bool is_gate(int k) const;                  // the k-th value that is kept: a row after its function, which has a gradient
+  bool is_gate(int k) const;                  // the k-th value that is saved: a row after its function, which has a gradient
   bool absent(int input) const;
   int64_t size_of_input(int input) const;
   int64_t size_of_output(int output) const;

@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("the tile of a lone row is the row times the panel", F, float
       for (const long K : {1, 2, 7, 8, 9, 33})
         for (const long lead_K : lead_terms) {
           Trial<F> trial(1, vectors, parts.lanes, K, lead_K);
-          parts.lone_tile(trial.product(0));
+          parts.one_row_tile(trial.product(0));
           trial.check(0);
         }
   });

@@ -69,16 +69,16 @@ struct Stream {
 
   Stream(const Network& n, int way, bool every_step) : every_step(every_step) {
     std::mt19937 random(way + 3);
-    const auto drawn = [&](int size, double low) {
+    const auto sample_units = [&](int size, double low) {
       Values values(size);
       for (double& value : values) value = low + (1 - low) * (random() / 4294967296.0);
       return values;
     };
     for (int t = 0; t < T; ++t) {
       symbols.push_back(way == 0 || (way == 2 && t % 3 == 0) ? -2 : int(random() % 4) - (t + 1 < T));
-      x.push_back(symbols[t] == -2 ? drawn(n.I, -1) : Values(n.I));
+      x.push_back(symbols[t] == -2 ? sample_units(n.I, -1) : Values(n.I));
       if (symbols[t] >= 0) x[t][symbols[t] % n.I] = 1, symbols[t] %= n.I;
-      targets.push_back(drawn(n.K, 0));
+      targets.push_back(sample_units(n.K, 0));
     }
   }
   bool tells(int t) const { return every_step ? t != 2 : t == T - 1; }

@@ -17,10 +17,10 @@ template <class F>
 void check_numbers(int64_t columns) {
   const std::vector<int64_t> rows = {5, 0, int64_t(1) << 40};
   std::vector<F> values(rows.size() * columns), expected(values.size());
-  draw<F>(half, 0xFEDCBA9876543210, 21, rows.size(), columns, rows.data(), values.data());
+  sample_mask<F>(half, 0xFEDCBA9876543210, 21, rows.size(), columns, rows.data(), values.data());
   for (size_t r = 0; r < rows.size(); ++r)
     for (int64_t c = 0; c < columns; ++c)
-      expected[r * columns + c] = uniform(0xFEDCBA9876543210, 21, rows[r], c) < half.threshold ? F(half.taken) : F(half.left);
+      expected[r * columns + c] = uniform(0xFEDCBA9876543210, 21, rows[r], c) < half.threshold ? F(half.below) : F(half.otherwise);
   CHECK(same_bits(values, expected));
 }
 
@@ -34,19 +34,19 @@ TEST_CASE("every instruction set draws the same numbers") {
   });
 }
 
-Noise every_mask() {
-  Noise noise;
-  noise.seed = 12345, noise.first_stream = 32, noise.masks_given = true;
-  for (Mask& mask : noise.masks) mask = {0x40000000, 0, 1};
-  noise.fed_back = {0x40000000, 0, 4.0 / 3};
-  return noise;
+RandomMasks every_mask() {
+  RandomMasks masks;
+  masks.seed = 12345, masks.first_stream = 32, masks.has_cell_masks = true;
+  for (Mask& mask : masks.of_cell) mask = {0x40000000, 0, 1};
+  masks.fed_back = {0x40000000, 0, 4.0 / 3};
+  return masks;
 }
 
 template <class F>
 void check_threads(const Case& c) {
   INFO(c.name());
   Ask ask;
-  ask.noise = every_mask();
+  ask.masks = every_mask();
   const Outcome<F> alone = run<F>(c, ask);
   ask.threads = 3;
   check_same_bits(run<F>(c, ask), alone);
@@ -71,7 +71,7 @@ TEST_CASE("a mask of h that is one number multiplies R") {
   for (const char* name : {"lstm", "gru"}) {
     Case c(cell_named(name), {6, 5, 4, 19});
     Ask ask;
-    ask.noise.fed_back = {0, 1, 0.5};
+    ask.masks.fed_back = {0, 1, 0.5};
     const Outcome<double> masked = run<double>(c, ask);
     for (double& weight : c.values[R]) weight *= 0.5;  // exact
     const Outcome<double> scaled = run<double>(c);

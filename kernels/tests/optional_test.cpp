@@ -59,7 +59,7 @@ TEST_CASE("a gradient that does not come is zero") {
   });
 }
 
-TEST_CASE("without a backward pass to come, nothing is kept and the outputs are the same") {
+TEST_CASE("without a backward pass to come, nothing is saved and the outputs are the same") {
   with_cases([](const Case& c) { check_same_bits(run<float>(c, {.backward = false}), run<float>(c)); });
 }
 

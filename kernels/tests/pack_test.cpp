@@ -1,4 +1,4 @@
-// Weights, biases and kept values in the order of the vectors, against plain loops.
+// Weights, biases and saved values in the order of the vectors, against plain loops.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -124,16 +124,16 @@ TEST_CASE_TEMPLATE("rows are padded with zeros", F, float, double) {
   });
 }
 
-TEST_CASE_TEMPLATE("every kept vector has a place of its own, and they fill a row", F, float, double) {
+TEST_CASE_TEMPLATE("every saved vector has a place of its own, and they fill a row", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (const Packing<F>& packing : parts.packings)
       for (const long H : units) {
         const long blocks = (H + parts.lanes - 1) / parts.lanes;
-        std::vector<int> taken(packing.kept_size(H));
-        CHECK(long(taken.size()) == blocks * parts.lanes * packing.kept);
+        std::vector<int> taken(packing.saved_size(H));
+        CHECK(long(taken.size()) == blocks * parts.lanes * packing.saved);
         for (long block = 0; block < blocks; ++block)
-          for (int k = 0; k < packing.kept; ++k)
-            for (int lane = 0; lane < parts.lanes; ++lane) ++taken.at(packing.kept_place(H, block, k) + lane);
+          for (int k = 0; k < packing.saved; ++k)
+            for (int lane = 0; lane < parts.lanes; ++lane) ++taken.at(packing.saved_place(H, block, k) + lane);
         CHECK(taken == std::vector<int>(taken.size(), 1));
       }
   });

@@ -3,8 +3,8 @@
 #include "machine/functions.hpp"  // before the cells, which call them
 
 #include "carrousel/cells/all.hpp"
-#include "gemm/pack.hpp"
 #include "gemm/gemm.hpp"
+#include "gemm/pack.hpp"
 #include "gemm/row_blocks.hpp"
 #include "gemm/transpose.hpp"
 
@@ -19,7 +19,7 @@ template <class V, V (*f)(V)>
 void map(element<V>* out, const element<V>* in, long n) {
   for (long i = 0; i < n; i += lanes<V>) {
     const int some = int(std::min<long>(n - i, lanes<V>));
-    store_some<V>(out + i, f(load_some<V>(in + i, some)), some);
+    store_n<V>(out + i, f(load_n<V>(in + i, some)), some);
   }
 }
 
@@ -42,13 +42,13 @@ CARROUSEL_UNARY(sqrt)
 CARROUSEL_UNARY(abs)
 CARROUSEL_UNARY(sign)
 
-#define CARROUSEL_BINARY(name)                                                                  \
-  template <class V>                                                                            \
-  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, long n) {       \
-    for (long i = 0; i < n; i += lanes<V>) {                                                    \
-      const int some = int(std::min<long>(n - i, lanes<V>));                                    \
-      store_some<V>(out + i, name(load_some<V>(x + i, some), load_some<V>(z + i, some)), some); \
-    }                                                                                           \
+#define CARROUSEL_BINARY(name)                                                            \
+  template <class V>                                                                      \
+  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, long n) { \
+    for (long i = 0; i < n; i += lanes<V>) {                                              \
+      const int some = int(std::min<long>(n - i, lanes<V>));                              \
+      store_n<V>(out + i, name(load_n<V>(x + i, some), load_n<V>(z + i, some)), some);    \
+    }                                                                                     \
   }
 CARROUSEL_BINARY(maximum)
 CARROUSEL_BINARY(minimum)
@@ -60,7 +60,7 @@ template <class V>
 void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, long n) {
   for (long i = 0; i < n; i += lanes<V>) {
     const int some = int(std::min<long>(n - i, lanes<V>));
-    store_some<V>(out + i, select(load_some<V>(mask + i, some), load_some<V>(x + i, some), load_some<V>(z + i, some)), some);
+    store_n<V>(out + i, select(load_n<V>(mask + i, some), load_n<V>(x + i, some), load_n<V>(z + i, some)), some);
   }
 }
 
@@ -78,12 +78,12 @@ void run_tile(const Product<element<V>>& p) {
   tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
-void run_lone_tile(const Product<element<V>>& p) {
-  lone_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+void run_one_row_tile(const Product<element<V>>& p) {
+  one_row_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
 void run_product(const Product<element<V>>& p, bool lone) {
-  product<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone ? Terms::lone : Terms::numbers);
+  gemm<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone ? Terms::one_row : Terms::numbers);
 }
 
 template <class V>
@@ -128,14 +128,14 @@ struct Pack {
   static int rows(bool by_x) { return by_x ? Cell::x_rows : Cell::h_rows; }
 
   static void matrix(F* panels, const F* M, long K, bool by_x, long H) {
-    const Shape<Cell, V> shape(H);
+    const RowBlocks<Cell, V> shape(H);
     for (long group = 0; group < shape.groups; ++group) {
       pack_group<Cell, V>(panels, M, K, order(by_x), rows(by_x), shape, group);
       panels += K * rows(by_x) * shape.blocks_of(group) * lanes<V>;
     }
   }
   static void bias(F* out, const F* b_x, const F* b_h, long H) {
-    const Shape<Cell, V> shape(H);
+    const RowBlocks<Cell, V> shape(H);
     for (long group = 0; group < shape.groups; ++group) {
       pack_bias<Cell, V>(out, b_x, b_h, shape, group);
       out += Cell::rows * shape.blocks_of(group) * lanes<V>;
@@ -144,19 +144,20 @@ struct Pack {
   static void columns(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first) {
     pack_columns(panel, width, M, ld, columns, order(by_x), rows(by_x), H, padded, first);
   }
-  static long kept_size(long H) { return Shape<Cell, V>(H).kept_size(); }
-  static long kept_place(long H, long block, int k) {
-    const Shape<Cell, V> shape(H);
-    return shape.kept_at(block) + k * shape.kept_stride(block);
+  static long saved_size(long H) { return RowBlocks<Cell, V>(H).saved_size(); }
+  static long saved_place(long H, long block, int k) {
+    const RowBlocks<Cell, V> shape(H);
+    return shape.saved_at(block) + k * shape.saved_stride(block);
   }
 };
 
 template <class Cell, class V>
 constexpr Packing<element<V>> packing() {
   using P = Pack<Cell, V>;
-  return {
-      Cell::name,    Cell::rows,    Cell::x_first, Cell::x_rows, Cell::h_first, Cell::h_rows, Cell::kept,   Shape<Cell, V>::blocks_in_group,
-      Cell::x_order, Cell::h_order, P::matrix,     P::bias,      P::columns,    P::kept_size, P::kept_place};
+  return {Cell::name,    Cell::rows,    Cell::x_first, Cell::x_rows,
+          Cell::h_first, Cell::h_rows,  Cell::saved,   RowBlocks<Cell, V>::blocks_in_group,
+          Cell::x_order, Cell::h_order, P::matrix,     P::bias,
+          P::columns,    P::saved_size, P::saved_place};
 }
 
 template <class V>
@@ -181,7 +182,7 @@ constexpr Parts<element<V>> parts() {
           equal_of_two<V>,
           select_of<V>,
           run_tile<V>,
-          run_lone_tile<V>,
+          run_one_row_tile<V>,
           run_product<V>,
           pair_parts<V>().round_row,
           pair_parts<V>().tile,

@@ -24,13 +24,13 @@ struct Product {
 template <class F>
 struct Packing {
   const char* cell;
-  int rows, x_first, x_rows, h_first, h_rows, kept, blocks_in_group;
+  int rows, x_first, x_rows, h_first, h_rows, saved, blocks_in_group;
   const int *x_order, *h_order;
   void (*matrix)(F* panels, const F* M, long K, bool by_x, long H);        // W or R: all groups, one after another
   void (*bias)(F* out, const F* b_x, const F* b_h, long H);                // all groups
   void (*columns)(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first);
-  long (*kept_size)(long H);
-  long (*kept_place)(long H, long block, int k);                           // of the k-th kept vector
+  long (*saved_size)(long H);
+  long (*saved_place)(long H, long block, int k);                           // of the k-th saved vector
 };
 
 // In one instruction set, with vectors of one width.
@@ -44,7 +44,7 @@ struct Parts {
   Function2 maximum, minimum, less, less_equal, equal;
   void (*select)(F* out, const F* mask, const F* x, const F* z, long n);
   void (*tile)(const Product<F>&);                                         // count up to 6, vectors up to 4
-  void (*lone_tile)(const Product<F>&);                                    // count 1
+  void (*one_row_tile)(const Product<F>&);                                    // count 1
   void (*product)(const Product<F>&, bool lone);
   // Pairs of bfloat16; null for double.
   void (*round_row)(F* to, const F* row, long n);
@@ -62,8 +62,8 @@ template <class F>
 const Parts<F>* parts_of(const char* instruction_set);
 
 struct AllParts {
-  const Parts<float>* single;
-  const Parts<double>* twice;
+  const Parts<float>* f32;
+  const Parts<double>* f64;
 };
 
 }  // namespace carrousel::test

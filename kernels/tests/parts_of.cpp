@@ -25,11 +25,11 @@ const AllParts& all_parts_of(const char* name) {
 
 template <>
 const Parts<float>* parts_of(const char* name) {
-  return all_parts_of(name).single;
+  return all_parts_of(name).f32;
 }
 template <>
 const Parts<double>* parts_of(const char* name) {
-  return all_parts_of(name).twice;
+  return all_parts_of(name).f64;
 }
 
 }  // namespace carrousel::test

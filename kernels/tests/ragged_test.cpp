@@ -1,4 +1,4 @@
-// Rows of any lengths, sequences that are parted, states and gates that are shown, and what is not kept: equal to the plain loops, and
+// Rows of any lengths, sequences that are parted, states and gates that are shown, and what is not saved: equal to the plain loops, and
 // nothing is read or written where there is no step.
 #include <doctest/doctest.h>
 
@@ -58,7 +58,7 @@ TEST_CASE("the same bits for any number of threads, ragged, parted and shown") {
       }
 }
 
-TEST_CASE("what is not kept is computed again, to the same bits") {
+TEST_CASE("what is not saved is computed again, to the same bits") {
   const auto check = [](const Case& c) {
     with_every_instruction_set([&](const char* set) {
       INFO(c.name(), " ", std::string(set));

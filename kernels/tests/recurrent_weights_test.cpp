@@ -23,28 +23,28 @@ constexpr Heads all_heads[] = {
     {"half a vector holds all heads", {5, 5, 3, 8}, 2},   {"a lone row has a vector of units", {9, 1, 4, 16}, 2},
 };
 
-Noise dropping() {
-  Noise noise;
-  noise.seed = 0xFEDCBA9876543210, noise.first_stream = 48;
-  noise.of_weights = {0x55555555, 0, 1.5};  // a third is dropped
-  return noise;
+RandomMasks dropping() {
+  RandomMasks masks;
+  masks.seed = 0xFEDCBA9876543210, masks.first_stream = 48;
+  masks.of_weights = {0x55555555, 0, 1.5};  // a third is dropped
+  return masks;
 }
 
 // What R is multiplied by, an array as R is.
-std::vector<double> mask_of_R(const Case& c, const Noise& noise) {
-  const Mask& mask = noise.of_weights;
+std::vector<double> mask_of_R(const Case& c, const RandomMasks& masks) {
+  const Mask& mask = masks.of_weights;
   const int64_t width = c.width_of_R();
   std::vector<double> numbers(c.size_of_input(R));
   for (size_t k = 0; k < numbers.size(); ++k)
     numbers[k] =
-        uniform(noise.seed, noise.first_stream + of_weights_stream, k / width, k % width) < mask.threshold ? mask.taken : mask.left;
+        uniform(masks.seed, masks.first_stream + of_weights_stream, k / width, k % width) < mask.threshold ? mask.below : mask.otherwise;
   return numbers;
 }
 
 // Of the case with R as it is multiplied. Its slope in the direction d of R is that of the loss in the direction d * mask.
-Expected expect_dropped(const Case& given, const Noise& noise) {
+Expected expect_dropped(const Case& given, const RandomMasks& masks) {
   Case c = given;
-  const std::vector<double> mask = mask_of_R(c, noise);
+  const std::vector<double> mask = mask_of_R(c, masks);
   for (size_t k = 0; k < mask.size(); ++k) c.values[R][k] *= mask[k], c.directions[R][k] *= mask[k];
   return expect(c);
 }
@@ -73,26 +73,26 @@ TEST_CASE("by heads, every cell equals the plain loops, and its gradients their 
 }
 
 TEST_CASE("with weights dropped, every cell equals the plain loops, and its gradients their slopes") {
-  const Noise noise = dropping();
+  const RandomMasks masks = dropping();
   with_cases([&](const Case& c, int n) {
-    check_exactness(c, {.threads = 1 + n % 3, .low = n / 2 % 3 == 1, .noise = noise}, expect_dropped(c, noise));
+    check_exactness(c, {.threads = 1 + n % 3, .low = n / 2 % 3 == 1, .masks = masks}, expect_dropped(c, masks));
   });
 }
 
 TEST_CASE("with weights dropped, a projected cell equals the plain loops, and its gradients their slopes") {
-  const Noise noise = dropping();
+  const RandomMasks masks = dropping();
   for (const Cell& cell : all_cells()) {
     if (cell.reads_h) continue;
     const Case c(cell, {5, 7, 3, 34}, ways[5], {.projected = true});
-    check_exactness(c, {.threads = 2, .noise = noise}, expect_dropped(c, noise));
+    check_exactness(c, {.threads = 2, .masks = masks}, expect_dropped(c, masks));
   }
 }
 
 TEST_CASE("at a size where panels are several and the weights outgrow the cache, by heads and with weights dropped") {
-  const Noise noise = dropping();
+  const RandomMasks masks = dropping();
   for (const char* name : {"lstm", "slstm", "gru"}) {
     const Case c(cell_named(name), {4, 3, 70, 270}, ways[0], {.heads = 3});
-    check_exactness(c, {.threads = 2, .noise = noise}, expect_dropped(c, noise));
+    check_exactness(c, {.threads = 2, .masks = masks}, expect_dropped(c, masks));
   }
 }
 
@@ -105,7 +105,7 @@ void with_calls(Run run) {
       with_every_instruction_set([&](const char* set) {
         INFO(c.name(), drops ? " dropped " : " ", std::string(set));
         Ask ask{.threads = 1 + n % 2};
-        if (drops) ask.noise = dropping();
+        if (drops) ask.masks = dropping();
         run(c, ask);
       });
     }
@@ -126,10 +126,10 @@ TEST_CASE("the gradient of R may be left out, and may be asked for alone") {
 }
 
 TEST_CASE("a weight that is dropped has no gradient") {
-  const Noise noise = dropping();
+  const RandomMasks masks = dropping();
   with_cases([&](const Case& c, int) {
-    const std::vector<double> mask = mask_of_R(c, noise);
-    const Outcome<double> got = run<double>(c, {.noise = noise});
+    const std::vector<double> mask = mask_of_R(c, masks);
+    const Outcome<double> got = run<double>(c, {.masks = masks});
     for (size_t k = 0; k < mask.size(); ++k)
       if (mask[k] == 0 && got.gradients[R][k] != 0) FAIL_CHECK(c.name(), ": weight ", k, " has the gradient ", got.gradients[R][k]);
   });
@@ -142,9 +142,9 @@ TEST_CASE("the same bits for any number of threads, by heads and with weights dr
         const Case c(cell, size, ways[5], {.heads = heads});
         with_every_instruction_set([&](const char* set) {
           INFO(c.name(), " ", std::string(set));
-          const Noise noise = dropping();
-          const Outcome<float> one = run<float>(c, {.noise = noise});
-          for (int threads = 2; threads <= 4; threads += 2) check_same_bits(run<float>(c, {.threads = threads, .noise = noise}), one);
+          const RandomMasks masks = dropping();
+          const Outcome<float> one = run<float>(c, {.masks = masks});
+          for (int threads = 2; threads <= 4; threads += 2) check_same_bits(run<float>(c, {.threads = threads, .masks = masks}), one);
         });
       }
 }

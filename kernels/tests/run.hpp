@@ -12,10 +12,10 @@ struct Ask {
   int threads = 1;
   int64_t gap = 0;  // elements between the rows of y, and of dy
   bool backward = true;
-  bool low = false;  // the states are kept only
+  bool low = false;  // the states are saved only
   bool dy = true, d_final = true;
   std::array<bool, inputs> wanted = all();
-  Noise noise{};
+  RandomMasks masks{};
 
   static constexpr std::array<bool, inputs> all() {
     std::array<bool, inputs> wanted{};

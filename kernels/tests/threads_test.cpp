@@ -42,9 +42,9 @@ void check_division(const Divided& d) {
   Sequence<F> q;
   q.rows.T = d.size.T, q.rows.B = d.size.B, q.I = d.size.I, q.H = q.P = d.size.H;
   q.threads = 4;
-  const baseline::Split four = baseline::choose_split<CellOf<Rows>>(q);
+  const baseline::WorkSplit four = baseline::choose_split<CellOf<Rows>>(q);
   q.threads = 1;
-  const baseline::Split one = baseline::choose_split<CellOf<Rows>>(q);
+  const baseline::WorkSplit one = baseline::choose_split<CellOf<Rows>>(q);
   INFO(std::string(d.how), ", cells of ", Rows, " rows");
   CHECK(four.threads == 4);
   CHECK(four.by_units == d.by_units);
@@ -92,7 +92,7 @@ TEST_CASE("the same bits for any number of threads, projected") { check_threads_
 #if defined(_OPENMP)
 TEST_CASE("threads are as many as are asked for") {
   int members = 0;
-  baseline::team(4, [&](baseline::Member me) {
+  baseline::run_on_threads(4, [&](baseline::Member me) {
     if (me.rank == 0) members = me.members;
   });
   CHECK(members == 4);

@@ -15,8 +15,8 @@ namespace {
 
 using baseline::Member;
 using baseline::Share;
-using baseline::Split;
 using baseline::Steps;
+using baseline::WorkSplit;
 
 constexpr Size sizes[] = {{1, 1, 1, 1}, {5, 1, 1, 1}, {1, 6, 1, 1}, {5, 3, 1, 1}, {4, 7, 1, 1}, {9, 13, 1, 1}};
 
@@ -79,7 +79,7 @@ TEST_CASE("each row starts once and ends once, and takes every step between") {
 }
 
 void check_shares(const Rows& rows, const Steps& steps, int threads) {
-  Split split;
+  WorkSplit split;
   split.threads = threads;
   for (long s = 0; s < steps.count(); ++s) {
     std::vector<int> visits(rows.B);
@@ -104,7 +104,7 @@ TEST_CASE("rows are dealt to threads, each to one") {
 
 TEST_CASE("where units are split, every thread has all rows") {
   with_every_layout([](const Case& c, const Rows& rows, const Steps&) {
-    Split split;
+    WorkSplit split;
     split.by_units = true;
     for (int rank = 0; rank < 3; ++rank) {
       const Share share = split.share(Member{rank, 3, nullptr}, rows);

@@ -28,21 +28,21 @@ struct Rows {
   int64_t length(int64_t b) const { return lengths ? lengths[b] : offsets ? offsets[b + 1] - offsets[b] : T; }
 };
 
-// How the numbers of a random mask are drawn: `taken` where a uniform number of 32 bits is below the threshold, else `left`.
+// How the numbers of a random mask are sample_units: `taken` where a uniform number of 32 bits is below the threshold, else `left`.
 struct Mask {
-  uint32_t threshold = 0;  // 0: nothing is drawn
-  double taken = 1, left = 1;
+  uint32_t threshold = 0;  // 0: nothing is sampled
+  double below = 1, otherwise = 1;
 };
 
 // The masks of a sequence. Each number is a function of the seed, the mask, the step of the row's own sequence, the row and the unit.
-struct Noise {
+struct RandomMasks {
   uint64_t seed = 0;
   int64_t first_stream = 0;                 // masks with one seed have numbers of their own: the cell's begin here
   const int64_t* rows = nullptr;            // [B] what the caller calls each row   optional: as they stand
-  bool masks_given = false;                 // else the cell's masks are those where nothing is drawn
-  Mask masks[max_masks];                    // the cell's, a fresh one each step
+  bool has_cell_masks = false;                 // else the cell's masks are those where nothing is sampled
+  Mask of_cell[max_masks];                   // the cell's, a fresh one each step
   Mask fed_back;                            // multiplies the h that R multiplies, the same at each step
-  Mask of_weights;                          // multiplies R, as it is given: drawn for its rows and columns
+  Mask of_weights;                          // multiplies R, as it is given: sample_units for its rows and columns
 };
 inline constexpr int64_t fed_back_stream = 15, of_weights_stream = 13;  // the numbers of the last two after first_stream
 
@@ -57,7 +57,7 @@ struct Sequence {
   bool from_last = false;
   // Matrix products are of operands rounded to bfloat16, added up in float; all else is float as ever. Only with F = float, and both ways.
   bool bfloat16 = false;
-  Noise noise;
+  RandomMasks masks;
 
   const F* x = nullptr;                    // [N, I]
   const F* W = nullptr;                    // [x_rows * H, I]
@@ -74,46 +74,46 @@ struct Sequence {
   int64_t ld_y = 0;
   F padding = 0;                           // what y, and what else is shown, holds at the pairs that a ragged batch has not
   F* final[max_states] = {};               // as initial. forward writes it
-  // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair. Without kept or
+  // What backward needs; all null when no gradient is wanted. A ragged batch fills them from the start, pair after pair. Without saved or
   // unprojected, backward computes them once more; history must then be there for every state.
-  F* kept = nullptr;                       // [N, kept_size(cell, H)]  in the kernel's own order
-  F* history[max_states] = {};             // [N, H] every state but the first, at every step
-  F* unprojected = nullptr;                // [N, H] the first state before the projection; only with one
+  F* saved = nullptr;  // [N, saved_size(cell, H)]  in the kernel's own order
+  F* history[max_states] = {};  // [N, H] every state but the first, at every step
+  F* unprojected = nullptr;  // [N, H] the first state before the projection; only with one
   // What the caller wants to see. It may then be asked for without a gradient, and lies as y does, in ragged batches too.
-  bool histories_shown = false;            // the history of any state may be there, whether backward reads it or not
-  // [Kernel::shown], each [N, H]: the gates, and with them all that backward needs of the rows: in place of `kept`, or beside it
-  // (Kernel::keeps_more).
+  bool histories_shown = false;  // the history of any state may be there, whether backward reads it or not
+  // [Kernel::shown], each [N, H]: the gates, and with them all that backward needs of the rows: in place of `saved`, or beside it
+  // (Kernel::saves_more).
   F* const* gates = nullptr;
 };
 
 template <class F>
 struct Gradients {
-  const F* dy = nullptr;                   // [N, P], row stride ld_dy   optional
+  const F* dy = nullptr;  // [N, P], row stride ld_dy   optional
   int64_t ld_dy = 0;
-  const F* d_final[max_states] = {};       // as Sequence::final         optional
-  const F* d_history[max_states] = {};     // as Sequence::history       optional, where histories are shown
-  const F* const* d_gates = nullptr;       // as Sequence::gates         optional, and so is each; of values named as a row of the cell
-  F* dx = nullptr;                         // [N, I]                     optional: not computed when null; so are all the others
-  F* d_initial[max_states] = {};           // as Sequence::initial
-  F* d_restored[max_states] = {};          // as Sequence::restored: of each row the sum over its resets
-  F* dW = nullptr;                         // as W
-  F* dR = nullptr;                         // as R
-  F* db_x = nullptr;                       // as b_x
-  F* db_h = nullptr;                       // as b_h
-  F* d_per_unit = nullptr;                 // as per_unit
-  F* d_projection = nullptr;               // as projection
+  const F* d_final[max_states] = {};  // as Sequence::final         optional
+  const F* d_history[max_states] = {};  // as Sequence::history       optional, where histories are shown
+  const F* const* d_gates = nullptr;  // as Sequence::gates         optional, and so is each; of values named as a row of the cell
+  F* dx = nullptr;  // [N, I]                     optional: not computed when null; so are all the others
+  F* d_initial[max_states] = {};  // as Sequence::initial
+  F* d_restored[max_states] = {};  // as Sequence::restored: of each row the sum over its resets
+  F* dW = nullptr;  // as W
+  F* dR = nullptr;  // as R
+  F* db_x = nullptr;  // as b_x
+  F* db_h = nullptr;  // as b_h
+  F* d_per_unit = nullptr;  // as per_unit
+  F* d_projection = nullptr;  // as projection
 };
 
 // A cell in one precision, compiled for one instruction set.
 template <class F>
 struct Kernel {
   const char* cell;
-  int states, fed, x_rows, h_rows, weights, masks;                      // fed: how many states R multiplies, h among them
-  bool history[max_states];                                             // which states backward reads
-  int shown;                                                            // how many values of each unit a caller is shown as gates,
-  const char* const* shown_names;                                       // and what they are: "sigmoid i" is row i after its function
-  bool keeps_more;  // whether `kept` holds other things, and is needed beside `gates`
-  int64_t (*kept_size)(int64_t H, int64_t I);  // elements of `kept` for each of the N rows
+  int states, fed, x_rows, h_rows, weights, masks;  // fed: how many states R multiplies, h among them
+  bool history[max_states];  // which states backward reads
+  int shown;  // how many values of each unit a caller is shown as gates,
+  const char* const* shown_names;  // and what they are: "sigmoid i" is row i after its function
+  bool saves_more;  // whether `saved` holds other things, and is needed beside `gates`
+  int64_t (*saved_size)(int64_t H, int64_t I);  // elements of `saved` for each of the N rows
   int64_t (*panels_size)(const Sequence<F>&);  // elements that pack writes; of Sequence only the sizes are read
   void (*pack)(const Sequence<F>&, F* panels);  // packs the weights for many calls of forward; 64-byte aligned
   void (*forward)(const Sequence<F>&);
@@ -126,7 +126,7 @@ const Kernel<F>* find(const char* cell);
 
 // A mask at step 0 into values [rows, columns], for the rows of those numbers [rows], or without them 0, 1, ...
 template <class F>
-void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, F* values);
+void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, F* values);
 
 // "baseline", "avx2", "avx512" or "neon": the best the machine has, or what CARROUSEL_ISA or use_instruction_set() asked for.
 const char* instruction_set();

@@ -72,7 +72,7 @@ class Stream {
   std::shared_ptr<const Stack<F>> stack_;
   int64_t B_;
   std::vector<F*> states_;
-  int64_t turn_ = 0;  // which part of the weights is looked at next
+  int64_t next_part_ = 0;  // which part of the weights is looked at next
   bool from_last_ = false;
   std::atomic<bool> running_{false};
 

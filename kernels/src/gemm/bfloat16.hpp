@@ -28,7 +28,7 @@ template <class V>
 CARROUSEL_INLINE unsigned_of<V> rounded(V x) {
   using U = unsigned_of<V>;
   const U bits = (U)x, last = (bits >> 16) & 1, number = (U)(x == x);
-  return (number & (bits + 0x7fff + last)) | (~number & (bits | 0x400000));  // a NaN is kept quiet: its lower bits may be all it has
+  return (number & (bits + 0x7fff + last)) | (~number & (bits | 0x400000));  // a NaN is saved quiet: its lower bits may be all it has
 }
 
 template <class V>
@@ -43,7 +43,7 @@ void round_row(element<V>* to, const element<V>* row, long n) {
   typedef uint16_t Numbers __attribute__((vector_size(2 * L)));
   typedef uint16_t InMemory __attribute__((vector_size(2 * L), aligned(2), may_alias));
   for (long k = 0; k < n; k += L) {
-    const V x = load_some<V>(row + k, int(std::min<long>(L, n - k)));
+    const V x = load_n<V>(row + k, int(std::min<long>(L, n - k)));
     *reinterpret_cast<InMemory*>(to + k / 2) = __builtin_convertvector(rounded(x) >> 16, Numbers);
   }
 }

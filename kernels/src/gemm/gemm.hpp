@@ -1,8 +1,8 @@
 // Matrix products from the tile: packing, and rows times panel for any number of rows.
 #pragma once
 #include <algorithm>
-#include "gemm/tile_bf16.hpp"
 #include "gemm/tile.hpp"
+#include "gemm/tile_bf16.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -18,20 +18,20 @@ CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const elem
 }
 
 // What a product's rows and panels hold: numbers, those of the only row of a batch of one, or pairs of bfloat16 (bfloat16.hpp).
-enum class Terms { numbers, lone, pairs };
+enum class Terms { numbers, one_row, pairs };
 
 template <class V>
 CARROUSEL_INLINE Tile<V> tile_of(Terms terms, int M, int N) {
   if constexpr (std::is_same_v<element<V>, float>)
     if (terms == Terms::pairs) return pair_tile_of<V>(M, N);
-  return terms == Terms::lone ? lone_tiles<V>[N - 1] : tiles<V>[M - 1][N - 1];
+  return terms == Terms::one_row ? one_row_tiles<V>[N - 1] : tiles<V>[M - 1][N - 1];
 }
 
 // acc[i] = start[i] + lead_i + main_i for all i < count: what tile does, for any number of rows, vectors and terms.
 // lead is short (it is not cut into blocks) and has the rows and vectors of main.
 template <class V>
-inline void product(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
-                    const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {
+inline void gemm(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
+                 const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {
   using T = element<V>;
   const long pieces = (count + max_rows - 1) / max_rows;
   const T *main_rows[max_rows], *lead_rows[max_rows];

@@ -13,16 +13,16 @@ class Operands {
 
  public:
   Operands() = default;
-  explicit Operands(const Sequence<T>& q) : rounded_(can_round && q.bfloat16), lone_(q.rows.B == 1) {}
+  explicit Operands(const Sequence<T>& q) : rounded_(can_round && q.bfloat16), one_row_(q.rows.B == 1) {}
 
   bool rounded() const { return rounded_; }
   // What product is told of them, and of those that are never the only row of a batch.
-  Terms terms() const { return rounded_ ? Terms::pairs : lone_ ? Terms::lone : Terms::numbers; }
+  Terms terms() const { return rounded_ ? Terms::pairs : one_row_ ? Terms::one_row : Terms::numbers; }
   Terms terms_of_many() const { return rounded_ ? Terms::pairs : Terms::numbers; }
   // How many terms a sum over n numbers has.
   long count(long n) const { return rounded_ ? pairs_for(n) : n; }
   // Elements of scratch that `round` needs.
-  long room(long rows, long n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
+  long capacity(long rows, long n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
 
   // Rows [n], found by pointer, become operands: rounded into scratch, where the pointers then point.
   void round(const T** rows, long count, T* scratch, long n) const {
@@ -47,7 +47,7 @@ class Operands {
   }
 
  private:
-  bool rounded_ = false, lone_ = false;
+  bool rounded_ = false, one_row_ = false;
 };
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -9,12 +9,12 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 // Where memory is spared (memory="low"), weights of more bytes are packed a panel at a time, when it is the panel's turn in a chunk.
-inline constexpr double worth_sparing = 2e6;
+inline constexpr double low_memory_bytes = 2e6;
 
 // Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
 // M [rows * H, K]; order[r] is the block of M that feeds row r. Of pairs, k counts those; scratch has room for a vector's worth of rows.
 template <class Cell, class V, class T>
-void pack_group(T* panel, const T* M, long K, const int* order, int rows, const Shape<Cell, V>& shape, long group,
+void pack_group(T* panel, const T* M, long K, const int* order, int rows, const RowBlocks<Cell, V>& shape, long group,
                 const Operands<V>& operands = {}, T* scratch = nullptr) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
@@ -53,7 +53,7 @@ void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M,
     constexpr int L = lanes<V>;
     const auto part = [&](int r, long unit, long c) {
       const int n = int(std::min<long>(L, columns - c0 - c));
-      return unit < H && n > 0 ? load_some<V>(M + (order[r] * H + unit) * ld + c0 + c, n) : V{};
+      return unit < H && n > 0 ? load_n<V>(M + (order[r] * H + unit) * ld + c0 + c, n) : V{};
     };
     for (int r = 0; r < rows; ++r)
       for (long unit = 0; unit < padded; unit += 2, panel += width)
@@ -63,7 +63,7 @@ void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M,
 
 // One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.
 template <class Cell, class V, class T>
-void pack_bias(T* out, const T* b_x, const T* b_h, const Shape<Cell, V>& shape, long group) {
+void pack_bias(T* out, const T* b_x, const T* b_h, const RowBlocks<Cell, V>& shape, long group) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
   const long unit0 = shape.first_block(group) * L;

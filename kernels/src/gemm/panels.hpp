@@ -22,22 +22,22 @@ class Panels {
   static constexpr int projection_vectors = max_vectors;
   static constexpr long projection_width = projection_vectors * L;
 
-  Panels(const Sequence<T>& q, const Shape<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
+  Panels(const Sequence<T>& q, const RowBlocks<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
 
   // Where everything goes: into scratch, or where it lies already.
-  void lay_out(Layout& scratch) {
+  void lay_out(Arena& scratch) {
     if (!q.panels) return take(scratch);
-    Layout brought(reinterpret_cast<char*>(const_cast<T*>(q.panels)));
+    Arena brought(reinterpret_cast<char*>(const_cast<T*>(q.panels)));
     take(brought);
   }
 
   long size() {
-    Layout counted(nullptr);
+    Arena counted(nullptr);
     take(counted);
     return counted.used() / sizeof(T);
   }
   void pack_into(T* panels) {
-    Layout layout(reinterpret_cast<char*>(panels));
+    Arena layout(reinterpret_cast<char*>(panels));
     take(layout);
     pack({});
   }
@@ -55,8 +55,8 @@ class Panels {
     for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  // One group's, packed into memory that has room for group_room() elements.
-  GroupPanels<T> pack_alone(T* to, long g) const {
+  // One group's, packed into memory that has room for group_capacity() elements.
+  GroupPanels<T> pack_one(T* to, long g) const {
     const long units = shape.blocks_of(g) * L;
     T *x = to, *h = x + x_terms() * units, *bias = h + h_terms() * units, *rows = bias + Cell::rows * units;
     pack_group<Cell, V>(x, q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
@@ -64,7 +64,7 @@ class Panels {
     pack_bias<Cell, V>(bias, q.b_x, q.b_h, shape, g);
     return {x, h, bias};
   }
-  long group_room() const { return (x_terms() + h_terms() + Cell::rows) * Shape<Cell, V>::blocks_in_group * L + scratch_each(); }
+  long group_capacity() const { return (x_terms() + h_terms() + Cell::rows) * RowBlocks<Cell, V>::blocks_in_group * L + scratch_each(); }
 
   GroupPanels<T> of(long group) const { return {x(group), h(group), bias(group)}; }
   // I, H and columns_of_R count pairs where the operands are rounded.
@@ -77,15 +77,15 @@ class Panels {
 
  private:
   const Sequence<T>& q;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Operands<V> operands;
   T *x_panels, *h_panels, *biases, *units, *projections, *scratch;
 
   long x_terms() const { return Cell::x_rows * operands.count(q.I); }
   long h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
-  long scratch_each() const { return operands.room(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for a member
+  long scratch_each() const { return operands.capacity(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for a member
 
-  void take(Layout& layout) {
+  void take(Arena& layout) {
     x_panels = layout.take<T>(x_terms() * shape.padded);
     h_panels = layout.take<T>(h_terms() * shape.padded);
     biases = layout.take<T>(Cell::rows * shape.padded);

@@ -10,26 +10,27 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-struct Shape {
+struct RowBlocks {
   static constexpr int L = lanes<V>;
   static constexpr int blocks_in_group = Cell::rows >= max_vectors ? 1 : max_vectors / Cell::rows;
 
   long H;
   long blocks, groups, padded;  // padded: H rounded up to whole vectors
 
-  explicit Shape(long H) : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
+  explicit RowBlocks(long H)
+      : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
 
   int blocks_of(long group) const { return int(std::min<long>(blocks_in_group, blocks - group * blocks_in_group)); }
   long first_block(long group) const { return group * blocks_in_group; }
   int lanes_of(long block) const { return int(std::min<long>(L, H - block * L)); }  // of them, units that exist
 
-  long kept_size() const { return Cell::kept * padded; }
-  // Where the kept values of a block start, and the step from one to the next, inside a row's kept_size() elements.
-  long kept_at(long block) const {
+  long saved_size() const { return Cell::saved * padded; }
+  // Where the saved values of a block start, and the step from one to the next, inside a row's saved_size() elements.
+  long saved_at(long block) const {
     const long group = block / blocks_in_group;
-    return (first_block(group) * Cell::kept + (block - first_block(group))) * L;
+    return (first_block(group) * Cell::saved + (block - first_block(group))) * L;
   }
-  long kept_stride(long block) const { return long(blocks_of(block / blocks_in_group)) * L; }
+  long saved_stride(long block) const { return long(blocks_of(block / blocks_in_group)) * L; }
 };
 
 // The columns of R: those of h, and those of each further state that is fed back.

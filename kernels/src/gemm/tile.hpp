@@ -39,7 +39,7 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const V a = splat<V>(row[m][k]);
+      const V a = set1<V>(row[m][k]);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] += a * p[n];
     }
@@ -71,8 +71,8 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
 // With G > 1 it does so for G panels side by side, Factor::between apart, and acc and start have ld_acc and ld_start between them: a
 // number of the row is read once for all. Their sums are those of the panels one by one.
 template <class V, int N, int G = 1>
-void lone_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
-               const Factor<element<V>>& main) {
+void one_row_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+                  const Factor<element<V>>& main) {
   constexpr int chains = 8 / N, L = lanes<V>;
   V sum[chains][G][N] = {};
   for (const Factor<element<V>>* f : {&lead, &main}) {
@@ -80,7 +80,7 @@ void lone_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_st
     const element<V>* row = f->K ? f->rows[0] : nullptr;
     const long K = f->K, ld_panel = f->ld_panel, between = f->between;
     const auto add = [&](V(&to)[G][N], long k) __attribute__((always_inline)) {
-      const V a = splat<V>(row[k]);
+      const V a = set1<V>(row[k]);
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g)
 #pragma GCC unroll 8
@@ -116,7 +116,7 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
 };
 
 template <class V>
-inline constexpr Tile<V> lone_tiles[max_vectors] = {lone_tile<V, 1>, lone_tile<V, 2>, lone_tile<V, 3>, lone_tile<V, 4>};
+inline constexpr Tile<V> one_row_tiles[max_vectors] = {one_row_tile<V, 1>, one_row_tile<V, 2>, one_row_tile<V, 3>, one_row_tile<V, 4>};
 
 // As many panels side by side as registers hold the sums of.
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -126,11 +126,11 @@ inline constexpr int max_panels = 1;
 #endif
 
 template <class V, int N>
-inline constexpr Tile<V> wide_lone_tiles[max_panels] = {
-    lone_tile<V, N>,
+inline constexpr Tile<V> one_row_panel_tiles[max_panels] = {
+    one_row_tile<V, N>,
 #if defined(__AVX512F__) || defined(__aarch64__)
-    lone_tile<V, N, 2>,
-    lone_tile<V, N, 3>,
+    one_row_tile<V, N, 2>,
+    one_row_tile<V, N, 3>,
 #endif
 };
 

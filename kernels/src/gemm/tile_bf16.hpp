@@ -12,7 +12,7 @@ namespace carrousel::CARROUSEL_TARGET {
 
 // A pair, as bits, in all lanes.
 template <class V>
-CARROUSEL_INLINE unsigned_of<V> splat_pair(const float* p) {
+CARROUSEL_INLINE unsigned_of<V> set1_pair(const float* p) {
   typedef uint32_t Bits __attribute__((may_alias));
   return unsigned_of<V>{} + *reinterpret_cast<const Bits*>(p);
 }
@@ -30,7 +30,7 @@ CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
     }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const U a = splat_pair<V>(f.rows[m] + k);
+      const U a = set1_pair<V>(f.rows[m] + k);
       const V a_first = (V)(a << 16), a_second = (V)(a & 0xffff0000);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] += a_first * first[n] + a_second * second[n];
@@ -76,7 +76,7 @@ CARROUSEL_PAIRS CARROUSEL_INLINE void multiply_pairs(V (&sum)[M][N], const Facto
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const unsigned_of<V> a = splat_pair<V>(row[m] + k);
+      const unsigned_of<V> a = set1_pair<V>(row[m] + k);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] = (V)_mm512_dpbf16_ps((__m512)sum[m][n], (__m512bh)a, (__m512bh)p[n]);
     }

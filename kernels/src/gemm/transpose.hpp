@@ -43,11 +43,11 @@ void transpose_strip(element<V>* out, long ld_out, const element<V>* const* rows
     const int some = int(std::min<long>(L, columns - c));
     V v[L];
 #pragma GCC unroll 16
-    for (int r = 0; r < L; ++r) v[r] = r < n ? load_some<V>(rows[r] + c, some) : V{};
+    for (int r = 0; r < L; ++r) v[r] = r < n ? load_n<V>(rows[r] + c, some) : V{};
     swap_blocks<V, 1, L>(v);
 #pragma GCC unroll 16
     for (int j = 0; j < L; ++j)
-      if (j < some) store_some<V>(out + (c + j) * ld_out, v[j], padded ? L : n);
+      if (j < some) store_n<V>(out + (c + j) * ld_out, v[j], padded ? L : n);
   }
 }
 

@@ -1,15 +1,15 @@
 // Backward of a cell that is normalised, over a whole sequence (backpropagation through time, exact).
 //
 //   for each step, last to first:  dh = dy + d(R h) R        d(R h) of the step after
-//                                  row by row, from what is kept: the gates again; da, ds through the two stages; then through LN:
+//                                  row by row, from what is saved: the gates again; da, ds through the two stages; then through LN:
 //                                  d(R h) = scale (gain da - mean(gain da) - LN mean(gain da LN)), and alike d(W x)
 //   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
 //                                  sets of rows have summed up
 #pragma once
 #include "layer_norm/one_row_backward.hpp"
 #include "layer_norm/unit_gradients.hpp"
-#include "sequence/gather.hpp"
-#include "sequence/padding.hpp"
+#include "sequence/gradient_of_h.hpp"
+#include "sequence/outputs.hpp"
 #include "sequence/weight_gradients.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -38,45 +38,45 @@ class NormedBackward {
         states(q, steps),
         split(choose_split<Cell>(q)),
         sets(q.rows),
-        kept(q.H, q.I),
-        stages(q, d, shape, steps, states, kept),
-        unit_sums(q, d, shape, steps, kept, sets, stages),
+        saved(q.H, q.I),
+        stages(q, d, shape, steps, states, saved),
+        unit_gradients(q, d, shape, steps, saved, sets, stages),
         fed_back(q, steps),
-        sums(q, of_matrices, steps, states, fed_back, ld_da, chunk_rows()) {}
+        weight_gradients(q, of_matrices, steps, states, fed_back, ld_da, chunk_rows()) {}
 
   void run() {
-    Workspace scratch([this](Layout& layout) { lay_out(layout); });
+    Workspace scratch([this](Arena& layout) { lay_out(layout); });
     steps.locate(places);
     cut_into_chunks();
     std::fill(zeros, zeros + zero_count(), T(0));
-    team(split.threads, [this](Member me) { work(me); });
+    run_on_threads(split.threads, [this](Member me) { work(me); });
   }
 
  private:
   const Sequence<T>& q;
   const Gradients<T>& d;
   const Gradients<T> of_matrices;
-  const Shape<Cell, V> shape;
+  const RowBlocks<Cell, V> shape;
   Steps steps;
   States<T> states;
-  const Split split;
-  const Sets sets;
-  const Kept<Cell, V> kept;
+  const WorkSplit split;
+  const RowSets sets;
+  const Saved<Cell, V> saved;
   BackwardStages<Cell, V> stages;
-  UnitSums<Cell, V> unit_sums;
+  UnitGradients<Cell, V> unit_gradients;
   const long ld_da = (X + H) * shape.padded + L;  // not a power of two, and so for the others
   const long ld_x = X * shape.padded + L;
   const long quads = (q.P + N - 1) / N, ld_dh = quads * N + L;
   const FedBack<Apart<Cell>, V> fed_back;  // as it is: such a cell has no masks
-  Sums<Apart<Cell>, V> sums;
+  WeightGradients<Apart<Cell>, V> weight_gradients;
 
   // Scratch.
   int64_t *places, *chunks;  // chunks: the first step of each, and at last count()
   long chunk_count;
   T* zeros;
-  T *x_panels, *h_panels;     // W as forward reads it, where W x was not kept; R by columns
+  T *x_panels, *h_panels;     // W as forward reads it, where W x was not saved; R by columns
   T* da_ring[2];              // [chunk rows, ld_da]  d(W x), then d(R h): this chunk's, and those of the chunk before
-  // Members have their own places in these or, where they split the units, all have all.
+  // Members have their thread_sets places in these or, where they split the units, all have all.
   T *dh, *wx;                 // [sets.rows(), ld_dh], [sets.rows(), ld_x]
   const T** pointers;
   int64_t* restored;
@@ -105,30 +105,30 @@ class NormedBackward {
     chunks[chunk_count] = steps.count();
   }
   long zero_count() const { return std::max<long>(H * shape.padded, X * L); }
-  Terms terms() const { return q.rows.B == 1 ? Terms::lone : Terms::numbers; }
+  Terms terms() const { return q.rows.B == 1 ? Terms::one_row : Terms::numbers; }
 
-  void lay_out(Layout& layout) {
+  void lay_out(Arena& layout) {
     const long B = q.rows.B, rows = chunk_rows();
     places = layout.take<int64_t>(steps.scratch());
     chunks = layout.take<int64_t>(steps.count() + 1);
     zeros = layout.take<T>(zero_count());
-    x_panels = layout.take<T>(kept.has_x() ? 0 : q.I * X * shape.padded);
+    x_panels = layout.take<T>(saved.has_x() ? 0 : q.I * X * shape.padded);
     h_panels = layout.take<T>(quads * N * H * shape.padded);
     da_ring[0] = layout.take<T>(rows * ld_da);
-    da_ring[1] = rows >= pairs_of(q.rows) ? da_ring[0] : layout.take<T>(rows * ld_da);  // one chunk needs one
+    da_ring[1] = rows >= count_step_rows(q.rows) ? da_ring[0] : layout.take<T>(rows * ld_da);  // one chunk needs one
     dh = layout.take<T>(sets.rows() * ld_dh);
-    wx = layout.take<T>(kept.has_x() ? 0 : (alone() ? rows : sets.rows()) * ld_x);
+    wx = layout.take<T>(saved.has_x() ? 0 : (is_one_row() ? rows : sets.rows()) * ld_x);
     states.lay_out(layout);
     stages.lay_out(layout, sets, split.threads);
-    unit_sums.lay_out(layout);
-    pointers = layout.take<const T*>(alone() ? rows : split.threads * B);
+    unit_gradients.lay_out(layout);
+    pointers = layout.take<const T*>(is_one_row() ? rows : split.threads * B);
     restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
-    sums.lay_out(layout, split.threads);
+    weight_gradients.lay_out(layout, split.threads);
   }
 
-  struct Turn {  // what one thread does
+  struct ThreadSlice {  // what one thread does
     Member me;
-    Own own;
+    ThreadSets thread_sets;
     bool by_units;
     long quad_first, quad_last, block_first, block_last;  // of the products' columns
     T *dh, *wx;
@@ -136,96 +136,96 @@ class NormedBackward {
     int64_t* restored;
 
     // The rows whose products it computes.
-    long count(long active) const { return by_units ? active : own.below(active); }
-    long row(long i) const { return by_units ? i : own.row(i); }
+    long count(long active) const { return by_units ? active : thread_sets.below(active); }
+    long row(long i) const { return by_units ? i : thread_sets.row(i); }
   };
 
-  Turn turn_of(Member me) const {
-    const Own own(sets, me);
+  ThreadSlice slice_of(Member me) const {
+    const ThreadSets thread_sets(sets, me);
     const bool all = !split.by_units;
-    const long base = all ? own.base() : 0, B = q.rows.B;
+    const long base = all ? thread_sets.base() : 0, B = q.rows.B;
     return {me,
-            own,
+            thread_sets,
             split.by_units,
             all ? 0 : me.first(quads),
             all ? quads : me.last(quads),
             all ? 0 : me.first(shape.blocks),
             all ? shape.blocks : me.last(shape.blocks),
             dh + base * ld_dh,
-            kept.has_x() ? nullptr : wx + base * ld_x,
+            saved.has_x() ? nullptr : wx + base * ld_x,
             pointers + me.rank * B,
             restored + (q.rows.resets ? me.rank * B : 0)};
   }
 
   void work(Member me) {
     prepare(me);
-    me.meet();
-    const Turn turn = turn_of(me);
-    NormedLoneBackward<Cell, V> lone(q, d, kept, stages, h_panels, N, zeros);
+    me.barrier();
+    const ThreadSlice slice = slice_of(me);
+    NormedOneRowBackward<Cell, V> one_row(q, d, saved, stages, h_panels, N, zeros);
     const T* after = nullptr;
     for (long c = chunk_count - 1; c >= 0; --c) {
       const long first = chunks[c], last = chunks[c + 1];
       T* here = da_ring[c % 2];
-      if (alone()) {
-        multiply_x(turn, first, last);
-        lone.run(first, last, turn.wx, ld_x, here, ld_da, unit_sums.of_one(c));
+      if (is_one_row()) {
+        multiply_x(slice, first, last);
+        one_row.run(first, last, slice.wx, ld_x, here, ld_da, unit_gradients.of_one(c));
         after = here;
       } else {
-        after = step_chunk(turn, c, here, after);
+        after = step_chunk(slice, c, here, after);
       }
-      me.meet();
+      me.barrier();
       // These halves are read; the next steps write the others, which all members have left before they met.
-      sums.add(me, da_ring[c % 2], nullptr, nullptr, nullptr, first, last);
-      unit_sums.add_sets(me, c);
+      weight_gradients.add(me, da_ring[c % 2], nullptr, nullptr, nullptr, first, last);
+      unit_gradients.add_sets(me, c);
     }
-    restore(turn, 0, after);
-    gather_dh(turn, -1, after);
-    me.meet();
-    sums.write(me);
-    if (me.rank == 0) unit_sums.write();
+    restore(slice, 0, after);
+    gather_dh(slice, -1, after);
+    me.barrier();
+    weight_gradients.write(me);
+    if (me.rank == 0) unit_gradients.write();
     states.template write_gradients<S>(me, d, [this](int k, long b) { return stages.reached(k, b); });
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
   // Whether there is but one row, of one vector of units.
-  bool alone() const { return NormedLone<Cell, V>::fits && NormedLone<Cell, V>::takes(q); }
+  bool is_one_row() const { return NormedOneRow<Cell, V>::fits && NormedOneRow<Cell, V>::applies_to(q); }
 
   // All steps of a chunk; returns where da of its first step are.
-  const T* step_chunk(const Turn& turn, long chunk, T* here, const T* after) {
+  const T* step_chunk(const ThreadSlice& slice, long chunk, T* here, const T* after) {
     const long first = chunks[chunk], last = chunks[chunk + 1];
     for (long s = first; s < last; ++s) here += steps.active(s) * ld_da;
     for (long s = last - 1; s >= first; --s) {
       here -= steps.active(s) * ld_da;
-      step(turn, s, here, after, chunk);
+      step(slice, s, here, after, chunk);
       after = here;
     }
     return after;
   }
 
   void prepare(Member me) {
-    for (long g = me.first(shape.groups); g < me.last(shape.groups) && !kept.has_x(); ++g)
+    for (long g = me.first(shape.groups); g < me.last(shape.groups) && !saved.has_x(); ++g)
       pack_group<Cell, V>(x_panels + g * L * X * q.I, q.W, q.I, Cell::x_order, X, shape, g);
     for (long p = me.first(quads); p < me.last(quads); ++p)
       pack_columns(h_panels + p * N * H * shape.padded, N, q.R, q.P, q.P, Cell::h_order, H, q.H, shape.padded, p * N);
     states.prepare(me);
     stages.prepare(me);
-    unit_sums.prepare(me);
-    sums.prepare(me);
+    unit_gradients.prepare(me);
+    weight_gradients.prepare(me);
   }
 
-  void step(const Turn& turn, long s, T* here, const T* after, long chunk) {
-    restore(turn, s + 1, after);
-    gather_dh(turn, s, after);
-    if (!kept.has_x()) multiply_x(turn, s, s + 1);
-    if (turn.by_units) turn.me.meet();
-    turn.own.each(steps.active(s), [&](long set, long b, long n, long at) {
-      const long i = turn.by_units ? b : at;
-      T* x = turn.wx ? turn.wx + i * ld_x : nullptr;
-      const typename BackwardStages<Cell, V>::Place place{turn.dh + i * ld_dh, x, here + b * ld_da, ld_dh, ld_x, ld_da};
-      stages.run(turn.me, s, b, n, place);
-      unit_sums.add(turn.me, chunk, set, s, b, n, place);
+  void step(const ThreadSlice& slice, long s, T* here, const T* after, long chunk) {
+    restore(slice, s + 1, after);
+    gather_dh(slice, s, after);
+    if (!saved.has_x()) multiply_x(slice, s, s + 1);
+    if (slice.by_units) slice.me.barrier();
+    slice.thread_sets.each(steps.active(s), [&](long set, long b, long n, long at) {
+      const long i = slice.by_units ? b : at;
+      T* x = slice.wx ? slice.wx + i * ld_x : nullptr;
+      const typename BackwardStages<Cell, V>::SetRows place{slice.dh + i * ld_dh, x, here + b * ld_da, ld_dh, ld_x, ld_da};
+      stages.run(slice.me, s, b, n, place);
+      unit_gradients.add(slice.me, chunk, set, s, b, n, place);
     });
-    if (turn.by_units) turn.me.meet();
+    if (slice.by_units) slice.me.barrier();
   }
 
   // ---- products
@@ -238,51 +238,51 @@ class NormedBackward {
   const T* reaching(long s, long b, const T* here) const { return steps.restarts(s, b) ? zeros : here + b * ld_da + X * shape.padded; }
 
   // What reaches h at step s from outside and from the step after; for rows whose first step that was, what reaches h before it.
-  void gather_dh(const Turn& turn, long s, const T* after) {
-    const long active = steps.active(s), count = turn.count(active), continuing = turn.count(steps.active(s + 1));
-    for (long i = 0; i < continuing; ++i) turn.rows[i] = reaching(s + 1, turn.row(i), after);
-    for (long p = turn.quad_first; p < turn.quad_last; ++p) {
+  void gather_dh(const ThreadSlice& slice, long s, const T* after) {
+    const long active = steps.active(s), count = slice.count(active), continuing = slice.count(steps.active(s + 1));
+    for (long i = 0; i < continuing; ++i) slice.rows[i] = reaching(s + 1, slice.row(i), after);
+    for (long p = slice.quad_first; p < slice.quad_last; ++p) {
       const int vectors = vectors_of(p);
       for (long i = 0, n = std::max(count, continuing); i < n; ++i) {
-        const long b = turn.row(i);
+        const long b = slice.row(i);
         const T* dy = i < count && d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
         const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
         const T* reached = i < continuing ? stages.reached(0, b) : nullptr;
-        gather_row<V>(turn.dh + i * ld_dh + p * N, dy, d_final, reached, p * N, vectors, q.P);
+        gather_row<V>(slice.dh + i * ld_dh + p * N, dy, d_final, reached, p * N, vectors, q.P);
       }
-      T* to = turn.dh + p * N;
-      if (continuing) product<V>(vectors, to, ld_dh, to, ld_dh, continuing, h_factor(turn.rows, p), {}, terms());
+      T* to = slice.dh + p * N;
+      if (continuing) gemm<V>(vectors, to, ld_dh, to, ld_dh, continuing, h_factor(slice.rows, p), {}, terms());
       for (long i = count; i < continuing && d.d_initial[0]; ++i)
-        std::memcpy(d.d_initial[0] + steps.row(turn.row(i)) * q.P + p * N, to + i * ld_dh, std::min(N, q.P - p * N) * sizeof(T));
+        std::memcpy(d.d_initial[0] + steps.row(slice.row(i)) * q.P + p * N, to + i * ld_dh, std::min(N, q.P - p * N) * sizeof(T));
     }
   }
 
   // What reached the restored h through R at step s, for each row where it was restored.
-  void restore(const Turn& turn, long s, const T* here) {
+  void restore(const ThreadSlice& slice, long s, const T* here) {
     if (!q.rows.resets || !d.d_restored[0] || s >= steps.count()) return;
     long count = 0;
-    for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i)
-      if (steps.restarts(s, turn.row(i))) turn.restored[count++] = turn.row(i);
+    for (long i = 0, n = slice.count(steps.active(s)); i < n; ++i)
+      if (steps.restarts(s, slice.row(i))) slice.restored[count++] = slice.row(i);
     if (!count) return;
-    for (long i = 0; i < count; ++i) turn.rows[i] = here + turn.restored[i] * ld_da + X * shape.padded;
-    for (long p = turn.quad_first; p < turn.quad_last; ++p) {
-      T* to = turn.dh + p * N;
+    for (long i = 0; i < count; ++i) slice.rows[i] = here + slice.restored[i] * ld_da + X * shape.padded;
+    for (long p = slice.quad_first; p < slice.quad_last; ++p) {
+      T* to = slice.dh + p * N;
       for (long i = 0; i < count; ++i) std::fill(to + i * ld_dh, to + i * ld_dh + N, T(0));
-      product<V>(vectors_of(p), to, ld_dh, to, ld_dh, count, h_factor(turn.rows, p), {}, terms());
+      gemm<V>(vectors_of(p), to, ld_dh, to, ld_dh, count, h_factor(slice.rows, p), {}, terms());
       for (long i = 0; i < count; ++i) {
-        T* sum = d.d_restored[0] + steps.row(turn.restored[i]) * q.P + p * N;
+        T* sum = d.d_restored[0] + steps.row(slice.restored[i]) * q.P + p * N;
         for (long c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += to[i * ld_dh + c];
       }
     }
   }
 
   // W x of the steps [first, last) once more.
-  void multiply_x(const Turn& turn, long first, long last) {
+  void multiply_x(const ThreadSlice& slice, long first, long last) {
     long count = 0;
     for (long s = first; s < last; ++s)
-      for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i) turn.rows[count++] = q.x + steps.at(s, turn.row(i)) * q.I;
-    for (long block = turn.block_first; block < turn.block_last; ++block)
-      product<V>(X, turn.wx + block * X * L, ld_x, zeros, 0, count, {turn.rows, x_panels + block * L * X * q.I, X * L, q.I});
+      for (long i = 0, n = slice.count(steps.active(s)); i < n; ++i) slice.rows[count++] = q.x + steps.at(s, slice.row(i)) * q.I;
+    for (long block = slice.block_first; block < slice.block_last; ++block)
+      gemm<V>(X, slice.wx + block * X * L, ld_x, zeros, 0, count, {slice.rows, x_panels + block * L * X * q.I, X * L, q.I});
   }
 };
 

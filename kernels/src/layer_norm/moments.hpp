@@ -47,12 +47,12 @@ CARROUSEL_INLINE V everywhere(V v) {
 // v, of which n lanes exist, with zeros in the others.
 template <class V>
 CARROUSEL_INLINE V existing(V v, int n) {
-  return n < lanes<V> ? first_lanes<V>(v, n) : v;
+  return n < lanes<V> ? mask_first_n<V>(v, n) : v;
 }
 
 template <class V>
 CARROUSEL_INLINE V normalised(V v, const Moments<element<V>>& m, int n) {
-  return existing<V>((v - splat<V>(m.mean)) * splat<V>(m.scale), n);
+  return existing<V>((v - set1<V>(m.mean)) * set1<V>(m.scale), n);
 }
 
 // Sums of `count` numbers in each lane, and of squares of what is left of their means; in the end of all lanes, in each of them.
@@ -61,7 +61,7 @@ CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, long count) {
   using T = element<V>;
   const V other = swapped<distance>(sum), apart = sum - other;
   squares += swapped<distance>(squares);
-  squares += apart * apart * splat<V>(T(1) / T(2 * count));
+  squares += apart * apart * set1<V>(T(1) / T(2 * count));
   sum += other;
   if constexpr (2 * distance < lanes<V>) merge_lanes<2 * distance>(sum, squares, 2 * count);
 }
@@ -83,7 +83,7 @@ CARROUSEL_INLINE Moments<element<V>> moments_of(const V (&row)[Each], double eps
     for (int r = 0; r < half; ++r) {
       const V apart = sum[r] - sum[r + half];
       squares[r] += squares[r + half];
-      squares[r] += apart * apart * splat<V>(T(half) / T(Each));
+      squares[r] += apart * apart * set1<V>(T(half) / T(Each));
       sum[r] += sum[r + half];
     }
   merge_lanes<1>(sum[0], squares[0], Each);
@@ -110,7 +110,7 @@ CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, long blocks,
   const T mean = sum_of<V>(sum[0]) * part;
   for (long k = 0; k < blocks; ++k)
     for (int r = 0; r < Each; ++r) {
-      const V left = existing<V>(load<V>(row + (k * Each + r) * L) - splat<V>(mean), k + 1 < blocks ? L : n);
+      const V left = existing<V>(load<V>(row + (k * Each + r) * L) - set1<V>(mean), k + 1 < blocks ? L : n);
       squares[r] += left * left;
     }
   for (int r = 1; r < Each; ++r) squares[0] += squares[r];

@@ -7,22 +7,28 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-struct Sets {
+struct RowSets {
   static constexpr long most = 8;  // rows of a set
   long B;
   int shift;   // a set has 1 << shift rows, the last one those that are left
-  bool dealt;  // in turn, where the first rows are the longest; else each thread has a run of them
+  bool dealt;  // in slice, where the first rows are the longest; else each thread has a run of them
 
-  explicit Sets(const Rows& rows) : B(rows.B), shift(B < 16 ? 0 : B <= 128 ? 2 : 3), dealt(rows.batch_sizes != nullptr || rows.ragged()) {}
+  explicit RowSets(const Rows& rows)
+      : B(rows.B),
+        shift(B < 16     ? 0
+              : B <= 128 ? 2
+                         : 3),
+        dealt(rows.batch_sizes != nullptr || rows.ragged()) {}
   long each() const { return 1l << shift; }
   long count() const { return (B + each() - 1) >> shift; }
   long rows() const { return count() << shift; }  // B and what the last set lacks
 };
 
 // The sets of one member, and its rows in their order: of those below any `active` it has the first ones.
-class Own {
+class ThreadSets {
  public:
-  Own(const Sets& sets, Member me) : sets_(sets), first_(me.first(sets.count())), stride_(1), count_(me.last(sets.count()) - first_) {
+  ThreadSets(const RowSets& sets, Member me)
+      : sets_(sets), first_(me.first(sets.count())), stride_(1), count_(me.last(sets.count()) - first_) {
     base_ = first_ << sets.shift;
     if (!sets.dealt) return;
     const long whole = sets.count() / me.members, more = sets.count() % me.members;
@@ -49,7 +55,7 @@ class Own {
   }
 
  private:
-  const Sets& sets_;
+  const RowSets& sets_;
   long first_, stride_, count_, base_;
 
   long set(long k) const { return first_ + k * stride_; }

@@ -4,7 +4,7 @@
 //   LN(W x)  [blocks][x_rows][lanes]   of wide inputs only: W x of few inputs is multiplied once more, which takes less time than memory
 //   the moments of W x, of R h, and of what is normalised between the stages
 //
-// The gates are computed again: kept beside these, they took longer to write and to read.
+// The gates are computed again: saved beside these, they took longer to write and to read.
 #pragma once
 #include <algorithm>
 #include "gemm/row_blocks.hpp"
@@ -14,34 +14,34 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-struct Kept {
-  static_assert(Shape<Cell, V>::blocks_in_group == 1, "the rows of a cell that is normalised must fill a group");
+struct Saved {
+  static_assert(RowBlocks<Cell, V>::blocks_in_group == 1, "the rows of a cell that is normalised must fill a group");
   using T = element<V>;
   static constexpr long moments = lanes<V> < 8 ? 8 : lanes<V>;  // room for six numbers
 
   long h_size, x_size;  // elements of each
 
-  Kept(long H, long I)
-      : h_size(Cell::h_rows * Shape<Cell, V>(H).padded), x_size(I > wide_input ? Cell::x_rows * Shape<Cell, V>(H).padded : 0) {}
+  Saved(long H, long I)
+      : h_size(Cell::h_rows * RowBlocks<Cell, V>(H).padded), x_size(I > wide_input ? Cell::x_rows * RowBlocks<Cell, V>(H).padded : 0) {}
 
   bool has_x() const { return x_size > 0; }
   long size() const { return h_size + x_size + moments; }
   // Two calls: W x is ready before R h.
-  void put_x(T* kept, const Moments<T>& x) const {
-    T* to = kept + h_size + x_size;
+  void put_x(T* saved, const Moments<T>& x) const {
+    T* to = saved + h_size + x_size;
     std::fill(to, to + moments, T(0));  // or what is returned to torch would differ from call to call
     to[0] = x.mean, to[1] = x.scale;
   }
-  void put(T* kept, const Moments<T>& h, const Moments<T>& between) const {
-    T* to = kept + h_size + x_size;
+  void put(T* saved, const Moments<T>& h, const Moments<T>& between) const {
+    T* to = saved + h_size + x_size;
     to[2] = h.mean, to[3] = h.scale, to[4] = between.mean, to[5] = between.scale;
   }
-  Moments<T> of_x(const T* kept) const { return of(kept, 0); }
-  Moments<T> of_h(const T* kept) const { return of(kept, 2); }
-  Moments<T> between(const T* kept) const { return of(kept, 4); }
+  Moments<T> of_x(const T* saved) const { return of(saved, 0); }
+  Moments<T> of_h(const T* saved) const { return of(saved, 2); }
+  Moments<T> between(const T* saved) const { return of(saved, 4); }
 
  private:
-  Moments<T> of(const T* kept, int k) const { return {kept[h_size + x_size + k], kept[h_size + x_size + k + 1]}; }
+  Moments<T> of(const T* saved, int k) const { return {saved[h_size + x_size + k], saved[h_size + x_size + k + 1]}; }
 };
 
 // The gains of the rows' blocks, first those of W x, then those of R h; then what else the cell has for each unit. [weights, padded]

@@ -5,17 +5,17 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class UnitSums {
+class UnitGradients {
   using T = element<V>;
   static constexpr int L = lanes<V>, R = Cell::rows, X = Cell::x_rows, H = Cell::h_rows;
   static constexpr int own_weights = BackwardStages<Cell, V>::own_weights, summed = R + Cell::weights;
 
  public:
-  UnitSums(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const Kept<Cell, V>& kept,
-           const Sets& sets, const BackwardStages<Cell, V>& stages)
-      : q(q), d(d), shape(shape), steps(steps), kept(kept), sets(sets), stages(stages) {}
+  UnitGradients(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps,
+                const Saved<Cell, V>& saved, const RowSets& sets, const BackwardStages<Cell, V>& stages)
+      : q(q), d(d), shape(shape), steps(steps), saved(saved), sets(sets), stages(stages) {}
 
-  void lay_out(Layout& layout) {
+  void lay_out(Arena& layout) {
     for (T*& of_chunk : of_sets) of_chunk = layout.take<T>(sets.count() * summed * shape.padded);
     totals = layout.take<T>(summed * shape.padded);
   }
@@ -26,12 +26,12 @@ class UnitSums {
   }
 
   // Adds what the n rows of a set, from b on, have given at step s, block by block with all its sums in registers.
-  void add(Member me, long chunk, long set, long s, long b, long n, const typename BackwardStages<Cell, V>::Place& place) const {
+  void add(Member me, long chunk, long set, long s, long b, long n, const typename BackwardStages<Cell, V>::SetRows& place) const {
     if (!wanted()) return;
-    const T *x_hat[Sets::most], *h_hat[Sets::most], *all_da = stages.da(me), *all_dp = stages.dp(me);
+    const T *x_hat[RowSets::most], *h_hat[RowSets::most], *all_da = stages.da(me), *all_dp = stages.dp(me);
     for (long j = 0; j < n; ++j) {
-      h_hat[j] = q.kept + steps.kept_at(s, b + j) * kept.size();
-      x_hat[j] = kept.has_x() ? h_hat[j] + kept.h_size : place.wx + j * place.ld_x;
+      h_hat[j] = q.saved + steps.saved_at(s, b + j) * saved.size();
+      x_hat[j] = saved.has_x() ? h_hat[j] + saved.h_size : place.wx + j * place.ld_x;
     }
     T* to = of_sets[chunk % 2] + set * summed * shape.padded;
     for (long block = 0; block < shape.blocks; ++block) {
@@ -85,10 +85,10 @@ class UnitSums {
  private:
   const Sequence<T>& q;
   const Gradients<T>& d;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Steps& steps;
-  const Kept<Cell, V>& kept;
-  const Sets& sets;
+  const Saved<Cell, V>& saved;
+  const RowSets& sets;
   const BackwardStages<Cell, V>& stages;
   T* of_sets[2];  // [sets, blocks, summed, L]  of the latest chunk and of the one before, which is being added up
   T* totals;      // [blocks, summed, L]

@@ -28,7 +28,7 @@ class Seen {
 };
 
 // Of many inputs few are on. As long as one is off its ds/dw stay what they are, so its weights' change is that times the sum of the
-// errors meanwhile: `told` less what it was when the column was settled last. A step costs one column, however many there are.
+// errors meanwhile: `error_sum` less what it was when the column was settled last. A step costs one column, however many there are.
 template <class F, int N>
 struct Credit {
   using V = vec<F, N>;
@@ -38,14 +38,14 @@ struct Credit {
   Seen seen;
   Array<F> derivatives;         // [Z + 1, 2 P]   of each cell: by its own weights, by its input gate's
   Array<F> change;              // [Z + 1, L]
-  Array<F> told, settled;       // [P]; [I, P], or nothing where inputs are few
+  Array<F> error_sum, settled;       // [P]; [I, P], or nothing where inputs are few
   Array<F> biased;              // [L] 1 where a unit has a bias
   Array<F> e_s, e_out, e_i;     // error signals of this step [P], [P], [Q]
 
   explicit Credit(const Hidden<F, N>& hidden)
       : n(hidden.n), P(hidden.P), Q(hidden.Q), L(hidden.L), Z(hidden.Z), U(hidden.U), many(n.I > small_alphabet), seen(n.I) {
     derivatives.reset((Z + 1) * 2 * P), change.reset((Z + 1) * L);
-    told.reset(P), settled.reset(many ? n.I * P : 0), biased.reset(L);
+    error_sum.reset(P), settled.reset(many ? n.I * P : 0), biased.reset(L);
     for (int r = 0; r < L; ++r) biased[r] = hidden.unit_of(r) >= 0 && n.biased(hidden.unit_of(r));
     e_s.reset(P), e_out.reset(P), e_i.reset(Q);
   }
@@ -53,7 +53,7 @@ struct Credit {
   void forget() {
     each_column([&](int m) { std::fill_n(&derivatives[int64_t(m) * 2 * P], 2 * P, F(0)); });
     for (int m : seen) std::fill_n(&settled[int64_t(m) * P], P, F(0));
-    told.clear();
+    error_sum.clear();
     seen.clear();
   }
 
@@ -66,9 +66,9 @@ struct Credit {
         F* d = &derivatives[int64_t(m) * 2 * P + c];
         store<V>(d, load_(d) + term);
       };
-      input.each(n.I, [&](int m, F x) { add(m, k * splat<V>(x)); });
+      input.each(n.I, [&](int m, F x) { add(m, k * set1<V>(x)); });
       if (n.recurrent)
-        for (int j = 0; j < U; ++j) add(n.I + j, k * splat<V>(hidden.y_before[j]));
+        for (int j = 0; j < U; ++j) add(n.I + j, k * set1<V>(hidden.y_before[j]));
       add(Z, k);
     }
   }
@@ -77,7 +77,7 @@ struct Credit {
   void collect(const Input<F>& input, const Hidden<F, N>& hidden) {
     for (int m = many ? n.I : 0; m <= Z; ++m)
       for (int c = 0; c < P; c += N) by_states(m, c, at(e_s, c));
-    for (int c = 0; c < P && many; c += N) store<V>(&told[c], at(told, c) + at(e_s, c));
+    for (int c = 0; c < P && many; c += N) store<V>(&error_sum[c], at(error_sum, c) + at(e_s, c));
     if (!n.output_gates && !n.H) return;
     input.each(n.I, [&](int m, F x) { directly(m, x); });
     if (n.recurrent)
@@ -97,7 +97,7 @@ struct Credit {
         for (int v = 0; v < n.S; ++v) d[P + j * n.S + v] = sum;
       }
       for (int r = 0; r < L; r += N) {
-        const V step = splat<V>(rate) * load_(d + r);
+        const V step = set1<V>(rate) * load_(d + r);
         store<V>(w + r, load_(w + r) + (m < Z ? step : step * at(biased, r)));
         store<V>(d + r, V{});
       }
@@ -114,7 +114,7 @@ struct Credit {
     for (int m = many ? n.I : 0; m <= Z; ++m) visit(m);
   }
 
-  // (24): what states' errors e, told to P's vector at c, do to the m-th column.
+  // (24): what states' errors e, error_sum to P's vector at c, do to the m-th column.
   CARROUSEL_INLINE void by_states(int m, int c, V e) {
     F* w = &change[int64_t(m) * L + c];
     const F* d = &derivatives[int64_t(m) * 2 * P + c];
@@ -125,8 +125,8 @@ struct Credit {
   CARROUSEL_INLINE void settle(int m) {
     for (int c = 0; c < P; c += N) {
       F* before = &settled[int64_t(m) * P + c];
-      by_states(m, c, at(told, c) - load_(before));
-      store<V>(before, at(told, c));
+      by_states(m, c, at(error_sum, c) - load_(before));
+      store<V>(before, at(error_sum, c));
     }
   }
 
@@ -134,8 +134,8 @@ struct Credit {
   CARROUSEL_INLINE void directly(int m, F z) {
     F* w = &change[int64_t(m) * L];
     if (n.output_gates)
-      for (int c = 0; c < P; c += N) store<V>(w + 2 * P + c, load_(w + 2 * P + c) + at(e_out, c) * splat<V>(z));
-    for (int i = 0; i < Q; i += N) store<V>(w + L - Q + i, load_(w + L - Q + i) + at(e_i, i) * splat<V>(z));
+      for (int c = 0; c < P; c += N) store<V>(w + 2 * P + c, load_(w + 2 * P + c) + at(e_out, c) * set1<V>(z));
+    for (int i = 0; i < Q; i += N) store<V>(w + L - Q + i, load_(w + L - Q + i) + at(e_i, i) * set1<V>(z));
   }
 };
 

@@ -1,5 +1,5 @@
 // Sums over the output units, in one order for one network and for many: 16 partial sums, of the units k mod 16, folded in halves.
-// Vectors of any width take the terms in that order alike, and 101 units are no chain of 101 additions.
+// Vectors of any width take the terms in that order by_kind, and 101 units are no chain of 101 additions.
 #pragma once
 #include "machine/simd.hpp"
 

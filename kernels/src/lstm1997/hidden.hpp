@@ -97,24 +97,24 @@ struct Hidden {
     for (int b = 0; b < B; ++b) a[b] = load_(&weights[int64_t(Z) * L + place + b * N]);
     const F* w = &weights[place];
     input.each(n.I, [&](int m, F x) {
-      for (int b = 0; b < B; ++b) a[b] += load_(w + int64_t(m) * L + b * N) * splat<V>(x);
+      for (int b = 0; b < B; ++b) a[b] += load_(w + int64_t(m) * L + b * N) * set1<V>(x);
     });
     if (n.recurrent) {
       w += int64_t(n.I) * L;
       int j = 0;
       for (; j + 1 < U; j += 2, w += 2 * L)
         for (int b = 0; b < B; ++b) {
-          even[b] += load_(w + b * N) * splat<V>(y_before[j]);
-          odd[b] += load_(w + L + b * N) * splat<V>(y_before[j + 1]);
+          even[b] += load_(w + b * N) * set1<V>(y_before[j]);
+          odd[b] += load_(w + L + b * N) * set1<V>(y_before[j + 1]);
         }
       if (j < U)
-        for (int b = 0; b < B; ++b) even[b] += load_(w + b * N) * splat<V>(y_before[j]);
+        for (int b = 0; b < B; ++b) even[b] += load_(w + b * N) * set1<V>(y_before[j]);
     }
     for (int b = 0; b < B; ++b) store<V>(&net[place + b * N], sigmoid(a[b] + (even[b] + odd[b])));
   }
 
   CARROUSEL_INLINE void cell(int c) {
-    const V one = splat<V>(1), two = splat<V>(2), four = splat<V>(4);
+    const V one = set1<V>(1), two = set1<V>(2), four = set1<V>(4);
     const V f = at(net, c), in = at(net, P + c);
     const V g = n.wide_g ? four * f - two : f, f_slope = f * (one - f), in_slope = in * (one - in);
     const V s_new = at(s, c) + in * g;

@@ -1,4 +1,4 @@
-// When a trial is done. The window's mean is kept in whole numbers, so that it does not depend on where blocks begin.
+// When a trial is done. The window's mean is saved in whole numbers, so that it does not depend on where blocks begin.
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -55,7 +55,7 @@ class LaneBlocks {
     }
   }
 
-  CARROUSEL_INLINE void turn_to(int t) {
+  CARROUSEL_INLINE void load_step(int t) {
     if (t % staged == 0) stage(t);
     if (symbolic) std::memcpy(&symbol, symbols[t % staged], sizeof symbol);
   }
@@ -63,18 +63,18 @@ class LaneBlocks {
   CARROUSEL_INLINE V input(int t, int m) const {
     if (!symbolic) return x(t, m);
     const Mask on = symbol == m;
-    return on ? splat<V>(1) : V{};
+    return on ? set1<V>(1) : V{};
   }
   CARROUSEL_INLINE int symbol_of(int lane) const { return reinterpret_cast<const int32_t*>(&symbol)[lane]; }
 
-  // Whether any trial is told something at step t, and which are.
-  CARROUSEL_INLINE bool tells(int t) const { return any[t % staged]; }
-  CARROUSEL_INLINE Mask told(int t) const { return at_end ? Mask(length == t + 1) : Mask(classes_at(t) >= 0); }
+  // Whether any trial is has_target something at step t, and which are.
+  CARROUSEL_INLINE bool any_target(int t) const { return any[t % staged]; }
+  CARROUSEL_INLINE Mask has_target(int t) const { return at_end ? Mask(length == t + 1) : Mask(classes_at(t) >= 0); }
   CARROUSEL_INLINE V target(int t, int k) const {
     if (at_end) return target_staged[k];
     if (!indexed) return target_staged[int64_t(t % staged) * K + k];
     const Mask wanted = classes_at(t) == k;
-    return wanted ? splat<V>(1) : V{};
+    return wanted ? set1<V>(1) : V{};
   }
   // Where a lane's errors go, and where its outputs at step t, or null.
   Errors& errors(int lane) const { return trial[lane]->errors[sequence]; }

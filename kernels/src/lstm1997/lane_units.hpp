@@ -35,7 +35,7 @@ struct LaneUnits {
   // A step of every trial; trials that have ended run on, and keep nothing of it.
   CARROUSEL_INLINE void step(Weights& weights, const Blocks& blocks, int t, bool learn) {
     const Network& n = weights.n;
-    const V one = splat<V>(1), two = splat<V>(2), four = splat<V>(4);
+    const V one = set1<V>(1), two = set1<V>(2), four = set1<V>(4);
     const Mask alive = blocks.length > t;
     if (weights.sparse) gather(weights, blocks);
     rows<0>(weights, blocks, t);

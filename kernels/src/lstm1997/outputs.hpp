@@ -36,13 +36,13 @@ struct Outputs {
   CARROUSEL_INLINE void respond(const Input<F>& input, const F* hidden, int units) {
     for (int k = 0; k < KP; k += N) {
       V a = at(weights, M * KP + k);
-      each_source(input, hidden, units, [&](int m, F z) { a += at(weights, m * KP + k) * splat<V>(z); });
+      each_source(input, hidden, units, [&](int m, F z) { a += at(weights, m * KP + k) * set1<V>(z); });
       store<V>(&y[k], n.logistic_output ? sigmoid(a) : a);
     }
   }
 
   // (19), and the errors, counted in.
-  CARROUSEL_INLINE void tell(const Wanted<F>& wanted, bool entropy, Tally<F, N>& tally) {
+  CARROUSEL_INLINE void compute_errors(const TargetOutput<F>& wanted, bool entropy, Tally<F, N>& tally) {
     constexpr int parts = partials / N;
     V absolute[parts], squared[parts], largest = {};
     std::memcpy(absolute, tally.absolute, sizeof absolute), std::memcpy(squared, tally.squared, sizeof squared);
@@ -51,11 +51,11 @@ struct Outputs {
       for (int j = 0; j < parts; ++j) {
         const int place = k + j * N;
         if (place >= KP) break;
-        const V said = at(y, place), error = inside(place) ? target(wanted, place) - said : V{};
+        const V given = at(y, place), error = inside(place) ? target(wanted, place) - given : V{};
         const V size = error < V{} ? -error : error;
         largest = size > largest ? size : largest;
         absolute[j] += size, squared[j] += error * error;
-        store<V>(&e[place], plain ? error : said * (splat<V>(1) - said) * error);
+        store<V>(&e[place], plain ? error : given * (set1<V>(1) - given) * error);
       }
     std::memcpy(tally.absolute, absolute, sizeof absolute), std::memcpy(tally.squared, squared, sizeof squared);
     const V ever = carrousel::CARROUSEL_TARGET::load<V>(tally.largest);
@@ -74,7 +74,7 @@ struct Outputs {
   CARROUSEL_INLINE void collect(const Input<F>& input, const F* hidden, int units) {
     const auto add = [&](int m, F z) {
       F* d = &change[m * KP];
-      for (int k = 0; k < KP; k += N) store<V>(d + k, carrousel::CARROUSEL_TARGET::load<V>(d + k) + at(e, k) * splat<V>(z));
+      for (int k = 0; k < KP; k += N) store<V>(d + k, carrousel::CARROUSEL_TARGET::load<V>(d + k) + at(e, k) * set1<V>(z));
     };
     each_source(input, hidden, units, add);
     if (n.outputs_biased) add(M, F(1));
@@ -83,7 +83,7 @@ struct Outputs {
   // The weights of the m-th of all that feed change by what was collected.
   CARROUSEL_INLINE void apply(int m, F rate) {
     for (int k = m * KP; k < (m + 1) * KP; k += N) {
-      store<V>(&weights[k], at(weights, k) + splat<V>(rate) * at(change, k));
+      store<V>(&weights[k], at(weights, k) + set1<V>(rate) * at(change, k));
       store<V>(&change[k], V{});
     }
   }
@@ -105,9 +105,9 @@ struct Outputs {
     return lane;
   }
   CARROUSEL_INLINE Lane inside(int place) const { return counted(place) < n.K; }
-  CARROUSEL_INLINE V target(const Wanted<F>& wanted, int place) const {
-    if (wanted.row) return load_some<V>(wanted.row + place, n.K - place);
-    return counted(place) == wanted.index ? splat<V>(1) : V{};
+  CARROUSEL_INLINE V target(const TargetOutput<F>& wanted, int place) const {
+    if (wanted.row) return load_n<V>(wanted.row + place, n.K - place);
+    return counted(place) == wanted.index ? set1<V>(1) : V{};
   }
 };
 

@@ -28,7 +28,7 @@ struct Input {
 };
 
 template <class F>
-struct Wanted {
+struct TargetOutput {
   const F* row = nullptr;  // [K], or null:
   int32_t index = -1;      // the output that is to be 1, all others 0; -1: there is no target
 

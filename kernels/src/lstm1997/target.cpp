@@ -32,7 +32,7 @@ auto with_widths(const Network& n, Run run) {
 
 template <class F>
 lstm1997::Online<F>* online(const Network& n) {
-  return with_widths<F>(n, [&](auto N, auto NK) -> lstm1997::Online<F>* { return new Alone<F, N, NK>(n); });
+  return with_widths<F>(n, [&](auto N, auto NK) -> lstm1997::Online<F>* { return new Single<F, N, NK>(n); });
 }
 
 template <int C, int S>
@@ -63,19 +63,19 @@ int widest_for(const Network& n, const Block& block) {
 void present(const Network& n, const Rule& rule, const Stop& stop, Trial* const* trials, int count) {
   for (int i = 0; i < count; ++i) open_window(stop, *trials[i]);
   if (count > 1) return lanes_for(n)(n, rule, stop, trials, count);
-  with_widths<float>(n, [&](auto N, auto NK) { present_alone<N, NK>(n, rule, stop, *trials[0]); });
+  with_widths<float>(n, [&](auto N, auto NK) { present_single<N, NK>(n, rule, stop, *trials[0]); });
 }
 
 }  // namespace
 
 #if defined(__AVX512F__)
-extern const lstm1997::Target target = {"avx512", widest_for, present, online<float>, online<double>};
+extern const lstm1997::RuleTable target = {"avx512", widest_for, present, online<float>, online<double>};
 #elif defined(__AVX2__)
-extern const lstm1997::Target target = {"avx2", widest_for, present, online<float>, online<double>};
+extern const lstm1997::RuleTable target = {"avx2", widest_for, present, online<float>, online<double>};
 #elif defined(__aarch64__)
-extern const lstm1997::Target target = {"neon", widest_for, present, online<float>, online<double>};
+extern const lstm1997::RuleTable target = {"neon", widest_for, present, online<float>, online<double>};
 #else
-extern const lstm1997::Target target = {"baseline", widest_for, present, online<float>, online<double>};
+extern const lstm1997::RuleTable target = {"baseline", widest_for, present, online<float>, online<double>};
 #endif
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -36,7 +36,7 @@ template <class V>
 using bits_of = decltype(std::declval<V>() < std::declval<V>());
 
 template <class V>
-CARROUSEL_INLINE V broadcast(double x) {
+CARROUSEL_INLINE V set1(double x) {
   return V{} + element<V>(x);
 }
 
@@ -86,12 +86,12 @@ CARROUSEL_INLINE void store_tail(element<V>* p, V v, int n) {
 
 // n counts the lanes that exist: a whole vector, or the tail of a row.
 template <class V>
-CARROUSEL_INLINE V load_some(const element<V>* p, int n) {
+CARROUSEL_INLINE V load_n(const element<V>* p, int n) {
   return n >= lanes<V> ? load<V>(p) : load_tail<V>(p, n);
 }
 
 template <class V>
-CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
+CARROUSEL_INLINE void store_n(element<V>* p, V v, int n) {
   if (n >= lanes<V>)
     store<V>(p, v);
   else
@@ -100,7 +100,7 @@ CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
 
 // v with zeros in all but the first n lanes, 0 < n < lanes<V>.
 template <class V>
-CARROUSEL_INLINE V first_lanes(V v, int n) {
+CARROUSEL_INLINE V mask_first_n(V v, int n) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4)
     return (V)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);

@@ -55,8 +55,8 @@ inline void Barrier::pause(int spins) {
 
 struct Member {
   int rank = 0, members = 1;
-  Barrier* barrier = nullptr;
-  void meet() const { barrier->wait(members); }
+  Barrier* shared = nullptr;
+  void barrier() const { shared->wait(members); }
   // This member's share of 0 .. n - 1: a contiguous run.
   long first(long n) const { return n * rank / members; }
   long last(long n) const { return n * (rank + 1) / members; }
@@ -68,7 +68,7 @@ struct Member {
 
 // body(Member) runs once on each member. OpenMP may give fewer than were asked for (inside another parallel region: one).
 template <class Body>
-void team(int members, Body body) {
+void run_on_threads(int members, Body body) {
   Barrier barrier;
 #if defined(_OPENMP)
   if (members > 1) {

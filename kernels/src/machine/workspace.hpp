@@ -1,5 +1,5 @@
 // Scratch memory of one call: taken once before the sequence starts, handed out in pieces, nothing inside the loops. Up to
-// 64 MiB are kept for the next call by the calling thread: fresh pages come zeroed, which took an eighth of the time at H = 650.
+// 64 MiB are saved for the next call by the calling thread: fresh pages come zeroed, which took an eighth of the time at H = 650.
 #pragma once
 #include <cstdint>
 #include <cstdlib>
@@ -11,7 +11,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Asks for 2 MiB pages under a large array that is about to be written for the first time. A sequence that is kept for backward is
+// Asks for 2 MiB pages under a large array that is about to be written for the first time. A sequence that is saved for backward is
 // written once, so the faults of small pages were a third of the forward pass at hydrology's shape (574 MB).
 inline void prefer_large_pages([[maybe_unused]] void* array, [[maybe_unused]] size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
@@ -23,7 +23,7 @@ inline void prefer_large_pages([[maybe_unused]] void* array, [[maybe_unused]] si
 }
 
 // Lets the system have the pages of a large part of scratch again, whose contents are not needed any more.
-inline void give_back([[maybe_unused]] char* first, [[maybe_unused]] char* last) {
+inline void release_pages([[maybe_unused]] char* first, [[maybe_unused]] char* last) {
 #if defined(__linux__)
   constexpr uintptr_t page = 4096;  // where pages are larger, the call is refused, which costs only memory
   const uintptr_t from = (reinterpret_cast<uintptr_t>(first) + page - 1) / page * page,
@@ -32,12 +32,12 @@ inline void give_back([[maybe_unused]] char* first, [[maybe_unused]] char* last)
 #endif
 }
 
-class Block {
+class MemoryBlock {
  public:
-  Block() = default;
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  ~Block() { std::free(data_); }
+  MemoryBlock() = default;
+  MemoryBlock(const MemoryBlock&) = delete;
+  MemoryBlock& operator=(const MemoryBlock&) = delete;
+  ~MemoryBlock() { std::free(data_); }
 
   char* reserve(size_t bytes) {
     if (bytes <= size_) return data_;
@@ -63,9 +63,9 @@ class Block {
 };
 
 // Pieces are laid out twice by the same text: first to count, then for real.
-class Layout {
+class Arena {
  public:
-  explicit Layout(char* base) : base_(base) {}
+  explicit Arena(char* base) : base_(base) {}
 
   template <class F>
   F* take(long count) {
@@ -82,22 +82,22 @@ class Layout {
   size_t used_ = 0;
 };
 
-// lay_out(Layout&) sets the caller's pointers.
+// lay_out(Arena&) sets the caller's pointers.
 template <class LayOut>
 class Workspace {
  public:
   explicit Workspace(LayOut lay_out) {
-    Layout counted(nullptr);
+    Arena counted(nullptr);
     lay_out(counted);
-    Layout real(block().reserve(counted.used()));
+    Arena real(block().reserve(counted.used()));
     lay_out(real);
   }
   ~Workspace() { block().release_above(size_t(64) << 20); }
   Workspace(const Workspace&) = delete;
 
  private:
-  static Block& block() {
-    static thread_local Block block;
+  static MemoryBlock& block() {
+    static thread_local MemoryBlock block;
     return block;
   }
 };

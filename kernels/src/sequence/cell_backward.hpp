@@ -11,28 +11,28 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class Derivative {
+class CellBackward {
   using T = element<V>;
   static constexpr int L = lanes<V>;
   static constexpr int R = Cell::rows;
 
   const Sequence<T>& q;
   const Gradients<T>& d;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Steps& steps;
   const States<T>& states;
   const Chunks<Cell, V>& chunks;
-  const Masks<Cell, V> masks;
+  const CellMasks<Cell, V> masks;
 
  public:
-  using Place = typename Chunks<Cell, V>::Place;
+  using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
   // All of them must outlive this.
-  Derivative(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const States<T>& states,
-             const Chunks<Cell, V>& chunks)
-      : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.noise) {}
+  CellBackward(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps, const States<T>& states,
+               const Chunks<Cell, V>& chunks)
+      : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.masks) {}
 
-  void lay_out(Layout& layout) {
+  void lay_out(Arena& layout) {
     per_unit = layout.take<T>(Cell::weights * shape.padded);
     for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
     row_weights = layout.take<T>(q.rows.B * Cell::weights * shape.padded);
@@ -50,15 +50,15 @@ class Derivative {
 
   // Where lies what a step reads and writes of a row: looked up once for all of its units, for whatever is written in between may be
   // what a pointer is read from, as far as the compiler knows.
-  struct Pair {
+  struct StepRow {
     long s, b, at, row;
     Origin origin;
-    const T *old[Cell::states], *now[Cell::states], *d_now[Cell::states], *d_history[Cell::states], *kept;
+    const T *old[Cell::states], *now[Cell::states], *d_now[Cell::states], *d_history[Cell::states], *saved;
     T *ds[Cell::states], *da, *row_weights;
   };
 
-  CARROUSEL_INLINE Pair pair(long s, long b, Place here) const {
-    Pair p;
+  CARROUSEL_INLINE StepRow find_step_row(long s, long b, ChunkRows here) const {
+    StepRow p;
     p.s = s, p.b = b, p.at = steps.at(s, b), p.row = steps.row(b), p.origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
     for (int k = 0; k < Cell::states; ++k) {
@@ -71,22 +71,22 @@ class Derivative {
       p.d_history[k] = d.d_history[k] ? d.d_history[k] + p.at * q.H : nullptr;
     }
     p.da = here.da + b * chunks.ld_da;
-    p.kept = q.kept ? q.kept + steps.kept_at(s, b) * shape.kept_size() : nullptr;
+    p.saved = q.saved ? q.saved + steps.saved_at(s, b) * shape.saved_size() : nullptr;
     p.row_weights = row_weights + b * Cell::weights * shape.padded;
     return p;
   }
 
   // On one block of units.
-  CARROUSEL_INLINE void step(const Pair& p, long block, V dh) {
+  CARROUSEL_INLINE void step(const StepRow& p, long block, V dh) {
     if (q.gates) return step_by_gates(p, block, dh);
     Looked l = look(p, block, dh);
-    V keep[Cell::kept + 1], d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
-    if (p.kept) {
-      for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(p.kept + shape.kept_at(block) + k * shape.kept_stride(block));
+    V save[Cell::saved + 1], d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
+    if (p.saved) {
+      for (int k = 0; k < Cell::saved; ++k) save[k] = load<V>(p.saved + shape.saved_at(block) + k * shape.saved_stride(block));
     } else {  // computed again: each value lies where da of some row will
-      for (int k = 0; k < Cell::kept; ++k) keep[k] = load<V>(p.da + k * shape.padded + block * L);
+      for (int k = 0; k < Cell::saved; ++k) save[k] = load<V>(p.da + k * shape.padded + block * L);
     }
-    Cell::backward(keep, l.old, l.now, l.weights, l.noise, l.d_now, d_rows, d_old, d_weights);
+    Cell::backward(save, l.old, l.now, l.weights, l.mask, l.d_now, d_rows, d_old, d_weights);
     put(p, block, d_rows, d_old, d_weights);
   }
 
@@ -115,31 +115,31 @@ class Derivative {
 
   // What a step reads beside the values of the rows.
   struct Looked {
-    V old[Cell::states], now[Cell::states], d_now[Cell::states], weights[Cell::weights + 1], noise[Cell::masks + 1];
+    V old[Cell::states], now[Cell::states], d_now[Cell::states], weights[Cell::weights + 1], mask[Cell::masks + 1];
   };
 
-  CARROUSEL_INLINE Looked look(const Pair& p, long block, V dh) const {
+  CARROUSEL_INLINE Looked look(const StepRow& p, long block, V dh) const {
     const long unit = block * L;
     const int n = shape.lanes_of(block);
     Looked l;
     l.d_now[0] = dh;
     for (int k = 0; k < Cell::states; ++k) {
-      if (Cell::reads_old[k]) l.old[k] = load_some<V>(p.old[k] + unit, n);
-      if (Cell::reads_new[k]) l.now[k] = load_some<V>(p.now[k] + unit, n);
+      if (Cell::reads_old[k]) l.old[k] = load_n<V>(p.old[k] + unit, n);
+      if (Cell::reads_new[k]) l.now[k] = load_n<V>(p.now[k] + unit, n);
       if (!k) continue;
-      l.d_now[k] = load_some<V>(p.d_now[k] + unit, n);
-      if (p.d_history[k]) l.d_now[k] += load_some<V>(p.d_history[k] + unit, n);
+      l.d_now[k] = load_n<V>(p.d_now[k] + unit, n);
+      if (p.d_history[k]) l.d_now[k] += load_n<V>(p.d_history[k] + unit, n);
     }
     for (int w = 0; w < Cell::weights; ++w) l.weights[w] = load<V>(per_unit + w * shape.padded + unit);
-    if constexpr (Cell::masks > 0) masks.draw(l.noise, steps.t(p.s), steps.number(q.noise, p.b), unit);
+    if constexpr (Cell::masks > 0) masks.sample(l.mask, steps.t(p.s), steps.number(q.masks, p.b), unit);
     return l;
   }
 
-  CARROUSEL_INLINE void put(const Pair& p, long block, V* d_rows, V* d_old, const V* d_weights) const {
+  CARROUSEL_INLINE void put(const StepRow& p, long block, V* d_rows, V* d_old, const V* d_weights) const {
     const long unit = block * L;
     const int n = shape.lanes_of(block);
     // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
-    for (int r = 0; r < R && n < L; ++r) d_rows[r] = first_lanes<V>(d_rows[r], n);
+    for (int r = 0; r < R && n < L; ++r) d_rows[r] = mask_first_n<V>(d_rows[r], n);
     for (int r = 0; r < R; ++r) store<V>(p.da + r * shape.padded + unit, d_rows[r]);
     if (p.origin == Origin::restored) add_restored(p.row, unit, n, d_old);
     for (int k = 0; k < Cell::states; ++k) store<V>(p.ds[k] + unit, d_old[k]);
@@ -149,9 +149,9 @@ class Derivative {
     }
   }
 
-  // Where the caller sees the gates, which stand in place of what is else kept: a function of its own, for it took registers from the
+  // Where the caller sees the gates, which stand in place of what is else saved: a function of its own, for it took registers from the
   // other.
-  [[gnu::noinline]] void step_by_gates(Pair p, long block, V dh) {
+  [[gnu::noinline]] void step_by_gates(StepRow p, long block, V dh) {
     const long at = p.at * q.H + block * L;
     const int n = shape.lanes_of(block);
     const Looked l = look(p, block, dh);
@@ -159,14 +159,14 @@ class Derivative {
     if (d.d_gates) {
       V show[Cell::shown + 1], d_show[Cell::shown + 1] = {};
       for (int k = 0; k < Cell::shown; ++k) {
-        show[k] = load_some<V>(q.gates[k] + at, n);
-        if (d.d_gates[k]) d_show[k] = load_some<V>(d.d_gates[k] + at, n);
+        show[k] = load_n<V>(q.gates[k] + at, n);
+        if (d.d_gates[k]) d_show[k] = load_n<V>(d.d_gates[k] + at, n);
       }
-      Cell::backward_through_gates(show, l.old, l.now, l.weights, l.noise, l.d_now, d_show, d_rows, d_old, d_weights);
+      Cell::backward_through_gates(show, l.old, l.now, l.weights, l.mask, l.d_now, d_show, d_rows, d_old, d_weights);
     } else {
-      V keep[Cell::kept + 1];
-      for (int k = 0; k < Cell::kept; ++k) keep[k] = load_some<V>(q.gates[Cell::kept_places[k]] + at, n);
-      Cell::backward(keep, l.old, l.now, l.weights, l.noise, l.d_now, d_rows, d_old, d_weights);
+      V save[Cell::saved + 1];
+      for (int k = 0; k < Cell::saved; ++k) save[k] = load_n<V>(q.gates[Cell::saved_places[k]] + at, n);
+      Cell::backward(save, l.old, l.now, l.weights, l.mask, l.d_now, d_rows, d_old, d_weights);
     }
     put(p, block, d_rows, d_old, d_weights);
   }
@@ -175,13 +175,13 @@ class Derivative {
   void add_restored(long row, long unit, int n, V* d_old) const {
     for (int k = 0; k < Cell::states; ++k) {
       T* sum = d.d_restored[k] + row * q.H + unit;
-      if (d.d_restored[k] && !(k == 0 && q.projection)) store_some<V>(sum, load_some<V>(sum, n) + d_old[k], n);
+      if (d.d_restored[k] && !(k == 0 && q.projection)) store_n<V>(sum, load_n<V>(sum, n) + d_old[k], n);
       d_old[k] = V{};
     }
   }
 
-  const T* unprojected_row(long s, long b, Place here) const {
-    return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : here.unprojected + b * q.H;
+  const T* unprojected_row(long s, long b, ChunkRows here) const {
+    return q.unprojected ? q.unprojected + steps.saved_at(s, b) * q.H : here.unprojected + b * q.H;
   }
 };
 

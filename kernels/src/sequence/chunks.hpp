@@ -12,10 +12,10 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Whether the forward pass has kept the states only (memory="low"): the rest is computed again, and scratch is spared.
+// Whether the forward pass has saved the states only (memory="low"): the rest is computed again, and scratch is spared.
 template <class Cell, class F>
-bool computes_again(const Sequence<F>& q) {
-  return (Cell::kept && !q.kept && !q.gates) || (q.projection && !q.unprojected);
+bool needs_recompute(const Sequence<F>& q) {
+  return (Cell::saved && !q.saved && !q.gates) || (q.projection && !q.unprojected);
 }
 
 template <class Cell, class V>
@@ -26,21 +26,25 @@ class Chunks {
  public:
   const long ld_da;  // not a power of two: equal columns of many rows would fall into one set of the cache
   const long ld_rounded = ld_da / 2;
-  const bool sparing;
+  const bool low_memory;
 
   // steps must outlive this.
-  Chunks(const Sequence<T>& q, const Shape<Cell, V>& shape, const Steps& steps, bool sparing)
-      : ld_da(std::max(R, sparing ? Cell::kept : 0) * shape.padded + lanes<V>), sparing(sparing), q(q), shape(shape), steps(steps) {}
+  Chunks(const Sequence<T>& q, const RowBlocks<Cell, V>& shape, const Steps& steps, bool low_memory)
+      : ld_da(std::max(R, low_memory ? Cell::saved : 0) * shape.padded + lanes<V>),
+        low_memory(low_memory),
+        q(q),
+        shape(shape),
+        steps(steps) {}
 
   // A chunk has at most so many rows.
   long rows() const { return steps_each * q.rows.B; }
 
-  void lay_out(Layout& layout) {
+  void lay_out(Arena& layout) {
     first_steps = layout.take<int64_t>(steps.count() + 1);
-    const long all = rows(), beside = sparing ? q.rows.B : all;
+    const long all = rows(), beside = low_memory ? q.rows.B : all;
     for (const int k : {0, 1}) {
       da_ring[k] = layout.take<T>((k ? beside : all) * ld_da);
-      dp_ring[k] = layout.take<T>(q.projection && !(k && sparing) ? all * q.P : 0);
+      dp_ring[k] = layout.take<T>(q.projection && !(k && low_memory) ? all * q.P : 0);
       rounded_ring[k] = layout.take<T>(rounded ? (k ? beside : all) * ld_rounded : 0);
     }
   }
@@ -63,21 +67,21 @@ class Chunks {
   long last(long chunk) const { return first_steps[chunk + 1]; }
 
   // What is held of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
-  struct Place {
+  struct ChunkRows {
     T* da = nullptr;                                  // [rows, R * padded]
     T* dp = nullptr;                                  // [rows, P]  projected cells: what reached h
     T* rounded = nullptr;                             // [rows, R * padded / 2]  da rounded, where products want it so
     T* unprojected = nullptr;                         // [rows, H]  where it is computed once more
   };
-  Place place(long chunk) const {
-    const int k = sparing ? 0 : chunk % 2;
+  ChunkRows first_rows(long chunk) const {
+    const int k = low_memory ? 0 : chunk % 2;
     return {da_ring[k], dp_ring[k], rounded_ring[k]};
   }
 
   // The rows of a chunk's first step, which the chunk before will ask for: where memory is spared they are copied, by all members, out
   // of the way of its da.
-  Place set_aside(Member me, Place first, long count) const {
-    if (!sparing) return first;
+  ChunkRows set_aside(Member me, ChunkRows first, long count) const {
+    if (!low_memory) return first;
     for (long b = me.first(count); b < me.last(count); ++b) {
       if (rounded)
         std::memcpy(rounded_ring[1] + b * ld_rounded, first.rounded + b * ld_rounded, ld_rounded * sizeof(T));
@@ -86,7 +90,7 @@ class Chunks {
     }
     return {da_ring[1], nullptr, rounded_ring[1]};
   }
-  Place moved(Place at, long by) const {
+  ChunkRows shift(ChunkRows at, long by) const {
     at.da += by * ld_da, at.dp += by * q.P, at.rounded += by * ld_rounded;
     if (at.unprojected) at.unprojected += by * q.H;
     return at;
@@ -94,7 +98,7 @@ class Chunks {
 
  private:
   const Sequence<T>& q;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Steps& steps;
   const bool rounded = Operands<V>(q).rounded();
   const long steps_each = steps_of_chunk();
@@ -102,7 +106,7 @@ class Chunks {
   // Scratch.
   int64_t* first_steps;  // of each, and at last steps.count()
   long chunk_count;
-  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // of a chunk and of the next in turn; sparing: the second for a step's rows
+  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // of a chunk and of the next in slice; low_memory: the second for a step's rows
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
   long steps_of_chunk() const {

@@ -2,7 +2,7 @@
 // are further states, or h is masked (variational dropout: one number for each row and unit, the same at every step of a sequence).
 //
 // Then it is made anew where it is read: a row is copied once for all its products with R, and y and the states stay what they are. The
-// mask is drawn once a call. (As a state of the cell's own the masked h would have to be kept beside h.)
+// mask is sample_units once a call. (As a state of the cell's own the masked h would have to be saved beside h.)
 #pragma once
 #include "gemm/row_blocks.hpp"
 #include "machine/random.hpp"
@@ -20,7 +20,7 @@ class FedBack {
  public:
   FedBack(const Sequence<T>& q, const Steps& steps) : q(q), steps(steps) {}
 
-  bool masked() const { return q.noise.fed_back.threshold || q.noise.fed_back.left != 1; }
+  bool masked() const { return q.masks.fed_back.threshold || q.masks.fed_back.otherwise != 1; }
   bool made() const { return Cell::fed > 1 || masked(); }
   long columns() const { return columns_of_R<Cell>(q); }
   // Where the j-th state that is fed back begins among the columns; the first is h.
@@ -29,17 +29,17 @@ class FedBack {
   long width() const { return whole(columns()); }
   long rows() const { return made() ? q.rows.B : 0; }
 
-  void lay_out(Layout& layout) { mask = layout.take<T>(masked() ? q.rows.B * whole(q.P) : 0); }
+  void lay_out(Arena& layout) { mask = layout.take<T>(masked() ? q.rows.B * whole(q.P) : 0); }
 
   // This member's share of the drawing.
   void prepare(Member me) const {
     if (!masked()) return;
-    const Mask& how = q.noise.fed_back;
-    const uint64_t key = key_of_stream(q.noise.seed, q.noise.first_stream + fed_back_stream);
+    const Mask& how = q.masks.fed_back;
+    const uint64_t key = key_of_stream(q.masks.seed, q.masks.first_stream + fed_back_stream);
     for (long b = me.first(q.rows.B); b < me.last(q.rows.B); ++b) {
-      const uint64_t row_key = key_of_row(key, 0, steps.number(q.noise, b));
+      const uint64_t row_key = key_of_row(key, 0, steps.number(q.masks, b));
       for (long u = 0; u < whole(q.P); u += L)
-        store<V>(mask + b * whole(q.P) + u, how.threshold ? drawn<V>(how, row_key, u) : splat<V>(T(how.left)));
+        store<V>(mask + b * whole(q.P) + u, how.threshold ? sample_units<V>(how, row_key, u) : set1<V>(T(how.otherwise)));
     }
   }
 

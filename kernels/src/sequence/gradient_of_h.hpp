@@ -3,10 +3,25 @@
 #pragma once
 #include "sequence/cell_backward.hpp"
 #include "sequence/fed_back.hpp"
-#include "sequence/gather.hpp"
 #include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
+
+// to [vectors * lanes] = dy + d_final + reached, from a column on: of dy and d_final [width], and of what reached a unit by itself
+// [whole vectors]. Each may be null.
+template <class V>
+CARROUSEL_INLINE void gather_row(element<V>* to, const element<V>* dy, const element<V>* d_final, const element<V>* reached, long column,
+                                 int vectors, long width) {
+  constexpr int L = lanes<V>;
+  for (int v = 0; v < vectors; ++v) {
+    const long at = column + v * L;
+    const int n = int(width - at < L ? width - at : L);
+    V sum = dy ? load_n<V>(dy + at, n) : V{};
+    if (d_final) sum += load_n<V>(d_final + at, n);
+    if (reached) sum += load<V>(reached + at);
+    store<V>(to + v * L, sum);
+  }
+}
 
 template <class Cell, class V>
 class GradientOfH {
@@ -16,21 +31,22 @@ class GradientOfH {
 
   const Sequence<T>& q;
   const Gradients<T>& d;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Operands<V>& operands;
   const Steps& steps;
-  const Split& split;
+  const WorkSplit& split;
   const FedBack<Cell, V>& fed_back;
   const Chunks<Cell, V>& chunks;
-  const Derivative<Cell, V>& derivative;
+  const CellBackward<Cell, V>& cell_backward;
 
  public:
-  using Place = typename Chunks<Cell, V>::Place;
+  using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
   const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;  // panels of the units; of P
 
   // All of them must outlive this.
-  GradientOfH(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Operands<V>& operands, const Steps& steps,
-              const Split& split, const FedBack<Cell, V>& fed_back, const Chunks<Cell, V>& chunks, const Derivative<Cell, V>& derivative)
+  GradientOfH(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Operands<V>& operands, const Steps& steps,
+              const WorkSplit& split, const FedBack<Cell, V>& fed_back, const Chunks<Cell, V>& chunks,
+              const CellBackward<Cell, V>& cell_backward)
       : q(q),
         d(d),
         shape(shape),
@@ -39,14 +55,14 @@ class GradientOfH {
         split(split),
         fed_back(fed_back),
         chunks(chunks),
-        derivative(derivative) {}
+        cell_backward(cell_backward) {}
 
-  void lay_out(Layout& layout) {
+  void lay_out(Arena& layout) {
     const long B = q.rows.B;
     zeros = layout.take<T>(Cell::h_rows * shape.padded);
     h_panels = layout.take<T>(first_panel(Cell::fed) * h_panel_size());
     projection_panels = layout.take<T>(projected() ? quads * N * operands.count(q.P) : 0);
-    rounded = layout.take<T>(projected() ? split.threads * operands.room(B, q.P) : 0);
+    rounded = layout.take<T>(projected() ? split.threads * operands.capacity(B, q.P) : 0);
     accumulators = layout.take<T>(split.threads * B * N);
     reached = layout.take<T>(split.threads * fed_back.rows() * N);
     pointers = layout.take<const T*>(split.threads * B);
@@ -64,7 +80,7 @@ class GradientOfH {
       pack_columns(operands, projection_panels + p * N * operands.count(q.P), N, q.projection, q.H, q.H, only, 1, q.P, q.P, p * N);
   }
 
-  struct Turn {  // what one thread does
+  struct ThreadSlice {  // what one thread does
     Member me;
     Share share;
     long quad_first, quad_last;  // of the units
@@ -75,7 +91,7 @@ class GradientOfH {
     T* reached;         // [B, N]
   };
 
-  Turn turn_of(Member me) const {
+  ThreadSlice slice_of(Member me) const {
     const long B = q.rows.B;
     return {me,
             split.share(me, q.rows),
@@ -84,34 +100,34 @@ class GradientOfH {
             accumulators + me.rank * B * N,
             pointers + me.rank * B,
             restored + me.rank * B,
-            rounded + me.rank * operands.room(B, q.P),
+            rounded + me.rank * operands.capacity(B, q.P),
             reached + me.rank * fed_back.rows() * N};
   }
 
   // Before the first panel of step s.
-  void begin(const Turn& turn, long s, Place here, Place after, long count) const {
-    restore(turn, s + 1, after);
-    reach_further_states(turn, s + 1, after);
-    if (steps.active(s + 1) > steps.active(s)) finish_rows(turn, s + 1, after, steps.active(s), steps.active(s + 1));
+  void begin(const ThreadSlice& slice, long s, ChunkRows here, ChunkRows after, long count) const {
+    restore(slice, s + 1, after);
+    reach_further_states(slice, s + 1, after);
+    if (steps.active(s + 1) > steps.active(s)) finish_rows(slice, s + 1, after, steps.active(s), steps.active(s + 1));
     if (!projected()) return;
-    unproject(turn, s, here, after, count);
-    for (long i = 0; i < count; ++i) turn.rows[i] = here.dp + turn.share.row(i) * q.P;
-    operands.round(turn.rows, count, turn.rounded, q.P);
+    unproject(slice, s, here, after, count);
+    for (long i = 0; i < count; ++i) slice.rows[i] = here.dp + slice.share.row(i) * q.P;
+    operands.round(slice.rows, count, slice.rounded, q.P);
   }
 
-  // turn.a [count, N] = dh, for the p-th panel of units.
-  CARROUSEL_INLINE void gather(const Turn& turn, long s, Place after, long p, long count) const {
+  // slice.a [count, N] = dh, for the p-th panel of units.
+  CARROUSEL_INLINE void gather(const ThreadSlice& slice, long s, ChunkRows after, long p, long count) const {
     if (projected())
-      project_back(turn, p, count);
+      project_back(slice, p, count);
     else
-      gather_dh(turn, s, after, p, count);
+      gather_dh(slice, s, after, p, count);
   }
 
   // What reached the states before the first step, whose da are at `here`.
-  void finish(const Turn& turn, Place here) const {
-    restore(turn, 0, here);
-    reach_further_states(turn, 0, here);
-    finish_rows(turn, 0, here, 0, steps.active(0));
+  void finish(const ThreadSlice& slice, ChunkRows here) const {
+    restore(slice, 0, here);
+    reach_further_states(slice, 0, here);
+    finish_rows(slice, 0, here, 0, steps.active(0));
   }
 
  private:
@@ -137,114 +153,114 @@ class GradientOfH {
   long first_panel(int j) const { return j ? out_quads + (j - 1) * quads : 0; }
 
   // What of row b's da goes through R, as an operand.
-  const T* through_R(Place here, long b) const {
+  const T* through_R(ChunkRows here, long b) const {
     if (operands.rounded()) return here.rounded + b * chunks.ld_rounded + Cell::h_first * shape.padded / 2;
     return here.da + b * chunks.ld_da + Cell::h_first * shape.padded;
   }
 
   // The row of da at step s that reaches the step before: none where the states were restored in between.
-  const T* reaching(long s, long b, Place here) const { return steps.restarts(s, b) ? zeros : through_R(here, b); }
+  const T* reaching(long s, long b, ChunkRows here) const { return steps.restarts(s, b) ? zeros : through_R(here, b); }
 
-  // turn.a [count, N] += what reaches the j-th state through R, for the p-th panel of its columns: the i-th row of da in turn.rows is
+  // slice.a [count, N] += what reaches the j-th state through R, for the p-th panel of its columns: the i-th row of da in slice.rows is
   // row_of(i)'s.
   template <class RowOf>
-  void add_through_R(const Turn& turn, int j, long p, long count, RowOf row_of) const {
+  void add_through_R(const ThreadSlice& slice, int j, long p, long count, RowOf row_of) const {
     const int vectors = vectors_of(width_of(j), p);
-    const Factor<T> by_R = h_factor(turn.rows, first_panel(j) + p);
-    if (j || !fed_back.masked()) return product<V>(vectors, turn.a, N, turn.a, N, count, by_R, {}, operands.terms());
-    std::fill(turn.reached, turn.reached + count * N, T(0));
-    product<V>(vectors, turn.reached, N, turn.reached, N, count, by_R, {}, operands.terms());
-    for (long i = 0; i < count; ++i) fed_back.add_times(turn.a + i * N, turn.reached + i * N, row_of(i), p * N, vectors * L);
+    const Factor<T> by_R = h_factor(slice.rows, first_panel(j) + p);
+    if (j || !fed_back.masked()) return gemm<V>(vectors, slice.a, N, slice.a, N, count, by_R, {}, operands.terms());
+    std::fill(slice.reached, slice.reached + count * N, T(0));
+    gemm<V>(vectors, slice.reached, N, slice.reached, N, count, by_R, {}, operands.terms());
+    for (long i = 0; i < count; ++i) fed_back.add_times(slice.a + i * N, slice.reached + i * N, row_of(i), p * N, vectors * L);
   }
 
-  // What reaches h at step s from outside and from the step after: turn.a [count, N] for the columns [p * N, ...) of P.
-  void gather_dh(const Turn& turn, long s, Place after, long p, long count) const {
+  // What reaches h at step s from outside and from the step after: slice.a [count, N] for the columns [p * N, ...) of P.
+  void gather_dh(const ThreadSlice& slice, long s, ChunkRows after, long p, long count) const {
     const int vectors = vectors_of(q.P, p);
-    const long continuing = turn.share.below(std::min(steps.active(s), steps.active(s + 1)));
+    const long continuing = slice.share.below(std::min(steps.active(s), steps.active(s + 1)));
     for (long i = 0; i < count; ++i) {
-      const long b = turn.share.row(i);
+      const long b = slice.share.row(i);
       const bool goes_on = i < continuing;
       const T* dy = d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
       const T* d_final = !goes_on && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
-      gather_row<V>(turn.a + i * N, dy, d_final, goes_on && !projected() ? derivative.reached(0, b) : nullptr, p * N, vectors, q.P);
-      if (goes_on) turn.rows[i] = reaching(s + 1, b, after);
+      gather_row<V>(slice.a + i * N, dy, d_final, goes_on && !projected() ? cell_backward.reached(0, b) : nullptr, p * N, vectors, q.P);
+      if (goes_on) slice.rows[i] = reaching(s + 1, b, after);
     }
-    if (continuing) add_through_R(turn, 0, p, continuing, [&](long i) { return turn.share.row(i); });
+    if (continuing) add_through_R(slice, 0, p, continuing, [&](long i) { return slice.share.row(i); });
   }
 
   // Projected cells: dh [P] of every row first, since all of it reaches each unit.
-  void unproject(const Turn& turn, long s, Place here, Place after, long count) const {
-    const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
+  void unproject(const ThreadSlice& slice, long s, ChunkRows here, ChunkRows after, long count) const {
+    const long first = split.by_units ? slice.me.first(out_quads) : 0, last = split.by_units ? slice.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
-      gather_dh(turn, s, after, p, count);
+      gather_dh(slice, s, after, p, count);
       for (long i = 0; i < count; ++i)
-        std::memcpy(here.dp + turn.share.row(i) * q.P + p * N, turn.a + i * N, std::min(N, q.P - p * N) * sizeof(T));
+        std::memcpy(here.dp + slice.share.row(i) * q.P + p * N, slice.a + i * N, std::min(N, q.P - p * N) * sizeof(T));
     }
-    if (split.by_units) turn.me.meet();
+    if (split.by_units) slice.me.barrier();
   }
 
-  // turn.a [count, N] = dp P, the rows of dp being listed.
-  void project_back(const Turn& turn, long p, long count) const {
-    std::fill(turn.a, turn.a + count * N, T(0));
+  // slice.a [count, N] = dp P, the rows of dp being listed.
+  void project_back(const ThreadSlice& slice, long p, long count) const {
+    std::fill(slice.a, slice.a + count * N, T(0));
     const long K = operands.count(q.P);
-    product<V>(vectors_of(q.H, p), turn.a, N, turn.a, N, count, {turn.rows, projection_panels + p * N * K, N, K}, {},
-               operands.terms_of_many());
+    gemm<V>(vectors_of(q.H, p), slice.a, N, slice.a, N, count, {slice.rows, projection_panels + p * N * K, N, K}, {},
+            operands.terms_of_many());
   }
 
   // dh before their first step, for the rows [b0, b1) that all started with step s, whose da are at `here`.
-  void finish_rows(const Turn& turn, long s, Place here, long b0, long b1) const {
+  void finish_rows(const ThreadSlice& slice, long s, ChunkRows here, long b0, long b1) const {
     if (!d.d_initial[0] || !steps.count()) return;
-    const long from = turn.share.below(b0), count = turn.share.below(b1) - from;
-    const long first = split.by_units ? turn.me.first(out_quads) : 0, last = split.by_units ? turn.me.last(out_quads) : out_quads;
+    const long from = slice.share.below(b0), count = slice.share.below(b1) - from;
+    const long first = split.by_units ? slice.me.first(out_quads) : 0, last = split.by_units ? slice.me.last(out_quads) : out_quads;
     for (long p = first; p < last; ++p) {
       const long width = std::min(N, q.P - p * N);
       for (long i = 0; i < count; ++i) {
-        const long b = turn.share.row(from + i);
-        turn.rows[i] = reaching(s, b, here);
-        std::fill(turn.a + i * N, turn.a + (i + 1) * N, T(0));
-        if (!projected()) std::memcpy(turn.a + i * N, derivative.reached(0, b) + p * N, width * sizeof(T));
+        const long b = slice.share.row(from + i);
+        slice.rows[i] = reaching(s, b, here);
+        std::fill(slice.a + i * N, slice.a + (i + 1) * N, T(0));
+        if (!projected()) std::memcpy(slice.a + i * N, cell_backward.reached(0, b) + p * N, width * sizeof(T));
       }
-      add_through_R(turn, 0, p, count, [&](long i) { return turn.share.row(from + i); });
+      add_through_R(slice, 0, p, count, [&](long i) { return slice.share.row(from + i); });
       for (long i = 0; i < count; ++i)
-        std::memcpy(d.d_initial[0] + steps.row(turn.share.row(from + i)) * q.P + p * N, turn.a + i * N, width * sizeof(T));
+        std::memcpy(d.d_initial[0] + steps.row(slice.share.row(from + i)) * q.P + p * N, slice.a + i * N, width * sizeof(T));
     }
   }
 
   // What reaches the further states that R multiplied at step s, beside h: added to what reached them in the step itself.
-  void reach_further_states(const Turn& turn, long s, Place here) const {
-    const long count = turn.share.below(steps.active(s));
+  void reach_further_states(const ThreadSlice& slice, long s, ChunkRows here) const {
+    const long count = slice.share.below(steps.active(s));
     for (int j = 1; j < Cell::fed; ++j)
-      for (long p = turn.quad_first; p < turn.quad_last; ++p) {
+      for (long p = slice.quad_first; p < slice.quad_last; ++p) {
         const size_t bytes = vectors_of(q.H, p) * L * sizeof(T);
-        const auto reached = [&](long i) { return derivative.reached(Cell::fed_states[j], turn.share.row(i)) + p * N; };
+        const auto reached = [&](long i) { return cell_backward.reached(Cell::fed_states[j], slice.share.row(i)) + p * N; };
         for (long i = 0; i < count; ++i) {
-          turn.rows[i] = reaching(s, turn.share.row(i), here);
-          std::memcpy(turn.a + i * N, reached(i), bytes);
+          slice.rows[i] = reaching(s, slice.share.row(i), here);
+          std::memcpy(slice.a + i * N, reached(i), bytes);
         }
-        add_through_R(turn, j, p, count, [&](long i) { return turn.share.row(i); });
-        for (long i = 0; i < count; ++i) std::memcpy(reached(i), turn.a + i * N, bytes);
+        add_through_R(slice, j, p, count, [&](long i) { return slice.share.row(i); });
+        for (long i = 0; i < count; ++i) std::memcpy(reached(i), slice.a + i * N, bytes);
       }
   }
 
   // What reached the restored states through R at step s, for each row where they were restored.
-  void restore(const Turn& turn, long s, Place here) const {
+  void restore(const ThreadSlice& slice, long s, ChunkRows here) const {
     if (!q.rows.resets || s >= steps.count()) return;
     long count = 0;
-    for (long i = 0, n = turn.share.below(steps.active(s)); i < n; ++i)
-      if (steps.restarts(s, turn.share.row(i))) turn.restored[count++] = turn.share.row(i);
+    for (long i = 0, n = slice.share.below(steps.active(s)); i < n; ++i)
+      if (steps.restarts(s, slice.share.row(i))) slice.restored[count++] = slice.share.row(i);
     if (!count) return;
-    for (long i = 0; i < count; ++i) turn.rows[i] = through_R(here, turn.restored[i]);
+    for (long i = 0; i < count; ++i) slice.rows[i] = through_R(here, slice.restored[i]);
     for (int j = 0; j < Cell::fed; ++j)
-      if (T* sums = d.d_restored[Cell::fed_states[j]]) restore(turn, j, count, sums);
+      if (T* sums = d.d_restored[Cell::fed_states[j]]) restore(slice, j, count, sums);
   }
-  void restore(const Turn& turn, int j, long count, T* sums) const {
-    const long all = quads_of(j), first = split.by_units ? turn.me.first(all) : 0, last = split.by_units ? turn.me.last(all) : all;
+  void restore(const ThreadSlice& slice, int j, long count, T* sums) const {
+    const long all = quads_of(j), first = split.by_units ? slice.me.first(all) : 0, last = split.by_units ? slice.me.last(all) : all;
     for (long p = first; p < last; ++p) {
-      std::fill(turn.a, turn.a + count * N, T(0));
-      add_through_R(turn, j, p, count, [&](long i) { return turn.restored[i]; });
+      std::fill(slice.a, slice.a + count * N, T(0));
+      add_through_R(slice, j, p, count, [&](long i) { return slice.restored[i]; });
       for (long i = 0; i < count; ++i) {
-        T* sum = sums + steps.row(turn.restored[i]) * width_of(j) + p * N;
-        for (long c = 0, some = std::min(N, width_of(j) - p * N); c < some; ++c) sum[c] += turn.a[i * N + c];
+        T* sum = sums + steps.row(slice.restored[i]) * width_of(j) + p * N;
+        for (long c = 0, some = std::min(N, width_of(j) - p * N); c < some; ++c) sum[c] += slice.a[i * N + c];
       }
     }
   }

@@ -5,8 +5,8 @@
 // from the first to the last and back again: of weights that do not fit into the cache, those read last are then still there (a fifth
 // of the time at H = 256, a quarter with 64 inputs).
 #pragma once
-#include "gemm/panels.hpp"
 #include "gemm/gemm.hpp"
+#include "gemm/panels.hpp"
 #include "machine/random.hpp"
 #include "sequence/fed_back.hpp"
 #include "sequence/work_split.hpp"
@@ -14,22 +14,22 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class Lone {
+class OneRow {
   using T = element<V>;
-  static constexpr int L = lanes<V>, R = Cell::rows, B = Shape<Cell, V>::blocks_in_group;
+  static constexpr int L = lanes<V>, R = Cell::rows, B = RowBlocks<Cell, V>::blocks_in_group;
   static constexpr int at_once = B == 1 ? max_panels : 1;  // groups
 
  public:
   // Whether a group's sums fit into one tile, and h feeds any.
   static constexpr bool fits = Cell::h_rows > 0 && std::max(Cell::x_rows, Cell::h_rows) <= max_vectors / B;
 
-  static bool takes(const Sequence<T>& q) {
+  static bool applies_to(const Sequence<T>& q) {
     return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && !q.projection && !q.bfloat16 &&
            q.I <= wide_input;
   }
 
-  Lone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Shape<Cell, V>& shape, const Masks<Cell, V>& masks,
-       const FedBack<Cell, V>& fed_back, const T* zeros, T* fed)
+  OneRow(const Sequence<T>& q, const Panels<Cell, V>& panels, const RowBlocks<Cell, V>& shape, const CellMasks<Cell, V>& masks,
+         const FedBack<Cell, V>& fed_back, const T* zeros, T* fed)
       : q(q), panels(panels), shape(shape), masks(masks), fed_back(fed_back), fed(fed) {
     for (int k = 0; k < Cell::states; ++k) old[k] = q.initial[k] ? q.initial[k] : zeros;
   }
@@ -37,14 +37,14 @@ class Lone {
   void run() {
     if (!q.rows.T) return;
     const long bytes = (q.I * Cell::x_rows + fed_back.columns() * Cell::h_rows) * shape.padded * sizeof(T);
-    const long turns = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / turns;
+    const long rounds = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / rounds;
     alignas(64) T a[at_once * R * B * L];
     for (long s = 0; s < q.rows.T; ++s) {
       const long at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
       T* h = q.y + at * q.ld_y;
       by_R = fed_back.made() ? fed_back.row(fed, 0, [this](int k) { return old[k]; }) : old[0];
-      for (long turn = 0; turn < turns; ++turn) {
-        const long first = q.from_last == (s % 2 == 0) ? turns - 1 - turn : turn;
+      for (long round = 0; round < rounds; ++round) {
+        const long first = q.from_last == (s % 2 == 0) ? rounds - 1 - round : round;
         sum(a, first, groups, q.x + at * q.I);
         for (long g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at, q.rows.reverse ? q.rows.T - 1 - s : s);
       }
@@ -57,8 +57,8 @@ class Lone {
  private:
   const Sequence<T>& q;
   const Panels<Cell, V>& panels;
-  const Shape<Cell, V>& shape;
-  const Masks<Cell, V>& masks;
+  const RowBlocks<Cell, V>& shape;
+  const CellMasks<Cell, V>& masks;
   const FedBack<Cell, V>& fed_back;
   T* fed;                      // [fed_back.width()]
   const T* old[Cell::states];  // the states before the step
@@ -89,7 +89,7 @@ class Lone {
       const T* h = by_R + k;
       const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, columns - k),
                              h_vectors * L * columns};
-      const Tile<V> tile = groups == 1 ? lone_tiles<V>[h_vectors - 1] : wide_lone_tiles<V, Cell::h_rows>[groups - 1];
+      const Tile<V> tile = groups == 1 ? one_row_tiles<V>[h_vectors - 1] : one_row_panel_tiles<V, Cell::h_rows>[groups - 1];
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
     }
   }
@@ -100,20 +100,20 @@ class Lone {
     for (int u = 0; u < blocks; ++u) {
       const long block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
-      V noise[Cell::masks + 1], show[Cell::shown + 1];
+      V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
+      V mask[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
-      for (int k = 0; k < Cell::states; ++k) before[k] = load_some<V>(old[k] + unit, n);
+      for (int k = 0; k < Cell::states; ++k) before[k] = load_n<V>(old[k] + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      if constexpr (Cell::masks > 0) masks.draw(noise, t, q.noise.rows ? q.noise.rows[0] : 0, unit);
-      Cell::forward(rows, before, weights, noise, now, keep, show);
-      store_some<V>(h + unit, now[0], n);
+      if constexpr (Cell::masks > 0) masks.sample(mask, t, q.masks.rows ? q.masks.rows[0] : 0, unit);
+      Cell::forward(rows, before, weights, mask, now, save, show);
+      store_n<V>(h + unit, now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
-        store_some<V>(q.final[k] + unit, now[k], n);
-        if (q.history[k]) store_some<V>(q.history[k] + at * q.H + unit, now[k], n);
+        store_n<V>(q.final[k] + unit, now[k], n);
+        if (q.history[k]) store_n<V>(q.history[k] + at * q.H + unit, now[k], n);
       }
-      T* kept = q.kept ? q.kept + at * shape.kept_size() + shape.kept_at(block) : nullptr;
-      for (int k = 0; kept && k < Cell::kept; ++k) store<V>(kept + k * long(blocks) * L, keep[k]);
+      T* saved = q.saved ? q.saved + at * shape.saved_size() + shape.saved_at(block) : nullptr;
+      for (int k = 0; saved && k < Cell::saved; ++k) store<V>(saved + k * long(blocks) * L, save[k]);
     }
   }
 };

@@ -2,9 +2,9 @@
 // forward pass needs them step by step, the backward pass once more for many steps (recompute.hpp). A pair's sums are the same terms in
 // the same order whatever pairs stand beside it, hence the same bits.
 #pragma once
+#include "gemm/gemm.hpp"
 #include "gemm/operands.hpp"
 #include "gemm/panels.hpp"
-#include "gemm/gemm.hpp"
 #include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -16,7 +16,8 @@ class Preactivations {
   static constexpr int R = Cell::rows;
 
  public:
-  Preactivations(const Sequence<T>& q, const Shape<Cell, V>& shape, const Operands<V>& operands) : q(q), shape(shape), operands(operands) {}
+  Preactivations(const Sequence<T>& q, const RowBlocks<Cell, V>& shape, const Operands<V>& operands)
+      : q(q), shape(shape), operands(operands) {}
 
   long width(long g) const { return long(R) * shape.blocks_of(g) * L; }
 
@@ -26,8 +27,8 @@ class Preactivations {
     const long each = width(g);
     for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * each, panels.bias, each * sizeof(T));
     T* fed = a + long(Cell::x_first) * blocks * L;
-    product<V>(Cell::x_rows * blocks, fed, each, joint ? panels.bias : fed, joint ? 0 : each, count, x_factor(x, g, panels), {},
-               operands.terms_of_many());
+    gemm<V>(Cell::x_rows * blocks, fed, each, joint ? panels.bias : fed, joint ? 0 : each, count, x_factor(x, g, panels), {},
+            operands.terms_of_many());
   }
 
   // a [count, width] = b + W x + R h; `begun`: b + W x is there already, wherever it is a sum of its own.
@@ -37,17 +38,17 @@ class Preactivations {
     if (!joined() && !begun) add_x(a, g, panels, count, x);
     const Terms terms = operands.terms();
     T* fed = a + (joined() ? 0 : long(Cell::h_first) * blocks * L);
-    for (long i = 0, at_once = terms == Terms::lone ? 1 : count; i < count; i += at_once, fed += at_once * each) {
+    for (long i = 0, at_once = terms == Terms::one_row ? 1 : count; i < count; i += at_once, fed += at_once * each) {
       if (joined())
-        product<V>(R * blocks, fed, each, panels.bias, 0, at_once, h_factor(h + i, g, panels), x_factor(x + i, g, panels), terms);
+        gemm<V>(R * blocks, fed, each, panels.bias, 0, at_once, h_factor(h + i, g, panels), x_factor(x + i, g, panels), terms);
       else
-        product<V>(Cell::h_rows * blocks, fed, each, fed, each, at_once, h_factor(h + i, g, panels), {}, terms);
+        gemm<V>(Cell::h_rows * blocks, fed, each, fed, each, at_once, h_factor(h + i, g, panels), {}, terms);
     }
   }
 
  private:
   const Sequence<T>& q;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Operands<V>& operands;
 
   // Whether x and h feed the same rows, so that W x and R h can be one sum.

@@ -31,30 +31,30 @@ class RecurrentWeights {
   // From there to the caller's.
   void finish(const Gradients<T>& given, const Gradients<T>& d) const {
     if (!given.dR) return;
-    for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + own(r), width * sizeof(T));
-    if (drops()) times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, given.dR, given.dR);
+    for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + place_of(r), width * sizeof(T));
+    if (drops()) multiply_by_mask<V>(q.masks.of_weights, q.masks.seed, stream(), rows, width, given.dR, given.dR);
   }
 
  private:
   const long rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
-  Block dropped, whole, d_whole;
+  MemoryBlock dropped, whole, d_whole;
 
-  bool drops() const { return q.noise.of_weights.threshold > 0; }
-  int64_t stream() const { return q.noise.first_stream + of_weights_stream; }
+  bool drops() const { return q.masks.of_weights.threshold > 0; }
+  int64_t stream() const { return q.masks.first_stream + of_weights_stream; }
   // Where in R of all units the weights of row r are, [width] one after another.
-  long own(long r) const { return r * columns + r % q.H / width * width; }
+  long place_of(long r) const { return r * columns + r % q.H / width * width; }
 
-  static T* take(Block& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }
+  static T* take(MemoryBlock& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }
 
   const T* left_of(const T* R) {
     T* to = take(dropped, rows * width);
-    times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, R, to);
+    multiply_by_mask<V>(q.masks.of_weights, q.masks.seed, stream(), rows, width, R, to);
     return to;
   }
   const T* spread(const T* R) {
     T* to = take(whole, rows * columns);
     std::fill(to, to + rows * columns, T(0));
-    for (long r = 0; r < rows; ++r) std::memcpy(to + own(r), R + r * width, width * sizeof(T));
+    for (long r = 0; r < rows; ++r) std::memcpy(to + place_of(r), R + r * width, width * sizeof(T));
     return to;
   }
 };

@@ -14,7 +14,7 @@ class States {
   // Both must outlive this.
   States(const Sequence<T>& q, const Steps& steps) : q(q), steps(steps) {}
 
-  void lay_out(Layout& layout) { zeros_ = layout.take<T>(std::max(q.P, q.H)); }
+  void lay_out(Arena& layout) { zeros_ = layout.take<T>(std::max(q.P, q.H)); }
   // This member's share.
   void prepare(Member me) const { me.clear(zeros_, std::max(q.P, q.H)); }
 
@@ -35,7 +35,7 @@ class States {
 
   // State k after step s, and before it, when forward is done and its history is there.
   CARROUSEL_INLINE const T* after(int k, long s, long b) const {
-    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.kept_at(s, b)) * q.H;
+    if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.saved_at(s, b)) * q.H;
     return q.y + steps.at(s, b) * q.ld_y;
   }
   CARROUSEL_INLINE const T* before(int k, Origin origin, long s, long b) const {

@@ -10,7 +10,7 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 // How many (step, row) pairs there are.
-inline int64_t pairs_of(const Rows& rows) {
+inline int64_t count_step_rows(const Rows& rows) {
   if (rows.offsets) return rows.offsets[rows.B] - rows.offsets[0];
   int64_t sum = 0;
   for (int64_t t = 0; rows.batch_sizes && t < rows.T; ++t) sum += rows.batch_sizes[t];
@@ -68,14 +68,14 @@ class Steps {
   // The caller's row.
   long row(long b) const { return order_ ? order_[b] : b; }
   // And what its masks know it by.
-  int64_t number(const Noise& noise, long b) const { return noise.rows ? noise.rows[row(b)] : row(b); }
+  int64_t number(const RandomMasks& masks, long b) const { return masks.rows ? masks.rows[row(b)] : row(b); }
   // The pair's place in the caller's x and y.
   long at(long s, long b) const {
     if (starts_) return t(s) * stride_ + starts_[b];
     return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride;
   }
-  // And in what is kept for backward: only pairs that there are, one after another.
-  long kept_at(long s, long b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
+  // And in what is saved for backward: only pairs that there are, one after another.
+  long saved_at(long s, long b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
 
  private:
   // Ragged: the longest row first, and of equal rows the caller's first.
@@ -109,7 +109,7 @@ class Steps {
 };
 
 // The rows of the batch that one thread works on. A dense batch is cut into runs, so that threads write far from each other; packed
-// and ragged rows are dealt in turn, since the first are the longest.
+// and ragged rows are dealt in slice, since the first are the longest.
 struct Share {
   long first, stride, count;
 

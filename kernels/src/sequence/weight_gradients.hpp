@@ -16,18 +16,18 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class Sums {
+class WeightGradients {
   using T = element<V>;
   static constexpr int L = lanes<V>;
   static constexpr int R = Cell::rows;
   static constexpr long N = max_vectors * L;  // columns of a full panel
 
  public:
-  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `sparing` the inputs are transposed some columns at a
-  // time, a panel of a large W is packed when it is its turn, and each member has room that it may lend. steps, states and fed_back must
+  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `low_memory` the inputs are transposed some columns at a
+  // time, a panel of a large W is packed when it is its slice, and each member has room that it may lend. steps, states and fed_back must
   // outlive this.
-  Sums(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
-       long ld_da, long chunk_rows, bool sparing = false)
+  WeightGradients(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const States<T>& states,
+                  const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows, bool low_memory = false)
       : q(q),
         d(d),
         shape(q.H),
@@ -38,11 +38,11 @@ class Sums {
         ld_da(ld_da),
         chunk_rows(chunk_rows),
         ld_k(chunk_rows + L),
-        sparing(sparing) {}
+        low_memory(low_memory) {}
 
   // Each member lends so much room at least.
-  void lay_out(Layout& layout, int threads, long lent = 0) {
-    const long widest = sparing ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
+  void lay_out(Arena& layout, int threads, long lent = 0) {
+    const long widest = low_memory ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
     x_panels = layout.take<T>(d.dx && !one_panel ? in_quads * x_panel_size() : 0);
     paired = layout.take<T>(operands.rounded() && (d.dW || d.dR) ? pairs_for(chunk_rows) * ld_da : 0);
     dW = layout.take<T>(d.dW ? q.I * x_width : 0);
@@ -52,7 +52,7 @@ class Sums {
     accumulators_each = d.dx || d.d_projection ? chunk_rows * N : 0;
     accumulators = layout.take<T>(threads * accumulators_each);
     columns_each = d.dW || d.dR || d.d_projection ? widest * ld_k : 0;
-    if (sparing) columns_each = std::max({columns_each, d.dx && one_panel ? x_panel_size() : 0, lent}) / L * L + L;
+    if (low_memory) columns_each = std::max({columns_each, d.dx && one_panel ? x_panel_size() : 0, lent}) / L * L + L;
     columns = layout.take<T>(threads * columns_each);
     fed = layout.take<T>(d.dR && fed_back.made() ? chunk_rows * R_columns : 0);
     pointers_each = chunk_rows + widest;
@@ -73,33 +73,34 @@ class Sums {
   // Adds the steps [first, last), whose rows of da, of da rounded, of dp and of h before the projection (where the caller's are not)
   // begin there. All members have written them, and all call this.
   void add(Member me, const T* da, const T* rounded, const T* dp, const T* unprojected, long first, long last) {
-    const Turn turn{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each, pointers + me.rank * pointers_each};
+    const ThreadSlice slice{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each,
+                            pointers + me.rank * pointers_each};
     long count = 0;
     for (long s = first; s < last; ++s) count += steps.active(s);
-    if (d.dx) sum_x(turn, operands.rounded() ? rounded : da, first, last, count);
-    if (d.db_x || d.db_h) sum_bias(turn.me, da, count);
+    if (d.dx) sum_x(slice, operands.rounded() ? rounded : da, first, last, count);
+    if (d.db_x || d.db_h) sum_bias(slice.me, da, count);
     if (operands.rounded() && (d.dW || d.dR)) da = paired_da(me, da, count);
     const long x_tiles = d.dW ? (q.I + max_rows - 1) / max_rows : 0, h_tiles = d.dR ? (R_columns + max_rows - 1) / max_rows : 0;
     const long tiles = x_tiles + h_tiles;
-    const long mine = turn.me.first(tiles), end = turn.me.last(tiles);
+    const long mine = slice.me.first(tiles), end = slice.me.last(tiles);
     if (mine < std::min(x_tiles, end)) {
-      list_inputs(turn, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
-      sum_products(turn, dW, da + Cell::x_first * shape.padded, ld_da, x_width, mine * max_rows,
+      list_inputs(slice, first, last, [this](long s, long b) { return q.x + steps.at(s, b) * q.I; });
+      sum_products(slice, dW, da + Cell::x_first * shape.padded, ld_da, x_width, mine * max_rows,
                    std::min(std::min(x_tiles, end) * max_rows, q.I), count);
     }
     if (std::max(mine, x_tiles) < end) {
       const long i0 = (std::max(mine, x_tiles) - x_tiles) * max_rows, i1 = std::min((end - x_tiles) * max_rows, R_columns);
       if (fed_back.made())
-        list_fed_back(turn, first, last, i0, i1);
+        list_fed_back(slice, first, last, i0, i1);
       else
-        list_inputs(turn, first, last, [this](long s, long b) { return states.before(0, steps.origin(s, b), s, b); });
-      sum_products(turn, dR, da + Cell::h_first * shape.padded, ld_da, h_width, i0, i1, count);
+        list_inputs(slice, first, last, [this](long s, long b) { return states.before(0, steps.origin(s, b), s, b); });
+      sum_products(slice, dR, da + Cell::h_first * shape.padded, ld_da, h_width, i0, i1, count);
     }
     if (d.d_projection) {
-      list_inputs(turn, first, last, [&, at = unprojected](long s, long b) mutable {
-        return q.unprojected ? q.unprojected + steps.kept_at(s, b) * q.H : std::exchange(at, at + q.H);
+      list_inputs(slice, first, last, [&, at = unprojected](long s, long b) mutable {
+        return q.unprojected ? q.unprojected + steps.saved_at(s, b) * q.H : std::exchange(at, at + q.H);
       });
-      sum_projection(turn, dp, count);
+      sum_projection(slice, dp, count);
     }
   }
 
@@ -119,17 +120,17 @@ class Sums {
  private:
   const Sequence<T>& q;
   const Gradients<T>& d;
-  const Shape<Cell, V> shape;
+  const RowBlocks<Cell, V> shape;
   const Operands<V> operands;
   const Steps& steps;
   const States<T>& states;
   const FedBack<Cell, V>& fed_back;
   const long ld_da, chunk_rows, ld_k;
-  const bool sparing;
+  const bool low_memory;
   static constexpr long columns_at_once = 24 * max_rows;
   const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded, R_columns = columns_of_R<Cell>(q);
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
-  const bool one_panel = sparing && double(in_quads) * x_panel_size() * sizeof(T) > worth_sparing;  // of W at a time
+  const bool one_panel = low_memory && double(in_quads) * x_panel_size() * sizeof(T) > low_memory_bytes;  // of W at a time
 
   // Scratch.
   T* x_panels;                   // W by columns
@@ -140,7 +141,7 @@ class Sums {
   const T** pointers;
   long accumulators_each, columns_each, pointers_each;
 
-  struct Turn {
+  struct ThreadSlice {
     Member me;
     T* a;
     T* columns;
@@ -153,69 +154,69 @@ class Sums {
   const T* paired_da(Member me, const T* da, long count) const {
     const long rows = pairs_for(count);
     operands.pair_up(paired, da, ld_da, count, R * shape.padded, me.first(rows), me.last(rows));
-    me.meet();
+    me.barrier();
     return paired;
   }
 
   template <class Input>
-  void list_inputs(const Turn& turn, long first, long last, Input input) {
+  void list_inputs(const ThreadSlice& slice, long first, long last, Input input) {
     long k = 0;
     for (long s = first; s < last; ++s)
-      for (long b = 0, n = steps.active(s); b < n; ++b) turn.rows[k++] = input(s, b);
+      for (long b = 0, n = steps.active(s); b < n; ++b) slice.rows[k++] = input(s, b);
   }
 
   // The columns [i0, i1) of what R multiplied, where that has to be made.
-  void list_fed_back(const Turn& turn, long first, long last, long i0, long i1) {
+  void list_fed_back(const ThreadSlice& slice, long first, long last, long i0, long i1) {
     T* to = fed;
-    list_inputs(turn, first, last, [&](long s, long b) {
+    list_inputs(slice, first, last, [&](long s, long b) {
       const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
       return fed_back.row(std::exchange(to, to + R_columns), b, state, i0, i1);
     });
   }
 
-  // The columns [i0, i1) of the inputs in turn.rows, some at a time: use(from, to, rows), where rows[i - from][k] is column i of the k-th.
+  // The columns [i0, i1) of the inputs in slice.rows, some at a time: use(from, to, rows), where rows[i - from][k] is column i of the k-th.
   template <class Use>
-  void with_columns(const Turn& turn, long count, long i0, long i1, Use use) const {
-    const T** columns = turn.rows + chunk_rows;
+  void with_columns(const ThreadSlice& slice, long count, long i0, long i1, Use use) const {
+    const T** columns = slice.rows + chunk_rows;
     long moved = 0;
     for (long from = i0, to; from < i1; from = to) {
-      to = sparing ? std::min(from + columns_at_once, i1) : i1;
-      for (long k = 0; k < count; ++k) turn.rows[k] += from - moved;
+      to = low_memory ? std::min(from + columns_at_once, i1) : i1;
+      for (long k = 0; k < count; ++k) slice.rows[k] += from - moved;
       moved = from;
-      transpose<V>(turn.columns, ld_k, turn.rows, count, to - from);
+      transpose<V>(slice.columns, ld_k, slice.rows, count, to - from);
       for (long i = 0; i < to - from; ++i) {
-        columns[i] = turn.columns + i * ld_k;
-        operands.round_in_place(turn.columns + i * ld_k, count);
+        columns[i] = slice.columns + i * ld_k;
+        operands.round_in_place(slice.columns + i * ld_k, count);
       }
       use(from, to, columns);
     }
   }
 
   // sums[i, width] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
-  // Inputs come through turn.rows and are transposed first, so that the tile finds each of them contiguous in k.
-  void sum_products(const Turn& turn, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
-    with_columns(turn, count, i0, i1, [&](long from, long to, const T* const* inputs) {
+  // Inputs come through slice.rows and are transposed first, so that the tile finds each of them contiguous in k.
+  void sum_products(const ThreadSlice& slice, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
+    with_columns(slice, count, i0, i1, [&](long from, long to, const T* const* inputs) {
       for (long c = 0; c < width; c += N) {
         const int vectors = int(std::min(N, width - c) / L);
         T* sum = sums + from * width + c;
-        product<V>(vectors, sum, width, sum, width, to - from, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
+        gemm<V>(vectors, sum, width, sum, width, to - from, {inputs, da + c, ld, operands.count(count)}, {}, operands.terms_of_many());
       }
     });
   }
 
   // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
-  void sum_projection(const Turn& turn, const T* dp, long count) {
-    with_columns(turn, count, turn.me.first(q.H), turn.me.last(q.H), [&](long from, long to, const T* const* inputs) {
+  void sum_projection(const ThreadSlice& slice, const T* dp, long count) {
+    with_columns(slice, count, slice.me.first(q.H), slice.me.last(q.H), [&](long from, long to, const T* const* inputs) {
       for (long p = 0; p < out_quads; ++p) {
         const long some = std::min(N, q.P - p * N);
         for (long k = 0; k < count; ++k) {
-          std::memcpy(turn.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
-          std::fill(turn.a + k * N + some, turn.a + (k + 1) * N, T(0));
+          std::memcpy(slice.a + k * N, dp + k * q.P + p * N, some * sizeof(T));
+          std::fill(slice.a + k * N + some, slice.a + (k + 1) * N, T(0));
         }
-        operands.pair_up(turn.a, turn.a, N, count, N, 0, pairs_for(count));
+        operands.pair_up(slice.a, slice.a, N, count, N, 0, pairs_for(count));
         T* sum = dP + from * out_quads * N + p * N;
-        product<V>(max_vectors, sum, out_quads * N, sum, out_quads * N, to - from, {inputs, turn.a, N, operands.count(count)}, {},
-                   operands.terms_of_many());
+        gemm<V>(max_vectors, sum, out_quads * N, sum, out_quads * N, to - from, {inputs, slice.a, N, operands.count(count)}, {},
+                operands.terms_of_many());
       }
     });
   }
@@ -245,21 +246,21 @@ class Sums {
   }
 
   // dx = da W, rows of the chunk dealt to the threads; da as operands.
-  void sum_x(const Turn& turn, const T* da, long first, long last, long count) {
-    const long k0 = turn.me.first(count), k1 = turn.me.last(count);
+  void sum_x(const ThreadSlice& slice, const T* da, long first, long last, long count) {
+    const long k0 = slice.me.first(count), k1 = slice.me.last(count);
     const long ld = operands.count(ld_da), K = operands.count(Cell::x_rows * shape.padded);
-    for (long k = k0; k < k1; ++k) turn.rows[k - k0] = da + k * ld + operands.count(Cell::x_first * shape.padded);
+    for (long k = k0; k < k1; ++k) slice.rows[k - k0] = da + k * ld + operands.count(Cell::x_first * shape.padded);
     for (long p = 0; p < in_quads; ++p) {
       const long some = std::min(N, q.I - p * N);
-      T* panel = one_panel ? turn.columns : x_panels + p * x_panel_size();
+      T* panel = one_panel ? slice.columns : x_panels + p * x_panel_size();
       if (one_panel) pack_x(panel, p);
-      std::fill(turn.a, turn.a + (k1 - k0) * N, T(0));
-      product<V>(int((some + L - 1) / L), turn.a, N, turn.a, N, k1 - k0, {turn.rows, panel, N, K}, {}, operands.terms_of_many());
+      std::fill(slice.a, slice.a + (k1 - k0) * N, T(0));
+      gemm<V>(int((some + L - 1) / L), slice.a, N, slice.a, N, k1 - k0, {slice.rows, panel, N, K}, {}, operands.terms_of_many());
       long k = 0;
       for (long s = first; s < last; ++s) {
         const long n = steps.active(s);
         for (long b = std::max(0l, k0 - k); b < n && k + b < k1; ++b)
-          std::memcpy(d.dx + steps.at(s, b) * q.I + p * N, turn.a + (k + b - k0) * N, some * sizeof(T));
+          std::memcpy(d.dx + steps.at(s, b) * q.I + p * N, slice.a + (k + b - k0) * N, some * sizeof(T));
         k += n;
       }
     }

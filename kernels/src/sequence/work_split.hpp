@@ -8,7 +8,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-struct Split {
+struct WorkSplit {
   int threads = 1;
   bool by_units = false;  // else by rows of the batch
   long steps_at_once = 1;
@@ -23,26 +23,26 @@ struct Split {
 // Below this much arithmetic waking a second thread costs more than it gives (about 10 us of one core).
 inline constexpr double worth_a_thread = 1.5e6;
 // To meet once a step costs about 0.3 us: what a thread does between must be several times that.
-inline constexpr double worth_a_meeting = 2e5;
+inline constexpr double worth_a_barrier = 2e5;
 // Weights up to this size stay in a core's own cache from step to step.
 inline constexpr double cached_bytes = 640e3;
 // Inputs wider than this are multiplied for several steps at once where the rows are few.
 inline constexpr long wide_input = 64;
 
 template <class Cell, class F>
-Split choose_split(const Sequence<F>& q) {
-  Split split;
+WorkSplit choose_split(const Sequence<F>& q) {
+  WorkSplit split;
   // A ragged batch is as much work as a full one of its pairs.
   const int64_t T = Steps(q.rows).count(), columns = columns_of_R<Cell>(q);
-  const double step = 2.0 * (q.rows.ragged() ? double(pairs_of(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + columns) * q.H *
-                      Cell::rows;  // operations
+  const double step = 2.0 * (q.rows.ragged() ? double(count_step_rows(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + columns) *
+                      q.H * Cell::rows;  // operations
   const double bytes = double(columns) * q.H * Cell::h_rows * sizeof(F);
   const long useful = std::max<long>(1, long(step * T / worth_a_thread));
   split.threads = int(std::min<long>(std::max(q.threads, 1), useful));
   if (split.threads > 1) {
     const double rows_each = double(q.rows.B) / split.threads;
     const bool few_rows = rows_each < 1 || (bytes > cached_bytes && rows_each < 48);
-    split.by_units = few_rows && step / split.threads > worth_a_meeting;
+    split.by_units = few_rows && step / split.threads > worth_a_barrier;
     if (!split.by_units) split.threads = int(std::min<long>(split.threads, q.rows.B));
   }
   const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
