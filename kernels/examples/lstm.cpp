@@ -27,7 +27,7 @@ int main() {
 
   Array x(T * B * I), y(T * B * H), dy(T * B * H);                   // [T, B, I], [T, B, H], [T, B, H]
   Array h(B * H), c(B * H);                                          // [B, H]  the states after the last step
-  Array saved(T * B * lstm.kept_size(H, I)), c_history(T * B * H);   // for the backward pass
+  Array saved(T * B * lstm.saved_size(H, I)), c_history(T * B * H);   // for the backward pass
 
   carrousel::Sequence<float> sequence;
   sequence.rows = {.T = T, .B = B, .step_stride = B, .row_stride = 1};  // row b of step t is row t * B + b of x and y
@@ -35,7 +35,7 @@ int main() {
   sequence.x = x.data(), sequence.y = y.data();
   sequence.W = W.data(), sequence.R = R.data(), sequence.b_x = b.data();
   sequence.final[0] = h.data(), sequence.final[1] = c.data();
-  sequence.kept = saved.data(), sequence.history[1] = c_history.data();
+  sequence.saved = saved.data(), sequence.history[1] = c_history.data();
 
   carrousel::Gradients<float> gradients;
   gradients.dy = dy.data(), gradients.ld_dy = H;
