@@ -1,4 +1,4 @@
-// Which instruction set runs: the best the machine has, unless CARROUSEL_ISA or use_instruction_set() says otherwise.
+// Which instruction set runs: the best of the machine, unless CARROUSEL_ISA or use_instruction_set() chooses another.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -48,7 +48,7 @@ const Available& available() {
   return available;
 }
 
-// A name in CARROUSEL_ISA that is not to be had leaves the best in force; Python reports it.
+// An unknown name in CARROUSEL_ISA leaves the best in force; Python reports it.
 std::atomic<const Target*>& current() {
   static std::atomic<const Target*> chosen = [] {
     const Target* named = available().by_name(std::getenv("CARROUSEL_ISA"));
@@ -57,7 +57,7 @@ std::atomic<const Target*>& current() {
   return chosen;
 }
 
-// Libraries compiled at run time, latest first. Nothing is ever taken out: whoever follows the list needs no lock.
+// Libraries compiled at run time, latest first. Nothing is ever removed, so readers need no lock.
 struct Added {
   const Target* target;
   const Added* before;

@@ -1,4 +1,4 @@
-// Streams: everything that computes is Kernel::forward, once for each layer.
+// Streams: all computation is Kernel::forward, once for each layer.
 #include "carrousel/stream.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ const Kernel<F>& kernel_of(const char* cell) {
   return *found;
 }
 
-// Weights that fill a good part of a large page get large pages of their own: fewer misses of the address cache at each step.
+// Weights that fill a good part of a large page get large pages of their own: fewer TLB misses at each step.
 template <class F>
 std::shared_ptr<F[]> aligned(int64_t count) {
   constexpr size_t page = size_t(2) << 20;
@@ -34,7 +34,7 @@ std::shared_ptr<F[]> aligned(int64_t count) {
   return {static_cast<F*>(memory), [](F* p) { std::free(p); }};
 }
 
-// True at the start of one call, until its end.
+// True from the start of one call to its end.
 class InUse {
  public:
   explicit InUse(std::atomic<bool>& running) : running_(running) {
@@ -121,7 +121,7 @@ void Stream<F>::run_layers(const F* x, F* y, const Rows& rows, int threads) {
   const std::vector<Sequence<F>>& layers = stack_->layers();
   const int64_t L = layers.size(), P = layers[0].P;
   F *next, *between[2];
-  // h cannot be written where it lies: the units to come need the old one.
+  // h is not updated in place: the remaining units still need the old one.
   const baseline::Workspace scratch([&](baseline::Arena& layout) {
     next = layout.take<F>(B_ * P);
     for (int k = 0; k < 2; ++k) between[k] = layout.take<F>(k + 1 < L ? rows.T * B_ * P : 0);

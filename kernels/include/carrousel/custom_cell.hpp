@@ -5,14 +5,14 @@ namespace carrousel {
 
 struct Target;  // what such a library offers
 
-// Its cells are found from now on, by carrousel::find, after those that were built in; by the latest library where two have one name.
-// They stay with the instruction set that they were compiled for. The library must stay loaded.
+// Registers a library's cells: from now on carrousel::find finds them, after the built-in cells; the latest library wins where two define
+// the same name. They stay with the instruction set that they were compiled for. The library must stay loaded.
 void add(const Target& target);
 
-// What the kernels of the instruction set in force were compiled with: one line for a shell, but for what is there to be compiled.
+// The flags that the kernels of the instruction set in force were compiled with: one line for a shell, without the files to compile.
 const char* compile_flags();
 
-// Changes whenever the text does that such a library and this one must have in common: sequence.hpp and target.hpp.
+// Changes whenever the headers change that such a library and this one share: sequence.hpp and target.hpp.
 const char* interface_digest();
 
 }  // namespace carrousel

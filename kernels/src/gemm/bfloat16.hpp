@@ -1,20 +1,20 @@
-// Numbers rounded to bfloat16, in pairs: two that follow each other in a sum, in the 32 bits of one float, the first in the lower half.
+// Numbers rounded to bfloat16, in pairs: two consecutive terms of a sum in the 32 bits of one float, the first in the lower half.
 //
-// A sum of K terms is then one of (K + 1) / 2 pairs, and rows and panels of pairs are rows and panels of "floats" that nobody adds or
-// multiplies but the tile that knows them (pair_tile.hpp): packing, transposition and products move them as they are. A row of pairs is
-// the row's numbers one after another, two bytes each.
+// A sum of K terms becomes one of (K + 1) / 2 pairs. To packing, transposition and products, rows and panels of pairs are rows and panels
+// of "floats" that they only move; the tile in tile_bf16.hpp does the arithmetic. A row of pairs is the row's numbers one after another,
+// two bytes each.
 //
-// Rounding is to the nearest, and from the middle to the one whose last bit is zero; what is too large becomes infinite, a NaN stays one.
+// Rounds to nearest, ties to even; overflow gives infinity, and NaN stays NaN.
 #pragma once
 #include <algorithm>
 #include "machine/simd.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// How many pairs hold n numbers.
+// Number of pairs that hold n numbers.
 inline constexpr long pairs_for(long n) { return (n + 1) / 2; }
 
-// The same, of a row that is written by whole vectors.
+// The same for a row that is written in whole vectors.
 template <class V>
 inline constexpr long pair_stride(long n) {
   return (n + lanes<V> - 1) / lanes<V> * lanes<V> / 2;
@@ -23,12 +23,12 @@ inline constexpr long pair_stride(long n) {
 template <class V>
 using unsigned_of = vec<uint32_t, lanes<V>>;
 
-// x rounded, in the upper half of each lane; the lower half is of no use.
+// x rounded, in the upper half of each lane; the lower half is undefined.
 template <class V>
 CARROUSEL_INLINE unsigned_of<V> rounded(V x) {
   using U = unsigned_of<V>;
   const U bits = (U)x, last = (bits >> 16) & 1, number = (U)(x == x);
-  return (number & (bits + 0x7fff + last)) | (~number & (bits | 0x400000));  // a NaN is saved quiet: its lower bits may be all it has
+  return (number & (bits + 0x7fff + last)) | (~number & (bits | 0x400000));  // a NaN is made quiet: its lower bits may be all it has
 }
 
 template <class V>
@@ -36,7 +36,7 @@ CARROUSEL_INLINE V pair(V first, V second) {
   return (V)((rounded(first) >> 16) | (rounded(second) & 0xffff0000));
 }
 
-// to [pair_stride(n)] = row [n], and zeros. It may be the row itself.
+// to [pair_stride(n)] = row [n], and zeros. `to` may be `row`.
 template <class V>
 void round_row(element<V>* to, const element<V>* row, long n) {
   constexpr int L = lanes<V>;
@@ -49,7 +49,7 @@ void round_row(element<V>* to, const element<V>* row, long n) {
 }
 
 // Row k of `to` = rows 2k and 2k + 1 of `rows` [count, width], number beside number, for k in [first, last); width in whole vectors. Both
-// have the row stride ld. From k = 0 it may be in place.
+// have the row stride ld. From k = 0 it works in place.
 template <class V>
 void pair_rows(element<V>* to, const element<V>* rows, long ld, long count, long width, long first, long last) {
   for (long k = first; k < last; ++k)

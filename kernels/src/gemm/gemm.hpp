@@ -1,4 +1,4 @@
-// Matrix products from the tile: packing, and rows times panel for any number of rows.
+// Matrix products made of tiles: rows times panel for any number of rows.
 #pragma once
 #include <algorithm>
 #include "gemm/tile.hpp"
@@ -6,8 +6,8 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Terms of a sum at a time. 256 x 64 floats of a panel are 64 KiB, which stay in a core's own cache while all rows pass; and no chain
-// of additions is longer, which keeps sums over a whole sequence as exact as torch's.
+// Terms of a sum at a time. 256 x 64 floats of a panel are 64 KiB, which stay in a core's own cache while all rows pass; and no chain of
+// additions is longer, so that sums over a whole sequence are as exact as torch's.
 inline constexpr long k_block = 256;
 
 // Rows [i, i + M) of a factor, terms [k, k + some), vectors from n on; `moved` holds the pointers.
@@ -17,7 +17,7 @@ CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const elem
   return {moved, f.panel + k * f.ld_panel + n * lanes<V>, f.ld_panel, some};
 }
 
-// What a product's rows and panels hold: numbers, those of the only row of a batch of one, or pairs of bfloat16 (bfloat16.hpp).
+// What a product's rows and panels hold: numbers, the numbers of the only row of a batch of one, or pairs of bfloat16 (bfloat16.hpp).
 enum class Terms { numbers, one_row, pairs };
 
 template <class V>
@@ -27,8 +27,8 @@ CARROUSEL_INLINE Tile<V> tile_of(Terms terms, int M, int N) {
   return terms == Terms::one_row ? one_row_tiles<V>[N - 1] : tiles<V>[M - 1][N - 1];
 }
 
-// acc[i] = start[i] + lead_i + main_i for all i < count: what tile does, for any number of rows, vectors and terms.
-// lead is short (it is not cut into blocks) and has the rows and vectors of main.
+// acc[i] = start[i] + lead_i + main_i for all i < count: a tile's result for any number of rows, vectors and terms. lead is short (it is
+// not split into blocks) and has as many rows and vectors as main.
 template <class V>
 inline void gemm(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
                  const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {

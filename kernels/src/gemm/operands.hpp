@@ -1,5 +1,5 @@
-// What the matrix products of a sequence are made of: its numbers as they are, or rounded to bfloat16, in pairs. All that has to know it
-// is here; where numbers are taken as they are, nothing is done and no room is taken.
+// The operands of a sequence's matrix products: its numbers as they are, or rounded to bfloat16, in pairs. The only file that knows about
+// bf16 rounding; for fp32 and fp64 every function here is a no-op.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "gemm/gemm.hpp"
@@ -16,15 +16,15 @@ class Operands {
   explicit Operands(const Sequence<T>& q) : rounded_(can_round && q.bfloat16), one_row_(q.rows.B == 1) {}
 
   bool rounded() const { return rounded_; }
-  // What product is told of them, and of those that are never the only row of a batch.
+  // Which tiles to use; terms_of_many(): for products with more rows than a batch of one has.
   Terms terms() const { return rounded_ ? Terms::pairs : one_row_ ? Terms::one_row : Terms::numbers; }
   Terms terms_of_many() const { return rounded_ ? Terms::pairs : Terms::numbers; }
-  // How many terms a sum over n numbers has.
+  // Terms of a sum over n numbers.
   long count(long n) const { return rounded_ ? pairs_for(n) : n; }
   // Elements of scratch that `round` needs.
   long capacity(long rows, long n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
 
-  // Rows [n], found by pointer, become operands: rounded into scratch, where the pointers then point.
+  // Turns rows [n], found by pointer, into operands: rounded into scratch, to which the pointers then point.
   void round(const T** rows, long count, T* scratch, long n) const {
     if constexpr (can_round)
       for (long i = 0; rounded_ && i < count; ++i) {
@@ -34,13 +34,13 @@ class Operands {
       }
   }
 
-  // A row that is written anyway, in place.
+  // The same in place.
   void round_in_place(T* row, long n) const {
     if constexpr (can_round)
       if (rounded_) round_row<V>(row, row, n);
   }
 
-  // A panel's rows [count, width], row stride ld, become its operands: the k-th row of pairs holds the rows 2k and 2k + 1.
+  // Turns a panel's rows [count, width], row stride ld, into operands: row k of pairs holds the rows 2k and 2k + 1.
   void pair_up(T* to, const T* rows, long ld, long count, long width, long first, long last) const {
     if constexpr (can_round)
       if (rounded_) pair_rows<V>(to, rows, ld, count, width, first, last);

@@ -1,5 +1,5 @@
-// Weights in the order in which the tiles read them: panels of a few vectors, all k of a panel one after another. Done once a call;
-// units beyond H are zero, so that whole vectors can be computed everywhere and only loads and stores of user memory mind the tail.
+// Weights in the order in which the tiles read them: panels of a few vectors, all k of a panel one after another. Done once per call.
+// Units beyond H are zero: whole vectors are computed everywhere, and only loads and stores of the caller's memory handle the tail.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "gemm/operands.hpp"
@@ -8,11 +8,11 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Where memory is spared (memory="low"), weights of more bytes are packed a panel at a time, when it is the panel's turn in a chunk.
+// With memory="low", weights larger than this many bytes are packed one panel at a time, when a chunk needs the panel.
 inline constexpr double low_memory_bytes = 2e6;
 
-// Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
-// M [rows * H, K]; order[r] is the block of M that feeds row r. Of pairs, k counts those; scratch has room for a vector's worth of rows.
+// Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k]. M [rows * H, K]; order[r] is the block of M
+// that feeds row r. k counts pairs where operands are pairs; scratch holds a vector's worth of rows.
 template <class Cell, class V, class T>
 void pack_group(T* panel, const T* M, long K, const int* order, int rows, const RowBlocks<Cell, V>& shape, long group,
                 const Operands<V>& operands = {}, T* scratch = nullptr) {
@@ -30,9 +30,8 @@ void pack_group(T* panel, const T* M, long K, const int* order, int rows, const 
     }
 }
 
-// Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane].
-// M [rows * H, ld], of which the columns from `columns` on are taken for zeros; the rows of da stand padded one after another, and so do
-// these.
+// Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane]. M
+// [rows * H, ld], zero from column `columns` on; rows are padded one after another, as the rows of da are.
 template <class T>
 void pack_columns(T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H, long padded, long c0) {
   const long real = std::min(width, columns - c0);
@@ -44,7 +43,7 @@ void pack_columns(T* panel, long width, const T* M, long ld, long columns, const
     }
 }
 
-// The same of operands: of pairs, each of the panel's rows holds two units of `padded`, or the last one alone.
+// The same for operands: where they are pairs, each of the panel's rows holds two units of `padded`, or the last one and zero.
 template <class V, class T>
 void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H,
                   long padded, long c0) {
@@ -61,7 +60,7 @@ void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M,
   }
 }
 
-// One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.
+// One bias per row: the sum of torch's two where both x and h feed it. out[row][block][lane] of a group.
 template <class Cell, class V, class T>
 void pack_bias(T* out, const T* b_x, const T* b_h, const RowBlocks<Cell, V>& shape, long group) {
   constexpr int L = lanes<V>;
@@ -79,7 +78,7 @@ void pack_bias(T* out, const T* b_x, const T* b_h, const RowBlocks<Cell, V>& sha
     }
 }
 
-// rows [count, width] with each row padded with zeros to `padded`.
+// rows [count, width], each padded with zeros to `padded`.
 template <class T>
 void pack_rows(T* out, const T* in, long count, long width, long padded) {
   for (long r = 0; r < count; ++r)

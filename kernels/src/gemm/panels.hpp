@@ -1,4 +1,4 @@
-// A layer's weights in the order in which the forward pass reads them: packed at each call, or once by a stream, which brings them along
+// A layer's weights in the order in which the forward pass reads them: packed at each call, or once by a stream, which passes them in
 // (Sequence::panels).
 #pragma once
 #include "gemm/pack.hpp"
@@ -7,7 +7,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Those of one group.
+// The panels of one group.
 template <class T>
 struct GroupPanels {
   const T *x, *h, *bias;  // [I, x_rows * blocks * L], [P, h_rows * blocks * L], [rows * blocks * L]
@@ -24,7 +24,7 @@ class Panels {
 
   Panels(const Sequence<T>& q, const RowBlocks<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
 
-  // Where everything goes: into scratch, or where it lies already.
+  // Places the panels in scratch, unless the caller has brought them.
   void lay_out(Arena& scratch) {
     if (!q.panels) return take(scratch);
     Arena brought(reinterpret_cast<char*>(const_cast<T*>(q.panels)));
@@ -42,7 +42,7 @@ class Panels {
     pack({});
   }
 
-  // This member's share of the packing.
+  // Packs this member's part.
   void pack(Member me) const {
     if (q.panels) return;
     for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
@@ -55,7 +55,7 @@ class Panels {
     for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  // One group's, packed into memory that has room for group_capacity() elements.
+  // Packs one group into memory for group_capacity() elements.
   GroupPanels<T> pack_one(T* to, long g) const {
     const long units = shape.blocks_of(g) * L;
     T *x = to, *h = x + x_terms() * units, *bias = h + h_terms() * units, *rows = bias + Cell::rows * units;
@@ -83,7 +83,7 @@ class Panels {
 
   long x_terms() const { return Cell::x_rows * operands.count(q.I); }
   long h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
-  long scratch_each() const { return operands.capacity(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for a member
+  long scratch_each() const { return operands.capacity(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for each member
 
   void take(Arena& layout) {
     x_panels = layout.take<T>(x_terms() * shape.padded);
@@ -94,7 +94,7 @@ class Panels {
     scratch = layout.take<T>(operands.rounded() ? q.threads * scratch_each() : 0);
   }
 
-  // The groups before this one have so many elements for each of their units.
+  // The groups before this one have `each` elements for each of their units.
   T* at(T* panels, long group, long each) const { return panels + shape.first_block(group) * L * each; }
 
   void pack_projection(Member me, long p) const {

@@ -1,5 +1,5 @@
 // How a cell's rows lie in vectors. A *block* is one vector's worth of units. A *group* is as many blocks as fill the tile's four
-// accumulators with all the rows of the cell: one block for four rows (i f g o side by side), four for an Elman cell's single row.
+// accumulators with all rows of the cell: one block for four rows (i f g o side by side), four for the single row of an Elman cell.
 // Inside a group the vectors go row by row, and within a row block by block.
 #pragma once
 #include <algorithm>
@@ -22,10 +22,10 @@ struct RowBlocks {
 
   int blocks_of(long group) const { return int(std::min<long>(blocks_in_group, blocks - group * blocks_in_group)); }
   long first_block(long group) const { return group * blocks_in_group; }
-  int lanes_of(long block) const { return int(std::min<long>(L, H - block * L)); }  // of them, units that exist
+  int lanes_of(long block) const { return int(std::min<long>(L, H - block * L)); }  // of which exist
 
   long saved_size() const { return Cell::saved * padded; }
-  // Where the saved values of a block start, and the step from one to the next, inside a row's saved_size() elements.
+  // Where the saved values of a block start, and the step from one to the next, inside the saved_size() elements of a row.
   long saved_at(long block) const {
     const long group = block / blocks_in_group;
     return (first_block(group) * Cell::saved + (block - first_block(group))) * L;

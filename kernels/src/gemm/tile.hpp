@@ -1,14 +1,14 @@
-// The one inner loop of every matrix product here: rows[M][K] times panel[K][N vectors].
+// The inner loop of every matrix product: rows[M][K] times panel[K][N vectors].
 //
-// 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 of the panel, 1 broadcast), so that a loaded vector is used six
-// times and a broadcast four times. Rows come by pointer, one each: they may lie anywhere (a padded batch, packed sequences, batch
-// first), which is what lets one loop serve all layouts. Each accumulator adds its products in the order of k, whatever M is: a
-// row's result does not depend on the rows beside it, nor on how rows are dealt to threads. The sum starts from zero and is added to
-// what is there at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
+// 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 for the panel, 1 broadcast): each loaded vector is used six times,
+// each broadcast four times. Rows are given by pointer, one each, so that one loop serves every layout (padded batch, packed sequences,
+// batch first). Each accumulator adds its products in the order of k, whatever M is: a row's result does not depend on the rows beside
+// it, nor on how rows are distributed over threads. The sum starts from zero and is added to `start` at the end: a long sum then
+// consists of many short ones and loses far less to rounding than one long chain.
 //
-// Tried and lost: prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the machine's own prefetch is enough); copying
-// each panel of da side by side before the tiles sum over it (no difference from H = 256 to 1500); all blocks of k for 48 rows at a time
-// (no difference, H = 256 and 512).
+// Tried and lost: prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the hardware prefetcher is enough); copying
+// each panel of da side by side before the tiles sum over it (no difference from H = 256 to 1500); all blocks of k for 48 rows at a
+// time (no difference, H = 256 and 512).
 #pragma once
 #include "machine/simd.hpp"
 
@@ -18,12 +18,12 @@ inline constexpr int max_rows = 6;
 inline constexpr int max_vectors = 4;
 
 template <class T>
-struct Factor {                  // what is summed: rows times panel
+struct Factor {  // one product: rows times panel
   const T* const* rows = nullptr;  // each [K], contiguous
   const T* panel = nullptr;        // [K, vectors * lanes], row stride ld_panel
   long ld_panel = 0;
   long K = 0;
-  long between = 0;                // from a panel to the next, where several are taken side by side
+  long between = 0;  // from a panel to the next, where several are multiplied side by side
 };
 
 template <class V, int M, int N>
@@ -46,7 +46,7 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
   }
 }
 
-// acc = start + sum, of arrays as the tile's.
+// acc = start + sum, with the arrays of the tile.
 template <class V, int M, int N>
 CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const V (&sum)[M][N]) {
 #pragma GCC unroll 8
@@ -55,8 +55,8 @@ CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* s
     for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
 }
 
-// acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one
-// row for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
+// acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one row
+// for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
 template <class V, int M, int N>
 void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
           const Factor<element<V>>& main) {
@@ -66,10 +66,10 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
   put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
-// The same for the only row of a batch of one. Where one row keeps few sums, each addition waits for the one before, so the terms are
-// dealt to several chains in turn. The result differs in its last bits from the tile's: a batch of one is no part of a larger one.
-// With G > 1 it does so for G panels side by side, Factor::between apart, and acc and start have ld_acc and ld_start between them: a
-// number of the row is read once for all. Their sums are those of the panels one by one.
+// The same for the only row of a batch of one. One row has few sums, so that each addition waits for the one before: the terms go to
+// several chains in turn. The result differs from the tile's in its last bits, so that a row alone and the same row in a batch may
+// differ. With G > 1 it multiplies G panels side by side, Factor::between apart, with ld_acc between their sums and ld_start between
+// their starts: each number of the row is read once for all. The sums are those of the panels one by one.
 template <class V, int N, int G = 1>
 void one_row_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
                   const Factor<element<V>>& main) {
@@ -118,7 +118,7 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
 template <class V>
 inline constexpr Tile<V> one_row_tiles[max_vectors] = {one_row_tile<V, 1>, one_row_tile<V, 2>, one_row_tile<V, 3>, one_row_tile<V, 4>};
 
-// As many panels side by side as registers hold the sums of.
+// As many panels side by side as there are registers for their sums.
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr int max_panels = 3;
 #else

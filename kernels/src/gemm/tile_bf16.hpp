@@ -1,9 +1,9 @@
-// The tile of tile.hpp on pairs of bfloat16 (bfloat16.hpp): products of two bfloat16 are exact in float, and are added up in float.
+// The tile of tile.hpp on pairs of bfloat16 (bfloat16.hpp): products of two bfloat16 numbers are exact in float, and are summed in
+// float.
 //
-// Where the machine multiplies and adds pairs in one instruction (AVX-512 BF16) that one is taken, by functions that are compiled for it
-// and chosen when the process runs: it is no instruction set of its own. It has twice the float tile's rate. Elsewhere each half becomes
-// a float, at nine tenths of that rate. The two differ in how a sum rounds, and in that the instruction takes what is below 2^-126 for
-// zero.
+// Where the machine multiplies and adds pairs in one instruction (AVX-512 BF16), functions compiled for that instruction are chosen at
+// run time: it is not an instruction set of its own. It has twice the rate of the float tile. Elsewhere each half becomes a float, at
+// nine tenths of the float tile's rate. The two round sums differently, and the instruction flushes numbers below 2^-126 to zero.
 #pragma once
 #include "gemm/bfloat16.hpp"
 #include "gemm/tile.hpp"
@@ -38,7 +38,7 @@ CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
   }
 }
 
-// As tile does it; K counts pairs.
+// As `tile`; K counts pairs.
 template <class V, int M, int N>
 void pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const Factor<float>& lead, const Factor<float>& main) {
   V sum[M][N] = {};

@@ -1,5 +1,5 @@
-// Transposition a vector's worth of rows at a time, in registers. Weights are packed, inputs turned and gradients written through it:
-// done element by element these took a quarter of the whole backward pass at H = 650.
+// Transposition in registers, a vector's worth of rows at a time. Packing weights, transposing inputs and writing gradients go through
+// it: element by element they took a quarter of the whole backward pass at H = 650.
 #pragma once
 #include <algorithm>
 #include <utility>
@@ -17,8 +17,8 @@ CARROUSEL_INLINE V shuffle(V a, V b, Index index, std::integer_sequence<int, J..
 #endif
 }
 
-// Swaps the blocks of width S across the diagonal of each 2S x 2S block; S = 1, 2, 4 ... in turn transpose the square, or, of fewer
-// rows than a vector has lanes, the squares that lie side by side in them.
+// Swaps the blocks of width S across the diagonal of each 2S x 2S block. S = 1, 2, 4 ... in turn transposes the square, or, with fewer
+// rows than a vector has lanes, the squares side by side in them.
 template <class V, int S, int N>
 CARROUSEL_INLINE void swap_blocks(V (&v)[N]) {
   constexpr int L = lanes<V>;

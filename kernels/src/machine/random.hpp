@@ -1,12 +1,13 @@
-// Random masks, in registers: a number is a function of seed, mask, step, row and unit, so that the backward pass draws it again and any
-// number of threads draws the same. carrousel/scan/masks.py is the definition and says where it comes from; both give the same bits.
+// Random masks, in registers: each value is a function of seed, mask, step, row and unit, so that the backward pass can sample it again
+// and any number of threads samples the same. The masks of carrousel.scan are the definition and give its sources; both give the same
+// bits.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "machine/simd.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// SplitMix64's finaliser.
+// The finaliser of SplitMix64.
 CARROUSEL_INLINE uint64_t mix(uint64_t z) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
@@ -22,7 +23,7 @@ CARROUSEL_INLINE uint64_t key_of_row(uint64_t stream_key, int64_t step, int64_t 
 
 alignas(64) inline constexpr uint32_t first_units[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// The mask of the units from `unit` on, by their row's key.
+// The mask of a vector of units beginning with `unit`, from the key of their row.
 template <class V>
 CARROUSEL_INLINE V sample_units(const Mask& mask, uint64_t row_key, long unit) {
   using T = element<V>;
@@ -37,7 +38,7 @@ CARROUSEL_INLINE V sample_units(const Mask& mask, uint64_t row_key, long unit) {
   return taken ? set1<V>(T(mask.below)) : set1<V>(T(mask.otherwise));
 }
 
-// What a cell's step takes of masks.
+// The masks of a cell's step.
 template <class Cell, class V>
 class CellMasks {
  public:
@@ -48,7 +49,7 @@ class CellMasks {
     }
   }
 
-  // values [masks] of the units from `unit` on, at step t of the caller's row.
+  // values [masks] for the units from `unit` on, at step t of the caller's row.
   CARROUSEL_INLINE void sample([[maybe_unused]] V* values, [[maybe_unused]] int64_t t, [[maybe_unused]] int64_t row,
                                [[maybe_unused]] long unit) const {
     for (int k = 0; k < Cell::masks; ++k)
@@ -61,7 +62,7 @@ class CellMasks {
   uint64_t keys_[Cell::masks + 1];
 };
 
-// put(where, values, n) of every vector of a mask at step 0 [rows, columns], of the rows of those numbers, or 0, 1, ...
+// Calls put(where, values, n) for every vector of a mask at step 0 [rows, columns]; numbers: of the rows, null: 0, 1, ...
 template <class V, class Put>
 CARROUSEL_INLINE void for_each_vector(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns,
                                       const int64_t* numbers, Put put) {
@@ -73,7 +74,7 @@ CARROUSEL_INLINE void for_each_vector(const Mask& mask, uint64_t seed, int64_t s
   }
 }
 
-// A mask at step 0 into memory.
+// Writes a mask at step 0 to memory.
 template <class V>
 void sample_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers,
                  element<V>* values) {
@@ -81,7 +82,7 @@ void sample_rows(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, 
                      [=](int64_t at, V sample_units, int n) { store_n<V>(values + at, sample_units, n); });
 }
 
-// to = from times such a mask; the two may be one.
+// to = from times such a mask; `to` may be `from`.
 template <class V>
 void multiply_by_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const element<V>* from,
                       element<V>* to) {

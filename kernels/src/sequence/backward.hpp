@@ -1,13 +1,13 @@
 // Backward over a whole sequence (backpropagation through time, exact).
 //
-//   for each step, last to first:  dh = dy + da R        da of the step after; so for each state that is fed back
-//                                  da, ds = cell's cell_backward (dh, ds)
+//   for each step, last to first:  dh = dy + da R        da of the step after; likewise for each state that is fed back
+//                                  da, ds = derivative of the cell's step (dh, ds)
 //   for each chunk of steps:       dx = da W;  dW += da' x;  dR += da' h;  db += sum of da
 //
-// Where the forward pass has saved the states only, a chunk begins with computing the rest of it once more (recompute.hpp).
+// Where the forward pass has saved only the states, each chunk first recomputes the rest (recompute.hpp).
 //
-// da is never stored for the whole sequence: a chunk of it is turned into gradients of the weights (sums.hpp) while it is still in the
-// cache, which saves writing and twice reading the largest array of the pass.
+// da is never stored for the whole sequence: a chunk of it is turned into weight gradients (weight_gradients.hpp) while it is still in
+// the cache. da is the largest array of the pass; this saves writing it once and reading it twice.
 #pragma once
 #include "sequence/gradient_of_h.hpp"
 #include "sequence/outputs.hpp"
@@ -62,8 +62,8 @@ class Backward {
   GradientOfH<Cell, V> of_h;
   WeightGradients<Cell, V> weight_gradients;
   Recompute<Cell, V> recompute;
-  int64_t* places;                // scratch of steps
-  char *of_steps, *after_steps;  // between them lies what is not looked at when all steps are done
+  int64_t* places;               // scratch of steps
+  char *of_steps, *after_steps;  // scratch between them is not needed after the last step
 
   void lay_out(Arena& layout) {
     places = layout.take<int64_t>(steps.scratch());
@@ -91,8 +91,8 @@ class Backward {
     for (long c = chunks.count() - 1; c >= 0; --c) {
       after = step_chunk(slice, c, after);
       me.barrier();
-      // This half of the ring is read; the next steps write the other, which all members have left before they met. There is only one
-      // where memory is spared.
+      // This half of the ring has been read. Every thread has passed the barrier, so the next steps may overwrite the other half. (With
+      // memory="low" there is only one half.)
       const ChunkRows all = first_rows(c);
       after = chunks.set_aside(me, after, steps.active(chunks.first(c)));
       weight_gradients.add(me, all.da, all.rounded, all.dp, all.unprojected, chunks.first(c), chunks.last(c));
@@ -100,7 +100,7 @@ class Backward {
     }
     of_h.finish(slice, after);
     me.barrier();
-    if (chunks.low_memory) {  // memory that the gradients may take now
+    if (chunks.low_memory) {  // the gradients may take this memory now
       if (me.rank == 0) release_pages(of_steps, after_steps);
       me.barrier();
     }
@@ -109,7 +109,7 @@ class Backward {
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
-  // All steps of a chunk, whose next step's da are at `after`; returns where those of its first step are.
+  // All steps of a chunk; `after` is da of the step after the chunk. Returns da of the chunk's first step.
   ChunkRows step_chunk(const ThreadSlice& slice, long chunk, ChunkRows after) {
     static constexpr long groups_in_quad = max_vectors / RowBlocks<Cell, V>::blocks_in_group;
     const long first = chunks.first(chunk), last = chunks.last(chunk);
@@ -148,7 +148,7 @@ class Backward {
     if (split.by_units) slice.me.barrier();
   }
 
-  // da of row b becomes an operand: the units [first, last), which are whole vectors.
+  // Rounds da of row b to an operand: the units [first, last), which are whole vectors.
   CARROUSEL_INLINE void round_da(ChunkRows here, long b, long first, long last) const {
     if (!operands.rounded()) return;
     for (int r = 0; r < R; ++r) {

@@ -1,4 +1,4 @@
-// The pointwise step, backward: from dh and ds after a step to da, and to ds before it; and the gradients of weights of units.
+// The pointwise step, backward: from dh and ds after a step to da, and to ds before it; and the gradients of per-unit weights.
 #pragma once
 #include "gemm/pack.hpp"
 #include "machine/random.hpp"
@@ -27,7 +27,7 @@ class CellBackward {
  public:
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
-  // All of them must outlive this.
+  // The references must outlive this.
   CellBackward(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps, const States<T>& states,
                const Chunks<Cell, V>& chunks)
       : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.masks) {}
@@ -45,11 +45,11 @@ class CellBackward {
       if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * states.width(k));
   }
 
-  // [padded]  what reached state k of row b before the step
+  // [padded]  the gradient of state k of row b before the step
   T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
 
-  // Where lies what a step reads and writes of a row: looked up once for all of its units, for whatever is written in between may be
-  // what a pointer is read from, as far as the compiler knows.
+  // The addresses that a step reads and writes for one row, looked up once for all of its units: the compiler must assume that each store
+  // changes the pointers and would look them up again.
   struct StepRow {
     long s, b, at, row;
     Origin origin;
@@ -63,9 +63,7 @@ class CellBackward {
     const bool ends = steps.ends(s, b);
     for (int k = 0; k < Cell::states; ++k) {
       p.ds[k] = ds[k] + b * shape.padded;
-      p.old[k] = !Cell::reads_old[k]  ? nullptr
-                 : k || !q.projection ? states.before(k, p.origin, s, b)
-                                      : states.zeros();  // as forward had it
+      p.old[k] = !Cell::reads_old[k] ? nullptr : k || !q.projection ? states.before(k, p.origin, s, b) : states.zeros();  // as in forward
       p.now[k] = !Cell::reads_new[k] ? nullptr : k || !q.projection ? states.after(k, s, b) : unprojected_row(s, b, here);
       p.d_now[k] = !ends ? p.ds[k] : d.d_final[k] ? d.d_final[k] + p.row * q.H : states.zeros();
       p.d_history[k] = d.d_history[k] ? d.d_history[k] + p.at * q.H : nullptr;
@@ -83,14 +81,14 @@ class CellBackward {
     V save[Cell::saved + 1], d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
     if (p.saved) {
       for (int k = 0; k < Cell::saved; ++k) save[k] = load<V>(p.saved + shape.saved_at(block) + k * shape.saved_stride(block));
-    } else {  // computed again: each value lies where da of some row will
+    } else {  // recomputed: each value lies where da of some row will be written
       for (int k = 0; k < Cell::saved; ++k) save[k] = load<V>(p.da + k * shape.padded + block * L);
     }
     Cell::backward(save, l.old, l.now, l.weights, l.mask, l.d_now, d_rows, d_old, d_weights);
     put(p, block, d_rows, d_old, d_weights);
   }
 
-  // The gradients of the states with which the sequences started, but for what reaches h through R; and those of weights of units.
+  // The gradients of the initial states, without what reaches h through R; and those of per-unit weights.
   void write(Member me) const {
     states.template write_gradients<Cell::states>(me, d, [this](int k, long b) { return reached(k, b); });
     if (me.rank) return;
@@ -110,10 +108,10 @@ class CellBackward {
  private:
   // Scratch.
   T* per_unit;
-  T* ds[max_states];  // [B, padded]  what reached each state before the step
-  T* row_weights;     // [B, weights, padded]  per-unit weight gradients, a row of the batch each
+  T* ds[max_states];  // [B, padded]  the gradient of each state before the step
+  T* row_weights;     // [B, weights, padded]  gradients of per-unit weights, one row of the batch each
 
-  // What a step reads beside the values of the rows.
+  // What a step reads besides the values of the rows.
   struct Looked {
     V old[Cell::states], now[Cell::states], d_now[Cell::states], weights[Cell::weights + 1], mask[Cell::masks + 1];
   };
@@ -138,7 +136,8 @@ class CellBackward {
   CARROUSEL_INLINE void put(const StepRow& p, long block, V* d_rows, V* d_old, const V* d_weights) const {
     const long unit = block * L;
     const int n = shape.lanes_of(block);
-    // Units beyond H have states of zero, of which a cell that divides by one makes NaN: those must not meet the weights' zeros.
+    // Units beyond H have states of zero, and a cell that divides by a state makes NaN of them: it must not meet the zeros of the
+    // weights.
     for (int r = 0; r < R && n < L; ++r) d_rows[r] = mask_first_n<V>(d_rows[r], n);
     for (int r = 0; r < R; ++r) store<V>(p.da + r * shape.padded + unit, d_rows[r]);
     if (p.origin == Origin::restored) add_restored(p.row, unit, n, d_old);
@@ -149,8 +148,8 @@ class CellBackward {
     }
   }
 
-  // Where the caller sees the gates, which stand in place of what is else saved: a function of its own, for it took registers from the
-  // other.
+  // For callers that receive the gates, which are then saved in place of the kernel's own order. A function of its own, because inlined
+  // it took registers from the other.
   [[gnu::noinline]] void step_by_gates(StepRow p, long block, V dh) {
     const long at = p.at * q.H + block * L;
     const int n = shape.lanes_of(block);
@@ -171,7 +170,7 @@ class CellBackward {
     put(p, block, d_rows, d_old, d_weights);
   }
 
-  // Restored states: their gradients go there, and none to the step before.
+  // Restored states: their gradients are added there, and none reaches the step before.
   void add_restored(long row, long unit, int n, V* d_old) const {
     for (int k = 0; k < Cell::states; ++k) {
       T* sum = d.d_restored[k] + row * q.H + unit;

@@ -1,8 +1,8 @@
-// The steps of a backward pass in chunks, and what is held of them: da and its kin, for a chunk and for the one after it, whose first da
-// reach the last step of this one.
+// The steps of a backward pass in chunks, and the memory for their da: of one chunk, and of the chunk after it, whose first da reach the
+// last step of this one.
 //
-// Where memory is to be spared, one chunk is held, and of the one after it a step's rows; and what is computed again of a pair
-// (recompute.hpp) lies where its da will, which are made of it.
+// With memory="low" there is memory for one chunk, and for one step of the chunk after it. The values that are recomputed (recompute.hpp)
+// lie where the da that are made of them will be written.
 #pragma once
 #include "gemm/operands.hpp"
 #include "gemm/row_blocks.hpp"
@@ -12,7 +12,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Whether the forward pass has saved the states only (memory="low"): the rest is computed again, and scratch is spared.
+// True if the forward pass has saved only the states (memory="low"): the rest is recomputed, and scratch is kept small.
 template <class Cell, class F>
 bool needs_recompute(const Sequence<F>& q) {
   return (Cell::saved && !q.saved && !q.gates) || (q.projection && !q.unprojected);
@@ -24,7 +24,7 @@ class Chunks {
   static constexpr int R = Cell::rows;
 
  public:
-  const long ld_da;  // not a power of two: equal columns of many rows would fall into one set of the cache
+  const long ld_da;  // not a power of two: equal columns of many rows would map to one set of the cache
   const long ld_rounded = ld_da / 2;
   const bool low_memory;
 
@@ -36,7 +36,7 @@ class Chunks {
         shape(shape),
         steps(steps) {}
 
-  // A chunk has at most so many rows.
+  // The most rows that a chunk has.
   long rows() const { return steps_each * q.rows.B; }
 
   void lay_out(Arena& layout) {
@@ -49,8 +49,8 @@ class Chunks {
     }
   }
 
-  // A chunk has steps_each steps. Where the rows of a ragged batch get fewer it has more, and as many rows: else most of the time
-  // would go into reading and writing the sums.
+  // A chunk has steps_each steps. Where the rows of a ragged batch become fewer it has more steps, and the same number of rows: otherwise
+  // most of the time would go into reading and writing the sums.
   void cut() {
     chunk_count = 0;
     for (long s = 0, sum = 0; s < steps.count(); ++s) {
@@ -66,20 +66,19 @@ class Chunks {
   long first(long chunk) const { return first_steps[chunk]; }
   long last(long chunk) const { return first_steps[chunk + 1]; }
 
-  // What is held of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
+  // The arrays of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
   struct ChunkRows {
-    T* da = nullptr;                                  // [rows, R * padded]
-    T* dp = nullptr;                                  // [rows, P]  projected cells: what reached h
-    T* rounded = nullptr;                             // [rows, R * padded / 2]  da rounded, where products want it so
-    T* unprojected = nullptr;                         // [rows, H]  where it is computed once more
+    T* da = nullptr;           // [rows, R * padded]
+    T* dp = nullptr;           // [rows, P]  projected cells: the gradient of h
+    T* rounded = nullptr;      // [rows, R * padded / 2]  da rounded, for products of bfloat16
+    T* unprojected = nullptr;  // [rows, H]  if it is recomputed
   };
   ChunkRows first_rows(long chunk) const {
     const int k = low_memory ? 0 : chunk % 2;
     return {da_ring[k], dp_ring[k], rounded_ring[k]};
   }
 
-  // The rows of a chunk's first step, which the chunk before will ask for: where memory is spared they are copied, by all members, out
-  // of the way of its da.
+  // The rows of a chunk's first step, which the next chunk reads. With memory="low" all members copy them out of the way of its da.
   ChunkRows set_aside(Member me, ChunkRows first, long count) const {
     if (!low_memory) return first;
     for (long b = me.first(count); b < me.last(count); ++b) {
@@ -104,11 +103,11 @@ class Chunks {
   const long steps_each = steps_of_chunk();
 
   // Scratch.
-  int64_t* first_steps;  // of each, and at last steps.count()
+  int64_t* first_steps;                          // of each chunk; the last is steps.count()
   long chunk_count;
-  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // of a chunk and of the next in slice; low_memory: the second for a step's rows
+  T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // this chunk and the next alternate; memory="low": the second for one step
 
-  // Long enough that the sums are not read and written often, short enough that da stays cached.
+  // Long enough that the sums are not read and written often, short enough that da stays in the cache.
   long steps_of_chunk() const {
     const long most = double(q.I + columns_of_R<Cell>(q)) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
     return std::clamp<long>((most + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));

@@ -1,8 +1,8 @@
-// What R multiplies: h, and beside it the further states that a cell feeds back (Cell::fed). It is h as it lies, but for two cases: there
-// are further states, or h is masked (variational dropout: one number for each row and unit, the same at every step of a sequence).
+// The operand of R: h, and beside it the further states that a cell feeds back (Cell::fed). It is h in place unless there are further
+// states, or h is masked (variational dropout: one value for each row and unit, the same at every step of a sequence).
 //
-// Then it is made anew where it is read: a row is copied once for all its products with R, and y and the states stay what they are. The
-// mask is sample_units once a call. (As a state of the cell's own the masked h would have to be saved beside h.)
+// In those cases it is made where it is read: a row is copied once for all its products with R; y and the states stay as they are. The
+// mask is sampled once per call. (As a state of the cell, the masked h would have to be saved beside h.)
 #pragma once
 #include "gemm/row_blocks.hpp"
 #include "machine/random.hpp"
@@ -23,15 +23,15 @@ class FedBack {
   bool masked() const { return q.masks.fed_back.threshold || q.masks.fed_back.otherwise != 1; }
   bool made() const { return Cell::fed > 1 || masked(); }
   long columns() const { return columns_of_R<Cell>(q); }
-  // Where the j-th state that is fed back begins among the columns; the first is h.
+  // The column where the j-th state that is fed back begins; the first is h.
   long column_of(int j) const { return j ? q.P + (j - 1) * q.H : 0; }
-  // The room of a row, and how many rows need it.
+  // Elements of a row, in whole vectors; and the number of rows.
   long width() const { return whole(columns()); }
   long rows() const { return made() ? q.rows.B : 0; }
 
   void lay_out(Arena& layout) { mask = layout.take<T>(masked() ? q.rows.B * whole(q.P) : 0); }
 
-  // This member's share of the drawing.
+  // Samples this member's part of the mask.
   void prepare(Member me) const {
     if (!masked()) return;
     const Mask& how = q.masks.fed_back;
@@ -43,12 +43,12 @@ class FedBack {
     }
   }
 
-  // to [columns] = what R multiplies of row b, whose k-th state lies at state(k).
+  // to [columns] = the operand of R for row b, whose k-th state lies at state(k).
   template <class State>
   const T* row(T* to, long b, State state) const {
     return row(to, b, state, 0, columns());
   }
-  // The columns [first, last) of it.
+  // Its columns [first, last).
   template <class State>
   const T* row(T* to, long b, State state, long first, long last) const {
     if (first < q.P) copy_h(to + first, state(0) + first, b, first, std::min(last, q.P) - first);
@@ -72,7 +72,7 @@ class FedBack {
 
   static long whole(long columns) { return (columns + L - 1) / L * L; }
 
-  // to [columns] = h [columns], times the mask of row b from `first` on where there is one.
+  // to [columns] = h [columns], times the mask of row b from `first` on if there is one.
   void copy_h(T* to, const T* h, long b, long first, long columns) const {
     if (!masked()) return void(std::memcpy(to, h, columns * sizeof(T)));
     const T* m = mask + b * whole(q.P) + first;

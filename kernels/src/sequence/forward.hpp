@@ -1,13 +1,13 @@
 // Forward over a whole sequence.
 //
-//   for each step:  a = W x + R h + b        rows times panels, group by group
-//                   states = cell(a, states) on vectors of units, while the group's a are in the nearest cache
+//   for each step:  a = W x + R h + b         rows times panels, group by group
+//                   states = cell(a, states)  on vectors of units, while the group's a are in the first-level cache
 //
-// Where W x is small it is multiplied inside the step, since writing and reading it would cost more than computing it; where it is
-// large, several steps' worth is computed at once, so that W is read once for all of them. Both add the same terms in the same order.
+// A narrow W x is multiplied inside the step, because writing and reading it would cost more than computing it. A wide one is computed
+// for several steps at once, so that W is read once for all of them. Both add the same terms in the same order.
 //
-// Threads split the batch and never wait for each other, or, where the weights outgrow a core's cache and the batch is small, they
-// split the units and meet once a step. Either way an output is computed by the same operations in the same order: same bits.
+// Threads split the batch and never wait for each other; or, where the weights outgrow a core's cache and the batch is small, they
+// split the units, with a barrier at each step. Either way an output is computed by the same operations in the same order: same bits.
 #pragma once
 #include "gemm/panels.hpp"
 #include "machine/random.hpp"
@@ -60,14 +60,14 @@ class Forward {
   const WorkSplit split;
   const CellMasks<Cell, V> masks;
   FedBack<Cell, V> fed_back;
-  // Where lies what a step reads and writes of a row: looked up once for all of its units.
+  // The addresses that a step reads and writes for one row, looked up once for all of its units.
   struct StepRow {
     long s, b, at;
     const T* old[Cell::states];
-    T *h, *saved, *final[Cell::states], *history[Cell::states];  // all but h may be null: nothing is to be written there
+    T *h, *saved, *final[Cell::states], *history[Cell::states];  // all but h may be null: not written
   };
 
-  // Scratch. Panels are packed once by all threads; `accumulators`, `fed` and the pointers are cut into one piece a thread.
+  // Scratch. All threads pack the panels together; `accumulators`, `fed` and the pointers have one piece per thread.
   int64_t* places;
   T *accumulators, *unprojected, *rounded, *fed;
   const T** pointers;
@@ -86,22 +86,22 @@ class Forward {
     pointers = layout.take<const T*>(split.threads * pointers_each);
     step_rows = layout.take<StepRow>(split.threads * q.rows.B);
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : RowBlocks<Cell, V>::blocks_in_group * L);
-    projected_at = accumulators_each;  // beside the steps whose W x waits there
+    projected_at = accumulators_each;  // behind the W x of several steps
     accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
     accumulators = layout.take<T>(split.threads * accumulators_each);
     rounded_each = operands.capacity(q.rows.B * steps_at_once, q.I) + operands.capacity(q.rows.B, std::max<long>(fed_back.columns(), q.H));
     rounded = layout.take<T>(split.threads * rounded_each);
   }
 
-  struct ThreadSlice {  // what one thread does
+  struct ThreadSlice {  // what one thread computes
     Member me;
     Share share;
     long group_first, group_last;
-    T* a;               // accumulators
-    StepRow* step_rows;        // of a step
-    const T** rows;     // pointers
-    T *x, *h;           // x and h rounded, where the products want them so
-    T* fed;             // [B, fed_back.width()]
+    T* a;                // accumulators
+    StepRow* step_rows;  // of a step
+    const T** rows;      // pointers
+    T *x, *h;            // x and h rounded, for products of bfloat16
+    T* fed;              // [B, fed_back.width()]
   };
 
   void work(Member me) {
@@ -129,14 +129,14 @@ class Forward {
     for (long s = 0; s < steps.count(); s += split.steps_at_once) {
       const long last = std::min(s + split.steps_at_once, steps.count());
       if (split.steps_at_once > 1) multiply_x(slice, s, last);
-      long before = 0;  // rows of the steps of this chunk that are done
+      long before = 0;  // rows of this chunk's steps that are done
       for (long now = s; now < last; ++now) before += step(slice, now, before);
     }
   }
 
   const T* x_row(long s, long b) const { return q.x + steps.at(s, b) * q.I; }
 
-  // Wide inputs: b + W x for all rows of the steps [s, last), laid out group by group.
+  // Wide inputs: b + W x for all rows of the steps [s, last), group by group.
   void multiply_x(const ThreadSlice& slice, long s, long last) {
     long count = 0;
     for (long now = s; now < last; ++now)
@@ -149,7 +149,7 @@ class Forward {
     return slice.a + shape.first_block(g) * L * R * slice.share.count * split.steps_at_once;
   }
 
-  // One step for this thread's rows and groups; returns how many rows took it.
+  // One step for this thread's rows and groups; returns the number of rows.
   long step(const ThreadSlice& slice, long s, long before) {
     const long count = slice.share.below(steps.active(s));
     const T** h_rows = slice.rows + slice.share.count * split.steps_at_once;
@@ -160,7 +160,7 @@ class Forward {
       const StepRow& p = slice.step_rows[i] = find_step_row(s, b);
       h_rows[i] = fed_back.made() ? fed_back.row(slice.fed + i * fed_back.width(), b, [&p](int k) { return p.old[k]; }) : p.old[0];
     }
-    // States are changed where they lie: not before all members have read what is fed back of them.
+    // States are updated in place: wait until every thread has read those that are fed back.
     if (Cell::fed > 1 && split.by_units) slice.me.barrier();
     if (split.steps_at_once == 1) operands.round(slice.rows, count, slice.x, q.I);
     operands.round(h_rows, count, slice.h, fed_back.columns());
@@ -175,7 +175,7 @@ class Forward {
     return count;
   }
 
-  // Where lies what step s reads and writes of row b.
+  // The addresses of row b at step s.
   StepRow find_step_row(long s, long b) const {
     StepRow p;
     const long saved_at = steps.saved_at(s, b), row = steps.row(b);
@@ -201,7 +201,7 @@ class Forward {
       V mask[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
       for (int k = 0; k < Cell::states; ++k) {
-        if (k == 0 && q.projection) continue;  // such cells do not read h in the step: its width is P
+        if (k == 0 && q.projection) continue;  // such a cell does not read h in the step: its width is P
         old[k] = load_n<V>(p.old[k] + unit, n);
       }
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
