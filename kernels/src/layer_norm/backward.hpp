@@ -1,10 +1,10 @@
-// Backward of a cell that is normalised, over a whole sequence (backpropagation through time, exact).
+// Backward of a normalised cell over a whole sequence (backpropagation through time, exact).
 //
 //   for each step, last to first:  dh = dy + d(R h) R        d(R h) of the step after
-//                                  row by row, from what is saved: the gates again; da, ds through the two stages; then through LN:
-//                                  d(R h) = scale (gain da - mean(gain da) - LN mean(gain da LN)), and alike d(W x)
-//   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
-//                                  sets of rows have summed up
+//                                  row by row, from what is saved: recompute the gates; da, ds through the two stages; then through LN:
+//                                  d(R h) = scale (gain da - mean(gain da) - LN mean(gain da LN)), and likewise d(W x)
+//   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in weight_gradients.hpp; biases, gains and per-unit weights from
+//                                  the sums of the row sets
 #pragma once
 #include "layer_norm/one_row_backward.hpp"
 #include "layer_norm/unit_gradients.hpp"
@@ -14,7 +14,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// A cell's rows as the weights' gradients see them: d(W x) and d(R h) are two, though they were added.
+// A cell's rows as the weight gradients use them: d(W x) and d(R h) are separate, though their sum was one row.
 template <class Cell>
 struct Apart {
   static constexpr int x_first = 0, x_rows = Cell::x_rows, h_first = x_rows, h_rows = Cell::h_rows, rows = x_rows + h_rows;
@@ -64,19 +64,19 @@ class NormedBackward {
   const Saved<Cell, V> saved;
   BackwardStages<Cell, V> stages;
   UnitGradients<Cell, V> unit_gradients;
-  const long ld_da = (X + H) * shape.padded + L;  // not a power of two, and so for the others
+  const long ld_da = (X + H) * shape.padded + L;  // not a power of two; likewise the others
   const long ld_x = X * shape.padded + L;
   const long quads = (q.P + N - 1) / N, ld_dh = quads * N + L;
-  const FedBack<Apart<Cell>, V> fed_back;  // as it is: such a cell has no masks
+  const FedBack<Apart<Cell>, V> fed_back;  // h in place: such a cell has no masks
   WeightGradients<Apart<Cell>, V> weight_gradients;
 
   // Scratch.
-  int64_t *places, *chunks;  // chunks: the first step of each, and at last count()
+  int64_t *places, *chunks;  // chunks: the first step of each; the last is the number of steps
   long chunk_count;
   T* zeros;
-  T *x_panels, *h_panels;     // W as forward reads it, where W x was not saved; R by columns
-  T* da_ring[2];              // [chunk rows, ld_da]  d(W x), then d(R h): this chunk's, and those of the chunk before
-  // Members have their thread_sets places in these or, where they split the units, all have all.
+  T *x_panels, *h_panels;  // W as forward reads it, if W x was not saved; R by columns
+  T* da_ring[2];           // [chunk rows, ld_da]  d(W x), then d(R h): of this chunk and of the one before it in the loop
+  // Each member has its own part of these; if they split the units, all share one.
   T *dh, *wx;                 // [sets.rows(), ld_dh], [sets.rows(), ld_x]
   const T** pointers;
   int64_t* restored;
@@ -126,7 +126,7 @@ class NormedBackward {
     weight_gradients.lay_out(layout, split.threads);
   }
 
-  struct ThreadSlice {  // what one thread does
+  struct ThreadSlice {  // what one thread computes
     Member me;
     ThreadSets thread_sets;
     bool by_units;
@@ -174,7 +174,7 @@ class NormedBackward {
         after = step_chunk(slice, c, here, after);
       }
       me.barrier();
-      // These halves are read; the next steps write the others, which all members have left before they met.
+      // Every thread has passed the barrier, so the next steps may overwrite the other halves.
       weight_gradients.add(me, da_ring[c % 2], nullptr, nullptr, nullptr, first, last);
       unit_gradients.add_sets(me, c);
     }
@@ -187,10 +187,10 @@ class NormedBackward {
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
-  // Whether there is but one row, of one vector of units.
+  // Whether there is only one row, of one vector of units.
   bool is_one_row() const { return NormedOneRow<Cell, V>::fits && NormedOneRow<Cell, V>::applies_to(q); }
 
-  // All steps of a chunk; returns where da of its first step are.
+  // All steps of a chunk; returns da of its first step.
   const T* step_chunk(const ThreadSlice& slice, long chunk, T* here, const T* after) {
     const long first = chunks[chunk], last = chunks[chunk + 1];
     for (long s = first; s < last; ++s) here += steps.active(s) * ld_da;
@@ -230,14 +230,15 @@ class NormedBackward {
 
   // ---- products
 
-  // How many vectors the p-th panel really has.
+  // Vectors that the p-th panel has.
   int vectors_of(long p) const { return int((std::min(N, q.P - p * N) + L - 1) / L); }
   Factor<T> h_factor(const T* const* rows, long p) const { return {rows, h_panels + p * N * H * shape.padded, N, H * shape.padded}; }
 
-  // The row of d(R h) at step s that reaches the step before: none where the states were restored in between.
+  // The row of d(R h) at step s that reaches the step before: zeros if the states were restored in between.
   const T* reaching(long s, long b, const T* here) const { return steps.restarts(s, b) ? zeros : here + b * ld_da + X * shape.padded; }
 
-  // What reaches h at step s from outside and from the step after; for rows whose first step that was, what reaches h before it.
+  // The gradient of h at step s from outside and from the step after; for rows that start after step s, that of h before their
+  // first step.
   void gather_dh(const ThreadSlice& slice, long s, const T* after) {
     const long active = steps.active(s), count = slice.count(active), continuing = slice.count(steps.active(s + 1));
     for (long i = 0; i < continuing; ++i) slice.rows[i] = reaching(s + 1, slice.row(i), after);
@@ -257,7 +258,7 @@ class NormedBackward {
     }
   }
 
-  // What reached the restored h through R at step s, for each row where it was restored.
+  // The gradient of the restored h through R at step s, for each row that was restored there.
   void restore(const ThreadSlice& slice, long s, const T* here) {
     if (!q.rows.resets || !d.d_restored[0] || s >= steps.count()) return;
     long count = 0;
@@ -276,7 +277,7 @@ class NormedBackward {
     }
   }
 
-  // W x of the steps [first, last) once more.
+  // W x of the steps [first, last), recomputed.
   void multiply_x(const ThreadSlice& slice, long first, long last) {
     long count = 0;
     for (long s = first; s < last; ++s)

@@ -1,4 +1,4 @@
-// Backward of a cell that is normalised, from dh to d(W x) and d(R h) of a row at a step: the pointwise stages, and what lies between them.
+// Backward of a normalised cell from dh to d(W x) and d(R h) of a row at a step: the pointwise stages, and what lies between them.
 #pragma once
 #include "gemm/pack.hpp"
 #include "layer_norm/row_sets.hpp"
@@ -22,7 +22,7 @@ class BackwardStages {
   const Saved<Cell, V>& saved;
 
  public:
-  static constexpr int own_weights = Cell::weights - Gains<Cell, V>::count;  // those that are no gains of rows
+  static constexpr int own_weights = Cell::weights - Gains<Cell, V>::count;  // other per-unit weights than the gains of rows
 
   BackwardStages(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps, const States<T>& states,
                  const Saved<Cell, V>& saved)
@@ -43,22 +43,22 @@ class BackwardStages {
       if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * q.H);
   }
 
-  // A member's thread_sets, which hold what was computed of its latest set: da [each, da_size], blocks of rows; the gradients of the cell's thread_sets
-  // weights [each, dp_size]; what lies between the stages [each, row_size].
+  // A member's results for its latest set: da [each, da_size], blocks of rows; the gradients of the cell's other per-unit weights
+  // [each, dp_size]; the values between the stages [each, row_size].
   const long da_size = R * shape.padded, dp_size = own_weights * shape.padded, row_size = (Cell::saved + 2 + Cell::held) * shape.padded;
   T* da(Member me) const { return scratch + me.rank * each * (da_size + dp_size + row_size); }
   T* dp(Member me) const { return da(me) + each * da_size; }
 
-  // Where the rows of a set are, the first of each.
+  // The rows of a set, the address of the first of each.
   struct SetRows {
     const T* dh;
-    T* wx;  // W x, which becomes LN(W x); null where that was saved
+    T* wx;  // W x, which becomes LN(W x); null if that was saved
     T* to;  // d(W x), then d(R h), each row by row of the cell
     long ld_dh, ld_x, ld_to;
   };
 
-  // n rows from b on, a set's. Of each stage all rows have their slice before the next stage: the sums over units that one row waits for
-  // do not hold up the others.
+  // n rows from b on, a set. Each stage runs on all rows of the set before the next stage: while one row waits for its sums over
+  // units, the others go on.
   void run(Member me, long s, long b, long n, const SetRows& place) {
     StepRow step_rows[RowSets::most];
     for (long j = 0; j < n; ++j) {
@@ -84,7 +84,7 @@ class BackwardStages {
   const T* bias() const { return biases; }  // [rows, padded], block by block
   const T* per_unit() const { return units; }  // [weights, padded]
 
-  // [padded]  what reached state k of row b before the step
+  // [padded]  the gradient of state k of row b before the step
   T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
 
  private:
@@ -93,7 +93,7 @@ class BackwardStages {
   T* scratch;
   long each;
 
-  // Means over all units that LN's derivative needs.
+  // Means over all units, for LN's derivative.
   struct Means {
     T d = 0, d_hat = 0;
   };
@@ -103,7 +103,7 @@ class BackwardStages {
     bool ends;
     const T* saved;
     const T *old[S], *now[S], *dh;
-    T *x, *da, *dp, *stages;  // LN(W x), [blocks][X][L], unless it was saved; what the stages write
+    T *x, *da, *dp, *stages;  // LN(W x), [blocks][X][L], unless it was saved; the output of the stages
     Moments<T> of_x, between;
     Means of_normal, mean_x, mean_h;
   };
@@ -129,7 +129,7 @@ class BackwardStages {
 
   static Means means(V d, V d_hat, long count) { return {sum_of<V>(d) * (T(1) / T(count)), sum_of<V>(d_hat) * (T(1) / T(count))}; }
 
-  struct Look {  // what lies ready for a block of units
+  struct Look {  // inputs of a block of units
     V old[S], now[S], weights[Cell::weights], save[Cell::saved + 1], d_now[S], d_save[Cell::saved + 1];
   };
 
@@ -153,7 +153,8 @@ class BackwardStages {
 
   T* normal_at(const StepRow& step_row, long unit) const { return step_row.stages + Cell::saved * shape.padded + unit; }
 
-  // Forward's first stage once more, and backward through the second, which gives the gradient of what is normalised between them.
+  // Recomputes forward's first stage, and goes backward through the second, which gives the gradient of the value normalised
+  // between them.
   CARROUSEL_INLINE void gates_again(const StepRow& step_row, long block, V& sum, V& sum_hat) {
     const long unit = block * L;
     const int n = shape.lanes_of(block);
@@ -218,7 +219,7 @@ class BackwardStages {
     return existing<V>(set1<V>(scale) * (d_hat - set1<V>(m.d) - hat * set1<V>(m.d_hat)), n);
   }
 
-  // From da to d(W x), or d(R h), row by row as the sums want them.
+  // From da to d(W x), or d(R h), row by row as the weight gradients read them.
   template <int Rows>
   CARROUSEL_INLINE void through_norm(T* to, const StepRow& step_row, const T* hat, bool of_x, T scale, const Means& m) const {
     const Gains<Cell, V> gains{units, shape.padded};
@@ -233,7 +234,7 @@ class BackwardStages {
     }
   }
 
-  // Restored states: their gradients go there, and none to the step before.
+  // Restored states: their gradients are added there, and none reaches the step before.
   void add_restored(long row, long unit, int n, V* d_old) const {
     for (int k = 0; k < S; ++k) {
       T* sum = d.d_restored[k] + row * q.H + unit;

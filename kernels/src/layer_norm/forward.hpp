@@ -1,14 +1,13 @@
-// Forward of a cell that is normalised, over a whole sequence.
+// Forward of a normalised cell over a whole sequence.
 //
-//   for some steps:  LN(W x) gain + b                    rows times panels, as in forward.hpp, but all units first
+//   for some steps:  LN(W x) gain + b                    rows times panels, as in sequence/forward.hpp, but all units first
 //   for each step:   a = that + LN(R h) gain             likewise
-//                    states = cell(a, states)            in two stages, set of rows by set of rows
+//                    states = cell(a, states)            in two stages, row set by row set
 //
-// Of each stage all rows of a set have their slice before the next stage: the sums over units that one row waits for do not hold up
-// the others.
+// Each stage runs on all rows of a set before the next stage: while one row waits for its sums over units, the others go on.
 //
-// Threads split the batch by sets of rows (sets.hpp) and never wait for each other; or, where the weights outgrow a core's cache and the
-// batch is small, they split the units of the products, meet, split the rows of what follows, and meet again.
+// Threads split the batch by row sets (row_sets.hpp) and never wait for each other; or, where the weights outgrow a core's cache
+// and the batch is small, they split the units of the products, wait for each other, split the rows of the rest, and wait again.
 #pragma once
 #include "gemm/panels.hpp"
 #include "layer_norm/one_row.hpp"
@@ -48,18 +47,18 @@ class NormedForward {
   const WorkSplit split;
   const RowSets sets;
   const Saved<Cell, V> saved;
-  // Rows are a vector longer than they need be: equal columns of many would fall into one set of the cache.
+  // Rows are a vector longer than needed: equal columns of many rows would map to one set of the cache.
   const long ld_x = X * shape.padded + L, ld_h = H * shape.padded + L;
 
-  // Scratch. Members have their thread_sets places in wx and rh or, where they split the units, all have all.
+  // Scratch. Each member has its own part of wx and rh; if they split the units, all share one.
   int64_t* places;
-  static constexpr long zero_count = std::max(X, H) * L;  // what a product starts from
-  T *zeros, *wx, *rh;  // [zero_count], [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
-  T* stages;           // a piece a thread: what a set of rows has between its stages
+  static constexpr long zero_count = std::max(X, H) * L;  // the start of a product
+  T *zeros, *wx, *rh;                                     // [zero_count], [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
+  T* stages;                                              // one piece per thread: the values of a row set between its stages
   const T** pointers;
   const long row_stages = (S + Cell::saved + 1) * shape.padded;
   long pointers_each;
-  // As much W x as fills the tiles, whatever I is: it is normalised and waits for nothing, which the rest of a step does.
+  // As many steps of W x as fill the tiles, whatever I is: LN(W x) does not wait for the step before, as the rest does.
   const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
   const long steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(steps.count(), 1));
 
@@ -75,7 +74,7 @@ class NormedForward {
     pointers = layout.take<const T*>(split.threads * pointers_each);
   }
 
-  struct ThreadSlice {  // what one thread does
+  struct ThreadSlice {  // what one thread computes
     Member me;
     ThreadSets thread_sets;
     bool by_units;
@@ -110,7 +109,7 @@ class NormedForward {
       multiply_x(slice, s, last);
       if (slice.by_units) slice.me.barrier();
       normalise_x(slice, s, last);
-      long before = 0;  // rows of the steps of this chunk that are done
+      long before = 0;  // rows of this chunk's steps that are done
       for (long now = s; now < last; ++now) before += step(slice, now, before);
     }
   }
@@ -135,7 +134,7 @@ class NormedForward {
       gemm<V>(X, slice.wx + g * X * L, ld_x, zeros, 0, count, {slice.rows, panels.x(g), X * L, q.I});
   }
 
-  // One step; returns how many rows of products it had. The rows of W x begin at `before`.
+  // One step; returns its number of product rows. Its rows of W x begin at `before`.
   long step(const ThreadSlice& slice, long s, long before) {
     const long active = steps.active(s), count = slice.count(active);
     for (long i = 0; i < count; ++i) slice.rows[i] = states.on_the_way(0, steps.origin(s, slice.row(i)), s, slice.row(i));
@@ -151,7 +150,7 @@ class NormedForward {
     return count;
   }
 
-  // W x of the steps [s, last) becomes LN(W x) gain + b.
+  // Turns W x of the steps [s, last) into LN(W x) gain + b.
   void normalise_x(const ThreadSlice& slice, long s, long last) {
     long before = 0;
     for (long now = s; now < last; ++now) {
@@ -202,7 +201,7 @@ class NormedForward {
     return step_row;
   }
 
-  // The pointwise stages of n rows from b on, a set's, from LN(W x) gain + b and R h.
+  // The pointwise stages of n rows from b on, a set, from LN(W x) gain + b and R h.
   void cells(const ThreadSlice& slice, long s, long b, long n, const T* x, const T* h) {
     StepRow step_rows[RowSets::most];
     const int tail = shape.lanes_of(shape.blocks - 1);
@@ -221,7 +220,7 @@ class NormedForward {
       for (long block = 0; block < shape.blocks; ++block) after(step_rows[j], block);
   }
 
-  // Up to where a value is normalised over all units.
+  // Up to the value that is normalised over all units.
   CARROUSEL_INLINE void before(const StepRow& step_row, long block, const T* x, const T* h) {
     const long unit = block * L;
     const int n = shape.lanes_of(block);
@@ -268,7 +267,7 @@ class NormedForward {
     for (int k = 0; k < Cell::saved && q.gates; ++k) store_n<V>(q.gates[k] + step_row.at * q.H + unit, save[k], n);
   }
 
-  // What lies ready for a block of units.
+  // Loads the inputs of a block of units.
   CARROUSEL_INLINE void look(const StepRow& step_row, long unit, int n, V (&old)[S], V (&weights)[Cell::weights]) const {
     for (int k = 0; k < S; ++k) old[k] = load_n<V>(step_row.old[k] + unit, n);
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);

@@ -1,5 +1,5 @@
-// One row alone whose units are one vector: the steps of NormedForward on what stays in registers, with nothing looked up in between. A
-// step waits for a chain of sums over units, which the processor should have nothing else to do beside.
+// A batch of one row whose units are one vector: the steps of NormedForward in registers, without any lookup in between. A step
+// waits for a chain of sums over units, beside which the processor should have nothing else to do.
 #pragma once
 #include "gemm/panels.hpp"
 #include "layer_norm/saved.hpp"
@@ -38,7 +38,7 @@ class NormedOneRow {
   const Sequence<T>& q;
   const Panels<Cell, V>& panels;
   const Saved<Cell, V>& saved;
-  const T *zeros, *h;  // [H * L]; h before the step, where it lies
+  const T *zeros, *h;  // [H * L]; the address of h before the step
   V states[S];
 
   CARROUSEL_INLINE void step(long at, const T* x) {

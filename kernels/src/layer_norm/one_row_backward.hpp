@@ -1,5 +1,5 @@
-// Backward of one row alone whose units are one vector: the steps of NormedBackward, in the same order, on what stays in registers, with
-// nothing looked up in between.
+// Backward of a batch of one row whose units are one vector: the steps of NormedBackward, in the same order, in registers, without
+// any lookup in between.
 #pragma once
 #include "layer_norm/one_row.hpp"
 #include "layer_norm/unit_gradients.hpp"
@@ -13,13 +13,13 @@ class NormedOneRowBackward {
   static constexpr int own_weights = BackwardStages<Cell, V>::own_weights, summed = R + Cell::weights;
 
  public:
-  // h_panels: R by columns, of which there are `columns`, as NormedBackward has them; zeros [L].
+  // h_panels: R by columns, `columns` of them, as in NormedBackward; zeros [L].
   NormedOneRowBackward(const Sequence<T>& q, const Gradients<T>& d, const Saved<Cell, V>& saved, const BackwardStages<Cell, V>& stages,
                        const T* h_panels, long columns, const T* zeros)
       : q(q), d(d), saved(saved), stages(stages), h_panels(h_panels), columns(columns), zeros(zeros) {}
 
-  // The steps [first, last), from the last to the first: wx has a row W x [X * L] of each, and `to` is given a row d(W x), d(R h)
-  // [(X + H) * L]. ds before them goes to the stages' place, and what biases, gains and weights of units get to sums [summed * L].
+  // The steps [first, last), from last to first. wx: a row W x [X * L] of each; to: receives a row d(W x), d(R h) [(X + H) * L] of
+  // each; sums [summed * L]: receives the gradients of biases, gains and per-unit weights. ds before the steps goes to `stages`.
   void run(long first, long last, const T* wx, long ld_x, T* to, long ld_to, T* sums) {
     V sum[summed] = {};
     for (long s = last - 1; s >= first; --s) {
@@ -45,7 +45,7 @@ class NormedOneRowBackward {
   V history(int k, long at) const { return load<V>(k ? q.history[k] + at * q.H : q.y + at * q.ld_y); }
   static V from(const T* given) { return given ? load<V>(given) : V{}; }
 
-  // What reaches h after a step.
+  // The gradient of h after a step.
   CARROUSEL_INLINE V dh(long at) const {
     V sum = d.dy ? load<V>(d.dy + at * d.ld_dy) : V{};
     if (!after) return d.d_final[0] ? sum + load<V>(d.d_final[0]) : sum;
@@ -55,7 +55,8 @@ class NormedOneRowBackward {
     return load<V>(start);
   }
 
-  // A gradient through LN: of (v - mean) scale, from d_hat = its gain da, and the means of d_hat and of d_hat times it over all rows.
+  // A gradient through LN, that is of (v - mean) scale: from d_hat = gain da, and the means of d_hat and of d_hat times LN over all
+  // rows.
   template <int Rows>
   static CARROUSEL_INLINE void through_norm(T* to, const V (&d_hat)[Rows], const V (&hat)[Rows], T scale) {
     V sum{}, sum_hat{};

@@ -1,5 +1,5 @@
-// The rows of the batch in sets, which are not parted among threads: what is summed over rows is summed set by set, so that no bit depends
-// on the number of threads. A set is as large as leaves enough of them to share out.
+// The rows of the batch in sets that are not split among threads: sums over rows are made set by set, so that no bit depends on the
+// number of threads. Sets are as large as possible while there are enough of them to distribute.
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
@@ -10,8 +10,8 @@ namespace carrousel::CARROUSEL_TARGET {
 struct RowSets {
   static constexpr long most = 8;  // rows of a set
   long B;
-  int shift;   // a set has 1 << shift rows, the last one those that are left
-  bool dealt;  // in slice, where the first rows are the longest; else each thread has a run of them
+  int shift;                       // a set has 1 << shift rows, the last one the rest
+  bool dealt;                      // in turn, if the first rows are the longest; else each thread has a run of sets
 
   explicit RowSets(const Rows& rows)
       : B(rows.B),
@@ -21,10 +21,10 @@ struct RowSets {
         dealt(rows.batch_sizes != nullptr || rows.ragged()) {}
   long each() const { return 1l << shift; }
   long count() const { return (B + each() - 1) >> shift; }
-  long rows() const { return count() << shift; }  // B and what the last set lacks
+  long rows() const { return count() << shift; }  // B, rounded up to whole sets
 };
 
-// The sets of one member, and its rows in their order: of those below any `active` it has the first ones.
+// The sets of one member, and its rows in their order: those below any `active` are its first ones.
 class ThreadSets {
  public:
   ThreadSets(const RowSets& sets, Member me)
@@ -36,14 +36,14 @@ class ThreadSets {
     base_ = (whole * me.rank + std::min<long>(me.rank, more)) << sets.shift;
   }
 
-  long base() const { return base_; }  // how many places the members before this one take
+  long base() const { return base_; }  // rows of the members before this one
   long row(long i) const { return (set(i >> sets_.shift) << sets_.shift) + (i & (sets_.each() - 1)); }
   long below(long active) const {
     long rows = 0;
     each(active, [&](long, long, long n, long) { rows += n; });
     return rows;
   }
-  // body(set, its first row, how many of its rows are below `active`, the place of the first among this member's)
+  // Calls body(set, its first row, its number of rows below `active`, the place of the first among this member's rows).
   template <class Body>
   void each(long active, Body body) const {
     active = std::min(active, sets_.B);

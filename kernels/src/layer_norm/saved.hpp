@@ -1,10 +1,10 @@
-// What forward keeps for backward of a cell that is normalised, for each (step, row) pair:
+// What forward saves for backward of a normalised cell, for each (step, row) pair:
 //
 //   LN(R h)  [blocks][h_rows][lanes]
-//   LN(W x)  [blocks][x_rows][lanes]   of wide inputs only: W x of few inputs is multiplied once more, which takes less time than memory
-//   the moments of W x, of R h, and of what is normalised between the stages
+//   LN(W x)  [blocks][x_rows][lanes]   wide inputs only: multiplying W x of few inputs again takes less time than memory traffic
+//   the moments of W x, of R h, and of the value normalised between the stages
 //
-// The gates are computed again: saved beside these, they took longer to write and to read.
+// The gates are recomputed: saved as well, they took longer to write and read.
 #pragma once
 #include <algorithm>
 #include "gemm/row_blocks.hpp"
@@ -17,7 +17,7 @@ template <class Cell, class V>
 struct Saved {
   static_assert(RowBlocks<Cell, V>::blocks_in_group == 1, "the rows of a cell that is normalised must fill a group");
   using T = element<V>;
-  static constexpr long moments = lanes<V> < 8 ? 8 : lanes<V>;  // room for six numbers
+  static constexpr long moments = lanes<V> < 8 ? 8 : lanes<V>;  // space for six numbers
 
   long h_size, x_size;  // elements of each
 
@@ -29,7 +29,7 @@ struct Saved {
   // Two calls: W x is ready before R h.
   void put_x(T* saved, const Moments<T>& x) const {
     T* to = saved + h_size + x_size;
-    std::fill(to, to + moments, T(0));  // or what is returned to torch would differ from call to call
+    std::fill(to, to + moments, T(0));  // otherwise what torch receives would differ from call to call
     to[0] = x.mean, to[1] = x.scale;
   }
   void put(T* saved, const Moments<T>& h, const Moments<T>& between) const {
@@ -44,7 +44,7 @@ struct Saved {
   Moments<T> of(const T* saved, int k) const { return {saved[h_size + x_size + k], saved[h_size + x_size + k + 1]}; }
 };
 
-// The gains of the rows' blocks, first those of W x, then those of R h; then what else the cell has for each unit. [weights, padded]
+// The gains of the rows' blocks, first those of W x, then those of R h; then the cell's other per-unit weights. [weights, padded]
 template <class Cell, class V>
 struct Gains {
   using T = element<V>;

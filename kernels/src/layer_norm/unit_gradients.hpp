@@ -1,4 +1,4 @@
-// The gradients of biases, gains and weights of units of a cell that is normalised: sums over all steps and rows, set by set.
+// The gradients of biases, gains and per-unit weights of a normalised cell: sums over all steps and rows, row set by row set.
 #pragma once
 #include "layer_norm/backward_stages.hpp"
 
@@ -25,7 +25,7 @@ class UnitGradients {
     me.clear(totals, summed * shape.padded);
   }
 
-  // Adds what the n rows of a set, from b on, have given at step s, block by block with all its sums in registers.
+  // Adds the gradients of the n rows of a set, from b on, at step s, block by block with all sums in registers.
   void add(Member me, long chunk, long set, long s, long b, long n, const typename BackwardStages<Cell, V>::SetRows& place) const {
     if (!wanted()) return;
     const T *x_hat[RowSets::most], *h_hat[RowSets::most], *all_da = stages.da(me), *all_dp = stages.dp(me);
@@ -48,10 +48,10 @@ class UnitGradients {
     }
   }
 
-  // [summed, L]  where a chunk's sums of the only set are, which has one block of units
+  // [summed, L]  a chunk's sums of the only set, which has one block of units
   T* of_one(long chunk) const { return of_sets[chunk % 2]; }
 
-  // From the sets' sums of a chunk to those of all chunks. Short sums of short sums lose little to rounding.
+  // Adds the sets' sums of a chunk to the totals. Short sums of short sums lose little to rounding.
   void add_sets(Member me, long chunk) const {
     if (!wanted()) return;
     const long vectors = summed * shape.blocks;
@@ -66,7 +66,7 @@ class UnitGradients {
     }
   }
 
-  // To the caller's arrays.
+  // Writes the totals to the caller's arrays.
   void write() const {
     const auto write = [&](T* to, int k) {
       for (long u = 0; u < q.H; ++u) to[u] = totals[(u / L * summed + k) * L + u % L];
@@ -90,7 +90,7 @@ class UnitGradients {
   const Saved<Cell, V>& saved;
   const RowSets& sets;
   const BackwardStages<Cell, V>& stages;
-  T* of_sets[2];  // [sets, blocks, summed, L]  of the latest chunk and of the one before, which is being added up
+  T* of_sets[2];  // [sets, blocks, summed, L]  of the latest chunk and of the one before, which is being added to the totals
   T* totals;      // [blocks, summed, L]
 
   bool wanted() const { return d.db_x || d.db_h || d.d_per_unit; }

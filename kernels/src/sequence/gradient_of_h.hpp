@@ -1,5 +1,5 @@
-// dh of a step: what reaches h from outside, from da of the step after through R, and, where h is projected, through the projection. And
-// what reaches further states through R, where a cell feeds them back.
+// dh of a step: the gradients that reach h from outside, from da of the step after through R, and, if h is projected, through the
+// projection. Also what reaches further states through R, if a cell feeds them back.
 #pragma once
 #include "sequence/cell_backward.hpp"
 #include "sequence/fed_back.hpp"
@@ -7,8 +7,8 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// to [vectors * lanes] = dy + d_final + reached, from a column on: of dy and d_final [width], and of what reached a unit by itself
-// [whole vectors]. Each may be null.
+// The gradient of h of a row without what comes through R. to [vectors * lanes] = dy + d_final + reached, from a column on: dy and
+// d_final [width]; reached [whole vectors], the gradient that the unit itself passes from the step after. Each may be null.
 template <class V>
 CARROUSEL_INLINE void gather_row(element<V>* to, const element<V>* dy, const element<V>* d_final, const element<V>* reached, long column,
                                  int vectors, long width) {
@@ -43,7 +43,7 @@ class GradientOfH {
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
   const long quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;  // panels of the units; of P
 
-  // All of them must outlive this.
+  // The references must outlive this.
   GradientOfH(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Operands<V>& operands, const Steps& steps,
               const WorkSplit& split, const FedBack<Cell, V>& fed_back, const Chunks<Cell, V>& chunks,
               const CellBackward<Cell, V>& cell_backward)
@@ -80,15 +80,15 @@ class GradientOfH {
       pack_columns(operands, projection_panels + p * N * operands.count(q.P), N, q.projection, q.H, q.H, only, 1, q.P, q.P, p * N);
   }
 
-  struct ThreadSlice {  // what one thread does
+  struct ThreadSlice {  // what one thread computes
     Member me;
     Share share;
     long quad_first, quad_last;  // of the units
-    T* a;            // [B, N]
-    const T** rows;  // [B]
-    int64_t* restored;  // [B]
-    T* rounded;         // dp of a step
-    T* reached;         // [B, N]
+    T* a;                        // [B, N]
+    const T** rows;              // [B]
+    int64_t* restored;           // [B]
+    T* rounded;                  // dp of a step
+    T* reached;                  // [B, N]
   };
 
   ThreadSlice slice_of(Member me) const {
@@ -104,7 +104,7 @@ class GradientOfH {
             reached + me.rank * fed_back.rows() * N};
   }
 
-  // Before the first panel of step s.
+  // Call before the first panel of step s.
   void begin(const ThreadSlice& slice, long s, ChunkRows here, ChunkRows after, long count) const {
     restore(slice, s + 1, after);
     reach_further_states(slice, s + 1, after);
@@ -123,7 +123,7 @@ class GradientOfH {
       gather_dh(slice, s, after, p, count);
   }
 
-  // What reached the states before the first step, whose da are at `here`.
+  // The gradients of the states before the first step, whose da are at `here`.
   void finish(const ThreadSlice& slice, ChunkRows here) const {
     restore(slice, 0, here);
     reach_further_states(slice, 0, here);
@@ -133,14 +133,14 @@ class GradientOfH {
  private:
   // Scratch.
   T* zeros;
-  T *h_panels, *projection_panels;  // R and P by columns; those of R that multiply one state after another
+  T *h_panels, *projection_panels;  // R and P by columns; R has panels for one fed-back state after another
   T *rounded, *accumulators, *reached;
   const T** pointers;
   int64_t* restored;
 
   bool projected() const { return q.projection != nullptr; }
 
-  // How many vectors the p-th panel of `columns` columns really has.
+  // Vectors that the p-th panel of `columns` columns has.
   int vectors_of(long columns, long p) const { return int((std::min(N, columns - p * N) + L - 1) / L); }
   Factor<T> h_factor(const T* const* rows, long p) const {
     return {rows, h_panels + p * h_panel_size(), N, operands.count(Cell::h_rows * shape.padded)};
@@ -152,17 +152,17 @@ class GradientOfH {
   long quads_of(int j) const { return j ? quads : out_quads; }
   long first_panel(int j) const { return j ? out_quads + (j - 1) * quads : 0; }
 
-  // What of row b's da goes through R, as an operand.
+  // The part of row b's da that goes through R, as an operand.
   const T* through_R(ChunkRows here, long b) const {
     if (operands.rounded()) return here.rounded + b * chunks.ld_rounded + Cell::h_first * shape.padded / 2;
     return here.da + b * chunks.ld_da + Cell::h_first * shape.padded;
   }
 
-  // The row of da at step s that reaches the step before: none where the states were restored in between.
+  // The row of da at step s that reaches the step before: zeros if the states were restored in between.
   const T* reaching(long s, long b, ChunkRows here) const { return steps.restarts(s, b) ? zeros : through_R(here, b); }
 
-  // slice.a [count, N] += what reaches the j-th state through R, for the p-th panel of its columns: the i-th row of da in slice.rows is
-  // row_of(i)'s.
+  // slice.a [count, N] += the gradient of the j-th state through R, for the p-th panel of its columns. The i-th row of da in
+  // slice.rows belongs to row row_of(i).
   template <class RowOf>
   void add_through_R(const ThreadSlice& slice, int j, long p, long count, RowOf row_of) const {
     const int vectors = vectors_of(width_of(j), p);
@@ -173,7 +173,7 @@ class GradientOfH {
     for (long i = 0; i < count; ++i) fed_back.add_times(slice.a + i * N, slice.reached + i * N, row_of(i), p * N, vectors * L);
   }
 
-  // What reaches h at step s from outside and from the step after: slice.a [count, N] for the columns [p * N, ...) of P.
+  // The gradient of h at step s from outside and from the step after: slice.a [count, N] for the columns [p * N, ...) of P.
   void gather_dh(const ThreadSlice& slice, long s, ChunkRows after, long p, long count) const {
     const int vectors = vectors_of(q.P, p);
     const long continuing = slice.share.below(std::min(steps.active(s), steps.active(s + 1)));
@@ -199,7 +199,7 @@ class GradientOfH {
     if (split.by_units) slice.me.barrier();
   }
 
-  // slice.a [count, N] = dp P, the rows of dp being listed.
+  // slice.a [count, N] = dp P, with the rows of dp in slice.rows.
   void project_back(const ThreadSlice& slice, long p, long count) const {
     std::fill(slice.a, slice.a + count * N, T(0));
     const long K = operands.count(q.P);
@@ -226,7 +226,7 @@ class GradientOfH {
     }
   }
 
-  // What reaches the further states that R multiplied at step s, beside h: added to what reached them in the step itself.
+  // Adds the gradients that reach the further states through R of step s to those of the step itself.
   void reach_further_states(const ThreadSlice& slice, long s, ChunkRows here) const {
     const long count = slice.share.below(steps.active(s));
     for (int j = 1; j < Cell::fed; ++j)
@@ -242,7 +242,7 @@ class GradientOfH {
       }
   }
 
-  // What reached the restored states through R at step s, for each row where they were restored.
+  // The gradients of the restored states through R at step s, for each row that was restored there.
   void restore(const ThreadSlice& slice, long s, ChunkRows here) const {
     if (!q.rows.resets || s >= steps.count()) return;
     long count = 0;

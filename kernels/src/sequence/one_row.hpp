@@ -1,9 +1,9 @@
-// One row alone, step after step, by one thread: the sums and the steps of Forward in the same order, hence the same bits, with nothing
-// looked up in between. A step of a small network takes a tenth of a microsecond, of which that was a third.
+// A batch of one row, step after step, on one thread: the sums and steps of Forward in the same order, hence the same bits, without
+// any lookup in between. A step of a small network takes a tenth of a microsecond; lookups were a third of that.
 //
-// A layer of few units has all its sums in registers at once, so that each number of h is read once. A larger one goes group by group,
-// from the first to the last and back again: of weights that do not fit into the cache, those read last are then still there (a fifth
-// of the time at H = 256, a quarter with 64 inputs).
+// A layer with few units has all its sums in registers at once, so that each number of h is read once. A larger one runs group by
+// group, from first to last and back again: of weights that exceed the cache, those read last are still there (saves a fifth of the
+// time at H = 256, a quarter with 64 inputs).
 #pragma once
 #include "gemm/gemm.hpp"
 #include "gemm/panels.hpp"
@@ -20,7 +20,7 @@ class OneRow {
   static constexpr int at_once = B == 1 ? max_panels : 1;  // groups
 
  public:
-  // Whether a group's sums fit into one tile, and h feeds any.
+  // Whether a group's sums fit into one tile, and h feeds any row.
   static constexpr bool fits = Cell::h_rows > 0 && std::max(Cell::x_rows, Cell::h_rows) <= max_vectors / B;
 
   static bool applies_to(const Sequence<T>& q) {
@@ -62,11 +62,11 @@ class OneRow {
   const FedBack<Cell, V>& fed_back;
   T* fed;                      // [fed_back.width()]
   const T* old[Cell::states];  // the states before the step
-  const T* by_R;               // what R multiplies
+  const T* by_R;               // the operand of R
 
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
-  // What of the weights stays in the first cache from step to step.
+  // The weights that stay in the first-level cache from step to step, in bytes.
   static constexpr long nearest_cache = 48000;
 
   int blocks_of(long g) const { return B == 1 ? 1 : shape.blocks_of(g); }

@@ -1,4 +1,4 @@
-// All that a forward pass writes: the memory under it, and what it holds where there is no step.
+// What a forward pass writes: large pages for its memory, and its values where there is no step.
 #pragma once
 #include "machine/threads.hpp"
 #include "machine/workspace.hpp"
@@ -16,11 +16,11 @@ void prefer_large_pages_of_outputs(const Sequence<T>& q, long saved_size) {
   for (int k = 0; k < Cell::shown && q.gates; ++k) prefer_large_pages(q.gates[k], places * q.H * unit);
 }
 
-// The rows of array [N, width], row stride ld, that belong to no step of a batch in dense memory. All members call this.
+// Fills the rows of array [N, width], row stride ld, that belong to no step of a batch in dense memory. All members call this.
 template <class T>
 void put_padding(Member me, const Rows& rows, T* array, int64_t width, int64_t ld, T value) {
   if (!rows.lengths || !array) return;
-  const bool by_step = rows.step_stride > rows.row_stride;  // which way memory runs
+  const bool by_step = rows.step_stride > rows.row_stride;  // whether memory runs step by step, or row by row
   const int64_t outer = by_step ? rows.T : rows.B, inner = by_step ? rows.B : rows.T;
   for (int64_t i = me.first(outer); i < me.last(outer); ++i)
     for (int64_t j = by_step ? 0 : rows.lengths[i]; j < inner; ++j)
@@ -30,7 +30,7 @@ void put_padding(Member me, const Rows& rows, T* array, int64_t width, int64_t l
       }
 }
 
-// Padding; and rows without any step end as they started. All members call this.
+// Writes padding; rows without steps end as they started. All members call this.
 template <class Cell, class T>
 void write_without_steps(Member me, const Sequence<T>& q, const Steps& steps, const States<T>& states) {
   put_padding(me, q.rows, q.y, q.P, q.ld_y, q.padding);

@@ -1,6 +1,6 @@
-// The rows of a cell before its functions, a = b + W x + R h, for any number of (step, row) pairs and one group of units at a time: the
-// forward pass needs them step by step, the backward pass once more for many steps (recompute.hpp). A pair's sums are the same terms in
-// the same order whatever pairs stand beside it, hence the same bits.
+// The rows of a cell before its functions, a = b + W x + R h, for any number of (step, row) pairs and one group of units at a time:
+// the forward pass computes them step by step, the backward pass again for many steps (recompute.hpp). A pair's sums have the same
+// terms in the same order whatever pairs are beside it, hence the same bits.
 #pragma once
 #include "gemm/gemm.hpp"
 #include "gemm/operands.hpp"
@@ -21,7 +21,7 @@ class Preactivations {
 
   long width(long g) const { return long(R) * shape.blocks_of(g) * L; }
 
-  // a [count, width] = b + W x, by the panels of group g; rows of x, and of h below, are operands
+  // a [count, width] = b + W x, with the panels of group g; rows of x, and of h below, are operands.
   void add_x(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x) const {
     const int blocks = shape.blocks_of(g);
     const long each = width(g);
@@ -31,7 +31,7 @@ class Preactivations {
             operands.terms_of_many());
   }
 
-  // a [count, width] = b + W x + R h; `begun`: b + W x is there already, wherever it is a sum of its own.
+  // a [count, width] = b + W x + R h; `begun`: a already holds b + W x, unless both are one sum.
   void add_h(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x, const T* const* h, bool begun) const {
     const int blocks = shape.blocks_of(g);
     const long each = width(g);
@@ -53,7 +53,8 @@ class Preactivations {
 
   // Whether x and h feed the same rows, so that W x and R h can be one sum.
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
-  // Whether they are. It must not depend on steps_at_once, which depends on the number of threads: one sum rounds otherwise than two.
+  // Whether they are. This must not depend on steps_at_once, which depends on the number of threads: one sum rounds differently
+  // from two.
   bool joined() const { return joint && q.I <= wide_input; }
 
   Factor<T> x_factor(const T* const* rows, long g, const GroupPanels<T>& panels) const {

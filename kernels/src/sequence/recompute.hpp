@@ -1,6 +1,6 @@
-// What the forward pass has not saved, computed once more for a chunk of steps (memory="low"). All h of the chunk are known, so nothing
-// waits for the step before: R h of all its pairs is one product, in which a panel of weights is read once, so that large weights are
-// packed panel by panel for it. The sums and the pointwise step are those of the forward pass, and so are the bits.
+// Recomputes what the forward pass has not saved, for a chunk of steps (memory="low"). All h of the chunk are known, so that no
+// step waits for another: R h of all pairs is one product that reads each panel of weights once, and large weights are packed panel
+// by panel for it. Sums and pointwise steps are those of the forward pass, and so are the bits.
 #pragma once
 #include "gemm/operands.hpp"
 #include "machine/random.hpp"
@@ -23,7 +23,7 @@ class Recompute {
  public:
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
-  // All of them must outlive this.
+  // The references must outlive this.
   Recompute(const Sequence<T>& q, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
             const Chunks<Cell, V>& chunks)
       : q(q),
@@ -55,14 +55,14 @@ class Recompute {
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
   }
 
-  // Where h before the projection lies, pair after pair of a chunk.
+  // h before the projection, pair after pair of a chunk.
   T* unprojected_of_chunk() const { return needed() && q.projection ? unprojected : nullptr; }
 
-  // What run() needs besides, for a member.
+  // Elements of scratch that run() needs for each member.
   long capacity() const { return needed() ? accumulators_each() + (one_panel ? panels.group_capacity() : 0) : 0; }
 
-  // This member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of da, `all`;
-  // a [capacity()].
+  // Computes this member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of
+  // da, `all`; a [capacity()].
   void run(Member me, const Share& share, long g0, long g1, long chunk, ChunkRows all, T* a) const {
     if (!needed()) return;
     const long first = chunks.first(chunk), last = chunks.last(chunk), most_rows = chunks.rows();
@@ -107,8 +107,8 @@ class Recompute {
   long capacity_h() const { return operands.capacity(chunks.rows(), fed_back.columns()); }
   long accumulators_each() const { return chunks.rows() * R * RowBlocks<Cell, V>::blocks_in_group * L; }
 
-  // The pointwise step on a group. Whether h is wanted is known to the compiler, and not asked pair by pair: or the states would be
-  // computed in another order where they are, and products be fused with other sums.
+  // The pointwise step on a group. Whether h is stored is known at compile time: tested pair by pair, the compiler computed the
+  // states in another order and fused other products with sums, which changed bits.
   template <bool projected>
   void cells(const Share& share, long g, const T* a, long first, long last, ChunkRows here) const {
     for (long s = first; s < last; here = chunks.shift(here, steps.active(s++)))

@@ -1,5 +1,5 @@
-// R as it is multiplied, where that is not R as it was given: without the weights that are dropped in this call, and of all units where
-// it was given by heads. It is made once a call, beside the caller's, which would take several operations on tensors for each.
+// R as the products use it, if that is not the caller's R: without the weights that are dropped in this call, and as one matrix if
+// it is given by heads. It is made once per call, beside the caller's R; torch would need several operations on tensors.
 #pragma once
 #include "gemm/row_blocks.hpp"
 #include "machine/random.hpp"
@@ -12,7 +12,7 @@ class RecurrentWeights {
   using T = element<V>;
 
  public:
-  Sequence<T> q;  // the caller's, with R as it is multiplied
+  Sequence<T> q;  // the caller's, with R as the products use it
 
   explicit RecurrentWeights(const Sequence<T>& given) : q(given) {
     const T* R = given.R;
@@ -21,14 +21,14 @@ class RecurrentWeights {
     q.R = R;
   }
 
-  // Where gradients go while that of R is one of all units.
+  // The gradients, with memory for that of the whole R.
   Gradients<T> gradients(const Gradients<T>& given) {
     Gradients<T> d = given;
     if (q.heads > 1 && d.dR) d.dR = take(d_whole, rows * columns);
     return d;
   }
 
-  // From there to the caller's.
+  // Writes the gradient of R to the caller's array.
   void finish(const Gradients<T>& given, const Gradients<T>& d) const {
     if (!given.dR) return;
     for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + place_of(r), width * sizeof(T));
@@ -41,7 +41,7 @@ class RecurrentWeights {
 
   bool drops() const { return q.masks.of_weights.threshold > 0; }
   int64_t stream() const { return q.masks.first_stream + of_weights_stream; }
-  // Where in R of all units the weights of row r are, [width] one after another.
+  // The offset in the whole R of row r's weights, [width] one after another.
   long place_of(long r) const { return r * columns + r % q.H / width * width; }
 
   static T* take(MemoryBlock& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }

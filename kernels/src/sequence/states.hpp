@@ -1,4 +1,4 @@
-// Where the states of a row lie before a step and after it.
+// The addresses of a row's states before and after a step.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "machine/simd.hpp"
@@ -15,7 +15,7 @@ class States {
   States(const Sequence<T>& q, const Steps& steps) : q(q), steps(steps) {}
 
   void lay_out(Arena& layout) { zeros_ = layout.take<T>(std::max(q.P, q.H)); }
-  // This member's share.
+  // Clears this member's part.
   void prepare(Member me) const { me.clear(zeros_, std::max(q.P, q.H)); }
 
   const T* zeros() const { return zeros_; }  // [max(P, H)]
@@ -27,13 +27,13 @@ class States {
     return states ? states + steps.row(b) * width(k) : zeros_;
   }
 
-  // State k before step s while forward has come so far: all but h are changed where they lie.
+  // State k before step s during the forward pass: all but h are updated in place.
   CARROUSEL_INLINE const T* on_the_way(int k, Origin origin, long s, long b) const {
     if (origin != Origin::before) return start(k, origin, b);
     return k ? q.final[k] + steps.row(b) * q.H : q.y + steps.at(s - 1, b) * q.ld_y;
   }
 
-  // State k after step s, and before it, when forward is done and its history is there.
+  // State k after step s, and before it, once the forward pass is done and its history is saved.
   CARROUSEL_INLINE const T* after(int k, long s, long b) const {
     if (k) return q.history[k] + (q.histories_shown ? steps.at(s, b) : steps.saved_at(s, b)) * q.H;
     return q.y + steps.at(s, b) * q.ld_y;
@@ -42,8 +42,8 @@ class States {
     return origin == Origin::before ? after(k, s - 1, b) : start(k, origin, b);
   }
 
-  // The gradients of the initial states: reached(k, b) [H], but of h, to which they come through R; and of rows without steps those of
-  // the final ones.
+  // The gradients of the initial states: reached(k, b) [H], except for h, which gets its gradient through R; rows without steps get
+  // those of the final states.
   template <int count, class Reached>
   void write_gradients(Member me, const Gradients<T>& d, Reached reached) const {
     const long stepped = steps.rows_with_steps();

@@ -1,7 +1,7 @@
 // The order of time: which step is s-th, which rows of the batch have it, and where a (step, row) pair lies in memory.
 //
-// Packed sequences come with the longest row first. The rows of a ragged batch are put into that order here, by their lengths, and
-// looked up through it: what the kernels call row b is the caller's row(b). So at each step the rows that have it are the first ones.
+// Packed sequences have the longest row first. The rows of a ragged batch are sorted into that order here and looked up through it:
+// the kernels' row b is the caller's row(b). So at each step the rows that have it are the first ones.
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
@@ -9,7 +9,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// How many (step, row) pairs there are.
+// Number of (step, row) pairs.
 inline int64_t count_step_rows(const Rows& rows) {
   if (rows.offsets) return rows.offsets[rows.B] - rows.offsets[0];
   int64_t sum = 0;
@@ -29,10 +29,10 @@ class Steps {
     for (int64_t b = 0; b < rows.B; ++b) T_ = std::max(T_, rows.length(b));
   }
 
-  // How many numbers locate() needs.
+  // Elements that locate() needs.
   long scratch() const { return rows_.ragged() ? 2 * (T_ + 1) + 2 * rows_.B : packed() ? T_ : 0; }
 
-  // Looks up what at() and its kin need. scratch is filled here and must live as long as this.
+  // Prepares the lookups of at() and the like. Fills scratch, which must live as long as this.
   void locate(int64_t* scratch) {
     if (rows_.ragged()) return sort(scratch);
     offsets_ = scratch;
@@ -47,7 +47,7 @@ class Steps {
   bool packed() const { return rows_.batch_sizes != nullptr; }
   long t(long s) const { return rows_.reverse ? T_ - 1 - s : s; }
 
-  // Rows 0 .. active(s) - 1 have the s-th step; none has a step before the first or after the last.
+  // Rows 0 .. active(s) - 1 have the s-th step; no row has a step before the first or after the last.
   long active(long s) const {
     if (s < 0 || s >= T_) return 0;
     return sizes_ ? sizes_[t(s)] : rows_.B;
@@ -56,8 +56,9 @@ class Steps {
   bool starts(long s, long b) const { return b >= active(s - 1); }
   bool ends(long s, long b) const { return b >= active(s + 1); }
 
-  // Whether the states are restored before a step. A reset parts step t from step t - 1, whichever of them comes first: so a sequence
-  // with resets is as many sequences, in either direction. In reverse none parts a row's first step, its last, from anything.
+  // Whether the states are restored before a step. A reset splits step t from step t - 1, whichever of them is computed first:
+  // resets make several sequences of one, the same ones in either direction. In reverse, a reset before a row's last step (its
+  // first in time) splits nothing.
   bool restarts(long s, long b) const {
     if (!rows_.resets) return false;
     if (rows_.reverse) return !starts(s, b) && rows_.resets[at(s - 1, b)];
@@ -67,22 +68,22 @@ class Steps {
 
   // The caller's row.
   long row(long b) const { return order_ ? order_[b] : b; }
-  // And what its masks know it by.
+  // And the number of the row for its masks.
   int64_t number(const RandomMasks& masks, long b) const { return masks.rows ? masks.rows[row(b)] : row(b); }
-  // The pair's place in the caller's x and y.
+  // The pair's index in the caller's x and y.
   long at(long s, long b) const {
     if (starts_) return t(s) * stride_ + starts_[b];
     return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride;
   }
-  // And in what is saved for backward: only pairs that there are, one after another.
+  // And in what is saved for backward: existing pairs only, one after another.
   long saved_at(long s, long b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
 
  private:
-  // Ragged: the longest row first, and of equal rows the caller's first.
+  // Ragged: sorts the longest row first; rows of equal length stay in the caller's order.
   void sort(int64_t* scratch) {
     int64_t *sizes = scratch, *offsets = sizes + T_ + 1, *order = offsets + T_ + 1, *starts = order + rows_.B;
     std::fill(sizes, sizes + T_ + 1, 0);
-    for (int64_t b = 0; b < rows_.B; ++b) ++sizes[T_ - rows_.length(b)];  // how many rows are so much shorter than the longest
+    for (int64_t b = 0; b < rows_.B; ++b) ++sizes[T_ - rows_.length(b)];  // rows that are so much shorter than the longest
     for (int64_t less = 0, sum = 0; less <= T_; ++less) {
       offsets[less] = sum;  // where the first of them goes
       sum += sizes[less];
@@ -108,15 +109,15 @@ class Steps {
   const int64_t *sizes_, *offsets_ = nullptr, *order_ = nullptr, *starts_ = nullptr;
 };
 
-// The rows of the batch that one thread works on. A dense batch is cut into runs, so that threads write far from each other; packed
-// and ragged rows are dealt in slice, since the first are the longest.
+// The rows of the batch that one thread computes. A dense batch is cut into runs, so that threads write far from each other; packed
+// and ragged rows are dealt in turn, because the first are the longest.
 struct Share {
   long first, stride, count;
 
-  // Dealt to and fro, or the first thread would have the longest row of each round.
+  // Dealt forwards and backwards: otherwise the first thread would get the longest row of each round.
   long place(long round) const { return stride > 1 && round % 2 ? stride - 1 - first : first; }
   long row(long i) const { return i * stride + place(i); }
-  // How many of them lie below `active`: always the first ones.
+  // Number of this thread's rows below `active`: always its first ones.
   long below(long active) const {
     if (stride == 1) return std::clamp(active - first, 0l, count);
     const long rounds = active / stride;

@@ -2,7 +2,7 @@
 //
 //   dx = da W        dW += da' x        dR += da' h        db += sum of da        dP += dp' h_full
 //
-// Weight gradients are dealt to threads by the columns of x and h, and each is summed over all of the chunk by one thread in one order,
+// The columns of x and h are distributed over threads. One thread sums each column's gradient over all of the chunk in one order,
 // so that no bit depends on the number of threads.
 #pragma once
 #include <utility>
@@ -23,9 +23,9 @@ class WeightGradients {
   static constexpr long N = max_vectors * L;  // columns of a full panel
 
  public:
-  // Rows of da have the stride ld_da; a chunk has at most chunk_rows of them. With `low_memory` the inputs are transposed some columns at a
-  // time, a panel of a large W is packed when it is its slice, and each member has room that it may lend. steps, states and fed_back must
-  // outlive this.
+  // ld_da: row stride of da; chunk_rows: the most rows of a chunk. With `low_memory` the inputs are transposed some columns at a
+  // time, a panel of a large W is packed when it is needed, and each member's scratch may be used by others between calls (lent).
+  // steps, states and fed_back must outlive this.
   WeightGradients(const Sequence<T>& q, const Gradients<T>& d, const Steps& steps, const States<T>& states,
                   const FedBack<Cell, V>& fed_back, long ld_da, long chunk_rows, bool low_memory = false)
       : q(q),
@@ -40,7 +40,7 @@ class WeightGradients {
         ld_k(chunk_rows + L),
         low_memory(low_memory) {}
 
-  // Each member lends so much room at least.
+  // lent: the least elements of each member's scratch.
   void lay_out(Arena& layout, int threads, long lent = 0) {
     const long widest = low_memory ? columns_at_once : std::max<long>({q.I, R_columns, q.H}) + max_rows;
     x_panels = layout.take<T>(d.dx && !one_panel ? in_quads * x_panel_size() : 0);
@@ -67,11 +67,11 @@ class WeightGradients {
     if (d.d_projection) me.clear(dP, q.H * out_quads * N);
   }
 
-  // What a member may write into while it adds no steps.
+  // This member's scratch, free for other use except during add().
   T* lent(Member me) const { return columns + me.rank * columns_each; }
 
-  // Adds the steps [first, last), whose rows of da, of da rounded, of dp and of h before the projection (where the caller's are not)
-  // begin there. All members have written them, and all call this.
+  // Adds the steps [first, last). The pointers are to their first rows of da, of da rounded, of dp and of the recomputed h before
+  // the projection. All members have written them, and all call this.
   void add(Member me, const T* da, const T* rounded, const T* dp, const T* unprojected, long first, long last) {
     const ThreadSlice slice{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each,
                             pointers + me.rank * pointers_each};
@@ -104,7 +104,7 @@ class WeightGradients {
     }
   }
 
-  // From the sums to the caller's arrays.
+  // Writes the sums to the caller's arrays.
   void write(Member me) const {
     if (d.dW) write_matrix(me, d.dW, dW, q.I, Cell::x_order, Cell::x_rows);
     if (d.dR) write_matrix(me, d.dR, dR, R_columns, Cell::h_order, Cell::h_rows);
@@ -130,14 +130,14 @@ class WeightGradients {
   static constexpr long columns_at_once = 24 * max_rows;
   const long x_width = Cell::x_rows * shape.padded, h_width = Cell::h_rows * shape.padded, R_columns = columns_of_R<Cell>(q);
   const long in_quads = (q.I + N - 1) / N, out_quads = (q.P + N - 1) / N;
-  const bool one_panel = low_memory && double(in_quads) * x_panel_size() * sizeof(T) > low_memory_bytes;  // of W at a time
+  const bool one_panel = low_memory && double(in_quads) * x_panel_size() * sizeof(T) > low_memory_bytes;  // one panel of W at a time
 
   // Scratch.
-  T* x_panels;                   // W by columns
-  T* paired;                     // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
-  T *dW, *dR, *dP, *db;          // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
-  T *accumulators, *columns;     // one piece a thread; columns: a panel of W, then the transposed inputs of a chunk
-  T* fed;                        // [chunk rows, R_columns]  what R multiplied; each thread writes the columns that it reads
+  T* x_panels;                // W by columns
+  T* paired;                  // [chunk rows / 2, R * padded]  da of a chunk, two rows in pairs
+  T *dW, *dR, *dP, *db;       // sums: [I, x_width], [R_columns, h_width], [H, P], [R * padded]
+  T *accumulators, *columns;  // one piece per thread; columns: a panel of W, then the transposed inputs of a chunk
+  T* fed;                     // [chunk rows, R_columns]  the operand of R; each thread writes the columns that it reads
   const T** pointers;
   long accumulators_each, columns_each, pointers_each;
 
@@ -150,7 +150,7 @@ class WeightGradients {
 
   long x_panel_size() const { return N * operands.count(Cell::x_rows * shape.padded); }
 
-  // da as the panel of the weights' gradients, made by all members.
+  // da as the panel of the weight gradients' products, made by all members.
   const T* paired_da(Member me, const T* da, long count) const {
     const long rows = pairs_for(count);
     operands.pair_up(paired, da, ld_da, count, R * shape.padded, me.first(rows), me.last(rows));
@@ -165,7 +165,7 @@ class WeightGradients {
       for (long b = 0, n = steps.active(s); b < n; ++b) slice.rows[k++] = input(s, b);
   }
 
-  // The columns [i0, i1) of what R multiplied, where that has to be made.
+  // Makes the columns [i0, i1) of the operand of R, where it is not h in place.
   void list_fed_back(const ThreadSlice& slice, long first, long last, long i0, long i1) {
     T* to = fed;
     list_inputs(slice, first, last, [&](long s, long b) {
@@ -174,7 +174,8 @@ class WeightGradients {
     });
   }
 
-  // The columns [i0, i1) of the inputs in slice.rows, some at a time: use(from, to, rows), where rows[i - from][k] is column i of the k-th.
+  // Passes the columns [i0, i1) of the inputs in slice.rows, some at a time, to use(from, to, rows): rows[i - from][k] is column i
+  // of the k-th input.
   template <class Use>
   void with_columns(const ThreadSlice& slice, long count, long i0, long i1, Use use) const {
     const T** columns = slice.rows + chunk_rows;
@@ -193,7 +194,7 @@ class WeightGradients {
   }
 
   // sums[i, width] += sum over the chunk of input_i * da, for i in [i0, i1): inputs on the broadcast side, da on the vector side.
-  // Inputs come through slice.rows and are transposed first, so that the tile finds each of them contiguous in k.
+  // The inputs in slice.rows are transposed first, so that the tile reads each of them contiguously in k.
   void sum_products(const ThreadSlice& slice, T* sums, const T* da, long ld, long width, long i0, long i1, long count) {
     with_columns(slice, count, i0, i1, [&](long from, long to, const T* const* inputs) {
       for (long c = 0; c < width; c += N) {
@@ -204,7 +205,7 @@ class WeightGradients {
     });
   }
 
-  // dP' [H, P] += h_full' dp. dp's rows are P wide, without padding: the last columns go through a padded copy.
+  // dP' [H, P] += h_full' dp. The rows of dp are P wide, without padding: the last columns go through a padded copy.
   void sum_projection(const ThreadSlice& slice, const T* dp, long count) {
     with_columns(slice, count, slice.me.first(q.H), slice.me.last(q.H), [&](long from, long to, const T* const* inputs) {
       for (long p = 0; p < out_quads; ++p) {
@@ -245,7 +246,7 @@ class WeightGradients {
     pack_columns(operands, panel, N, q.W, q.I, q.I, Cell::x_order, Cell::x_rows, q.H, shape.padded, p * N);
   }
 
-  // dx = da W, rows of the chunk dealt to the threads; da as operands.
+  // dx = da W, the chunk's rows distributed over threads; da as operands.
   void sum_x(const ThreadSlice& slice, const T* da, long first, long last, long count) {
     const long k0 = slice.me.first(count), k1 = slice.me.last(count);
     const long ld = operands.count(ld_da), K = operands.count(Cell::x_rows * shape.padded);

@@ -1,4 +1,4 @@
-// How a sequence is divided among threads, and how many steps of W x are computed at once. Only speed depends on it, no bit.
+// How a sequence is split among threads, and how many steps of W x are computed at once. No bit depends on it, only speed.
 #pragma once
 #include <algorithm>
 #include "carrousel/sequence.hpp"
@@ -20,19 +20,19 @@ struct WorkSplit {
   }
 };
 
-// Below this much arithmetic waking a second thread costs more than it gives (about 10 us of one core).
+// With less arithmetic than this, waking a second thread costs more than it saves (about 10 us of one core).
 inline constexpr double worth_a_thread = 1.5e6;
-// To meet once a step costs about 0.3 us: what a thread does between must be several times that.
+// A barrier at each step costs about 0.3 us: the work between two barriers must take several times that.
 inline constexpr double worth_a_barrier = 2e5;
 // Weights up to this size stay in a core's own cache from step to step.
 inline constexpr double cached_bytes = 640e3;
-// Inputs wider than this are multiplied for several steps at once where the rows are few.
+// Wider inputs are multiplied for several steps at once if there are few rows.
 inline constexpr long wide_input = 64;
 
 template <class Cell, class F>
 WorkSplit choose_split(const Sequence<F>& q) {
   WorkSplit split;
-  // A ragged batch is as much work as a full one of its pairs.
+  // A ragged batch is as much work as a full one with as many pairs.
   const int64_t T = Steps(q.rows).count(), columns = columns_of_R<Cell>(q);
   const double step = 2.0 * (q.rows.ragged() ? double(count_step_rows(q.rows)) / std::max<int64_t>(T, 1) : q.rows.B) * (q.I + columns) *
                       q.H * Cell::rows;  // operations
