@@ -1,5 +1,5 @@
-// carrousel._kernels: the kernels behind Python. Pointers and sizes come in as integers from carrousel.fused, which owns and
-// has checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
+// carrousel._kernels: the kernels behind Python. Addresses and sizes come as integers from carrousel.fused, which owns and has
+// checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -17,10 +17,10 @@ using carrousel::Gradients;
 using carrousel::Kernel;
 using carrousel::Mask;
 using carrousel::Sequence;
-using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
+using Address = uintptr_t;  // of a tensor's data; 0 for None
 
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
-void add_streams(nb::module_& m);         // stream.cpp
+void add_streams(nb::module_& m);        // stream.cpp
 
 namespace {
 
@@ -29,7 +29,7 @@ F* at(Address address) {
   return reinterpret_cast<F*>(address);
 }
 
-// Where a tensor's data lies; None lies nowhere. A tensor that has numbers but no memory would pass for one that was not given.
+// The address of a tensor's data; 0 for None. A tensor that has elements but no memory would pass for None: it is an error.
 Address address(nb::handle tensor) {
   static const nb::object& data_ptr = *new nb::str("data_ptr");
   if (tensor.is_none()) return 0;
@@ -38,8 +38,9 @@ Address address(nb::handle tensor) {
   return found;
 }
 
-// Where a tensor's data lies that is only read. data_ptr would make a copy of one that shares its memory until it is written to, as the
-// outputs of our layers do (copied_when_written in carrousel.fused.autograd); what torch names _data_address is where its storage begins.
+// The address of a tensor's data for reading only. data_ptr would copy a tensor that shares its memory until it is written to, as
+// the outputs of our layers do (copied_when_written in carrousel.fused.autograd); torch's _data_address is where its storage
+// begins.
 Address address_to_read(nb::handle tensor) {
   static const nb::object& torchs = *new nb::object(nb::module_::import_("torch").attr("_C"));
   static const nb::object& is_shared = *new nb::object(torchs.attr("_is_cow_tensor"));
@@ -55,7 +56,7 @@ class Addresses {
   size_t size() const { return tensors_.size(); }
   Address operator[](size_t k) const { return address(nb::object(tensors_[k])); }
 
-  // `count` of them, from `first` on, into the places from `to` on.
+  // Writes `count` of them, from `first` on, to places from `to` on.
   template <class F>
   void fill(F* (&places)[carrousel::max_states], size_t first, size_t count, size_t to = 0) const {
     if (to + count > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has fewer states");
@@ -78,10 +79,10 @@ class Addresses {
 
 enum { same_type = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
 
-// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `same_type`, with `in_order` where all are contiguous,
-// `needs_grad` where one requires a gradient, `wrapped` where one is not of the types `plain`, Tensor and Parameter, and `lazy` where the
-// memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs
-// twice as much, and a small network has forty.
+// 0 unless all tensors (except None) have the dtype and are on the CPU; else `same_type`, with `in_order` if all are contiguous,
+// `needs_grad` if one requires a gradient, `wrapped` if one is not of the types `plain`, Tensor and Parameter, and `lazy` if the
+// memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look
+// costs twice as much, and a small network has forty.
 int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
   struct Names {
     nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"}, is_neg{"is_neg"},
@@ -110,31 +111,32 @@ const Kernel<F>& kernel(const char* cell) {
   return *found;
 }
 
-// A mask: threshold, taken, left
+// A mask: threshold, below, otherwise
 Mask mask(nb::handle from) {
   const nb::tuple mask = nb::cast<nb::tuple>(from);
   return {nb::cast<uint32_t>(mask[0]), nb::cast<double>(mask[1]), nb::cast<double>(mask[2])};
 }
 
-// Nothing, or: seed, first_stream, rows, masks, fed_back, of_weights
+// Empty, or: seed, first_stream, rows, masks, fed_back, of_weights
 carrousel::RandomMasks random_masks(nb::tuple from, int masks_of_cell) {
-  carrousel::RandomMasks noise;
-  if (!from.size()) return noise;
-  const nb::tuple masks = nb::cast<nb::tuple>(from[3]);
-  if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
-  noise.seed = nb::cast<uint64_t>(from[0]), noise.first_stream = nb::cast<int64_t>(from[1]);
-  noise.rows = at<const int64_t>(address(nb::object(from[2])));
-  noise.has_cell_masks = masks.size() > 0;
-  for (size_t k = 0; k < masks.size(); ++k) noise.of_cell[k] = mask(masks[k]);
-  if (!from[4].is_none()) noise.fed_back = mask(from[4]);
-  if (!from[5].is_none()) noise.of_weights = mask(from[5]);
-  return noise;
+  carrousel::RandomMasks masks;
+  if (!from.size()) return masks;
+  const nb::tuple cell_masks = nb::cast<nb::tuple>(from[3]);
+  if (cell_masks.size() && cell_masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
+  masks.seed = nb::cast<uint64_t>(from[0]);
+  masks.first_stream = nb::cast<int64_t>(from[1]);
+  masks.rows = at<const int64_t>(address(nb::object(from[2])));
+  masks.has_cell_masks = cell_masks.size() > 0;
+  for (size_t k = 0; k < cell_masks.size(); ++k) masks.of_cell[k] = mask(cell_masks[k]);
+  if (!from[4].is_none()) masks.fed_back = mask(from[4]);
+  if (!from[5].is_none()) masks.of_weights = mask(from[5]);
+  return masks;
 }
 
 // sizes: T, B, step_stride, row_stride, reverse, I, H, P, bfloat16, heads, ld_y, threads
 // inputs: batch_sizes, x, W, R, b_x, b_h, per_unit, projection, lengths, offsets, resets
 // outputs: y; what is saved, for how many pairs, and where in a pair's numbers each part of it begins (carrousel.fused.plan)
-// histories: of the states but the first, where they are shown
+// histories: of the states but the first, if they are returned
 template <class F>
 Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple histories,
                      bool reads_y) {
@@ -142,19 +144,29 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
   const auto size = [&](int k) { return nb::cast<int64_t>(sizes[k]); };
   const Addresses from(inputs);
   const auto input = [&](size_t k) { return at<F>(from[k]); };
-  q.rows = {size(0),
-            size(1),
-            size(2),
-            size(3),
-            at<const int64_t>(from[0]),
-            size(4) != 0,
-            at<const int64_t>(from[8]),
-            at<const int64_t>(from[9]),
-            at<const uint8_t>(from[10])};
-  q.I = size(5), q.H = size(6), q.P = size(7), q.bfloat16 = size(8) != 0, q.heads = int(size(9)), q.ld_y = size(10),
+  q.rows = {.T = size(0),
+            .B = size(1),
+            .step_stride = size(2),
+            .row_stride = size(3),
+            .batch_sizes = at<const int64_t>(from[0]),
+            .reverse = size(4) != 0,
+            .lengths = at<const int64_t>(from[8]),
+            .offsets = at<const int64_t>(from[9]),
+            .resets = at<const uint8_t>(from[10])};
+  q.I = size(5);
+  q.H = size(6);
+  q.P = size(7);
+  q.bfloat16 = size(8) != 0;
+  q.heads = int(size(9));
+  q.ld_y = size(10);
   q.threads = int(size(11));
-  q.x = at<F>(address_to_read(nb::object(inputs[1]))), q.W = input(2), q.R = input(3), q.b_x = input(4), q.b_h = input(5),
-  q.per_unit = input(6), q.projection = input(7);
+  q.x = at<F>(address_to_read(nb::object(inputs[1])));
+  q.W = input(2);
+  q.R = input(3);
+  q.b_x = input(4);
+  q.b_h = input(5);
+  q.per_unit = input(6);
+  q.projection = input(7);
   Addresses(initial).fill(q.initial);
   Addresses(restored).fill(q.restored);
   const Addresses to(outputs);
@@ -166,7 +178,8 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
       const int64_t start = nb::cast<int64_t>(starts[k]);
       return start < 0 ? nullptr : saved + start * pairs;
     };
-    q.saved = part(0), q.unprojected = part(1);
+    q.saved = part(0);
+    q.unprojected = part(1);
     for (size_t k = 2; k < starts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
   }
   const Addresses shown(histories);
@@ -177,12 +190,13 @@ Sequence<F> sequence(nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::t
 
 template <class F>
 void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored, nb::tuple final,
-             nb::tuple histories, double padding, nb::tuple gates, nb::tuple noise_of) {
+             nb::tuple histories, double padding, nb::tuple gates, nb::tuple masks) {
   const Kernel<F>& k = kernel<F>(cell);
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, false);
   Addresses(final).fill(q.final);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
-  q.padding = F(padding), q.masks = random_masks(noise_of, k.masks);
+  q.padding = F(padding);
+  q.masks = random_masks(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
@@ -192,15 +206,16 @@ void forward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outp
 template <class F>
 void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple outputs, nb::tuple initial, nb::tuple restored,
               nb::tuple histories, nb::tuple gates, nb::tuple d_y, nb::tuple d_final, nb::tuple d_histories, nb::tuple d_gates,
-              nb::tuple gradients, nb::tuple noise_of) {
+              nb::tuple gradients, nb::tuple masks) {
   const Kernel<F>& k = kernel<F>(cell);
   Sequence<F> q = sequence<F>(sizes, inputs, outputs, initial, restored, histories, true);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
-  q.masks = random_masks(noise_of, k.masks);
+  q.masks = random_masks(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   Gradients<F> d;
-  d.dy = at<F>(address(nb::object(d_y[0]))), d.ld_dy = nb::cast<int64_t>(d_y[1]);
+  d.dy = at<F>(address(nb::object(d_y[0])));
+  d.ld_dy = nb::cast<int64_t>(d_y[1]);
   Addresses(d_final).fill(d.d_final);
   Addresses(d_histories).fill(d.d_history, 1);
   if (d_gate_addresses.size()) d.d_gates = d_gate_addresses.data();
@@ -210,8 +225,12 @@ void backward(const char* cell, nb::tuple sizes, nb::tuple inputs, nb::tuple out
   const auto of_weight = [&](size_t i) { return at<F>(to[1 + states + i]); };
   d.dx = at<F>(to[0]);
   to.fill(d.d_initial, 1, states);
-  d.dW = of_weight(0), d.dR = of_weight(1), d.db_x = of_weight(2), d.db_h = of_weight(3);
-  d.d_per_unit = of_weight(4), d.d_projection = of_weight(5);
+  d.dW = of_weight(0);
+  d.dR = of_weight(1);
+  d.db_x = of_weight(2);
+  d.db_h = of_weight(3);
+  d.d_per_unit = of_weight(4);
+  d.d_projection = of_weight(5);
   to.fill(d.d_restored, 1 + states + weights, to.size() - 1 - states - weights);
   nb::gil_scoped_release released;
   k.backward(q, d);
@@ -244,7 +263,7 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-  // A layer that something keeps until the interpreter ends, such as a cache, is no leak: nanobind would call what it has compiled one.
+  // A layer that a cache holds until the interpreter ends is not a leak; nanobind would report it as one.
   nb::set_leak_warnings(false);
   m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
   m.def("forward_float32", forward<float>);
@@ -255,23 +274,22 @@ NB_MODULE(_kernels, m) {
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
-        "(number of states, which of them backward reads, what a caller is shown of each unit, whether other things are saved in its "
-        "place), or None "
-        "without a kernel");
+        "(number of states, which of them backward reads, names of the returned values, whether backward needs other values too), "
+        "or None if there is no kernel");
   m.def(
-      "saved_size",
+      "kept_size",
       [](const char* cell, int64_t H, int64_t I, bool single) {
         return single ? kernel<float>(cell).saved_size(H, I) : kernel<double>(cell).saved_size(H, I);
       },
       "cell"_a, "H"_a, "I"_a, "single"_a);
   m.def("instruction_set", carrousel::instruction_set);
-  m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
+  m.def("instruction_sets", instruction_sets, "the instruction sets that this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
   m.def(
       "add", [](Address target) { carrousel::add(*at<const carrousel::Target>(target)); }, "target"_a,
-      "take up the cells of a library compiled at run time, which stays loaded: what its carrousel_target() returned");
-  m.def("compile_flags", carrousel::compile_flags, "what the kernels in force were compiled with");
-  m.def("interface_digest", carrousel::interface_digest, "of sequence.hpp and target.hpp");
+      "register the cells of a library compiled at run time, which must stay loaded; target: the result of its carrousel_target()");
+  m.def("compile_flags", carrousel::compile_flags, "the compiler flags of the kernels in force");
+  m.def("interface_digest", carrousel::interface_digest, "digest of sequence.hpp and target.hpp");
   add_lstm1997(m);
   add_streams(m);
 }

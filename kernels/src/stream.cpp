@@ -128,7 +128,9 @@ void Stream<F>::run_layers(const F* x, F* y, const Rows& rows, int threads) {
   });
   for (int64_t l = 0; l < L; ++l) {
     Sequence<F> q = layers[l];
-    q.rows = rows, q.threads = threads, q.from_last = from_last_;
+    q.rows = rows;
+    q.threads = threads;
+    q.from_last = from_last_;
     q.x = l ? between[(l - 1) % 2] : x;
     q.y = l + 1 < L ? between[l % 2] : y;
     q.ld_y = P;

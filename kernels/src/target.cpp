@@ -89,10 +89,22 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name,           Cell::states,      Cell::fed,        Cell::x_rows,
-              Cell::h_rows,         Cell::weights,     Cell::masks,      {},
-              Cell::shown,          Cell::shown_names, is_normed<Cell>,  saved_size<Cell, F>,
-              panels_size<Cell, F>, pack<Cell, F>,     forward<Cell, F>, backward<Cell, F>};
+  Kernel<F> k{.cell = Cell::name,
+              .states = Cell::states,
+              .fed = Cell::fed,
+              .x_rows = Cell::x_rows,
+              .h_rows = Cell::h_rows,
+              .weights = Cell::weights,
+              .masks = Cell::masks,
+              .history = {},
+              .shown = Cell::shown,
+              .shown_names = Cell::shown_names,
+              .saves_more = is_normed<Cell>,
+              .saved_size = saved_size<Cell, F>,
+              .panels_size = panels_size<Cell, F>,
+              .pack = pack<Cell, F>,
+              .forward = forward<Cell, F>,
+              .backward = backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = is_normed<Cell> || Cell::reads_old[s] || Cell::reads_new[s];
   for (int j = 1; j < Cell::fed; ++j) k.history[Cell::fed_states[j]] = true;
   return k;
@@ -110,7 +122,11 @@ constexpr Kernel<double> f64[] = {CARROUSEL_CELLS(CARROUSEL_F64) CARROUSEL_NORME
 #ifndef CARROUSEL_FLAGS
 #define CARROUSEL_FLAGS ""
 #endif
-extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET),      f32, f64, CARROUSEL_FLAGS, sample_rows<vec<float, wide<float>>>,
-                              sample_rows<vec<double, wide<double>>>};
+extern const Target target = {.name = CARROUSEL_NAME(CARROUSEL_TARGET),
+                              .f32 = f32,
+                              .f64 = f64,
+                              .flags = CARROUSEL_FLAGS,
+                              .sample_f32 = sample_rows<vec<float, wide<float>>>,
+                              .sample_f64 = sample_rows<vec<double, wide<double>>>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

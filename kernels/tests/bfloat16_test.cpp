@@ -14,7 +14,7 @@
 namespace carrousel::test {
 namespace {
 
-// Of the two bfloat16 around x the nearer one, or the even one; as if there were no largest number, infinity is the next.
+// The nearer of the two bfloat16 around x, or the even one of a tie; infinity counts as the number after the largest.
 uint16_t nearest(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x), below = bits & 0xffff0000, above = below + 0x10000;
   const auto value = [](uint32_t b) { return b << 1 == 0xff000000 ? std::ldexp(1.0, 128) : std::fabs(double(std::bit_cast<float>(b))); };
@@ -31,7 +31,7 @@ std::vector<float> any_numbers(long n) {
   std::mt19937 random(n);
   std::vector<float> numbers(n);
   for (float& x : numbers) {
-    do x = std::bit_cast<float>(uint32_t(random()) & (random() % 2 ? 0xffffffff : 0xffff8000));  // half of them in the middle
+    do x = std::bit_cast<float>(uint32_t(random()) & (random() % 2 ? 0xffffffff : 0xffff8000));  // half of them are ties
     while (std::isnan(x));
   }
   return numbers;

@@ -68,7 +68,8 @@ TEST_CASE_TEMPLATE("signs, comparisons and choices are exact", F, float, double)
     }
     CHECK((std::isnan(size[7]) && std::isnan(sign[7])));
     for (const auto& y : {most, least}) CHECK((std::isnan(y[7]) && std::isnan(y[8])));
-    most.resize(7), least.resize(7);
+    most.resize(7);
+    least.resize(7);
     CHECK(most == std::vector<F>{1, -1, 0, 0, 3, 2, inf});
     CHECK(least == std::vector<F>{-inf, -2, 0, 0, 2, 2, inf});
     CHECK(pair(parts.less) == std::vector<F>{1, 0, 0, 0, 1, 0, 0, 0, 0});

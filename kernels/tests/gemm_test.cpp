@@ -1,4 +1,4 @@
-// Tiles, products and transposition against plain loops, at sizes that are no multiple of anything.
+// Tiles, products and transposition against plain loops, at sizes that are multiples of nothing.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -11,7 +11,7 @@
 namespace carrousel::test {
 namespace {
 
-// A matrix whose rows lie apart, in no order, as those of a batch may.
+// A matrix whose rows lie at unrelated addresses, as those of a batch may.
 template <class F>
 struct Scattered {
   std::vector<std::vector<F>> rows;
@@ -23,7 +23,7 @@ struct Scattered {
   }
 };
 
-// A product and what it should give.
+// A product and its expected result.
 template <class F>
 struct Trial {
   long count, vectors, width, K, lead_K;
@@ -101,7 +101,7 @@ TEST_CASE_TEMPLATE("a tile is rows times panel", F, float, double) {
   });
 }
 
-TEST_CASE_TEMPLATE("the tile of a lone row is the row times the panel", F, float, double) {
+TEST_CASE_TEMPLATE("the tile of one row is the row times the panel", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (int vectors = 1; vectors <= 4; ++vectors)
       for (const long K : {1, 2, 7, 8, 9, 33})
@@ -132,7 +132,7 @@ TEST_CASE_TEMPLATE("a row's product is the same bits whatever rows stand beside 
     Trial<F> trial(13, 4, parts.lanes, 300, 5);
     for (auto* rows : {&trial.rows, &trial.lead_rows})
       for (auto& row : rows->rows)
-        for (F& x : row) x *= F(random() / 4e9);  // no integers: the order of the terms shows in the last bits
+        for (F& x : row) x *= F(random() / 4e9);  // not integers: the order of the terms shows in the last bits
     Product<F> p = trial.product(trial.width + 2);
     parts.product(p, false);
     const std::vector<F> together = trial.acc.values();
@@ -141,7 +141,10 @@ TEST_CASE_TEMPLATE("a row's product is the same bits whatever rows stand beside 
         Trial<F> some = trial;
         Product<F> q = p;
         q.acc = some.acc.data();
-        q.start += first * (trial.width + 2), q.count = count, q.rows += first, q.lead_rows += first;
+        q.start += first * (trial.width + 2);
+        q.count = count;
+        q.rows += first;
+        q.lead_rows += first;
         parts.product(q, false);
         const std::vector<F> got = some.acc.values();
         for (long i = 0; i < count; ++i) {

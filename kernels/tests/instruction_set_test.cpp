@@ -13,7 +13,7 @@
 namespace carrousel::test {
 namespace {
 
-// Before any test asks for another.
+// Before any test chooses another.
 const std::string at_start = instruction_set();
 
 TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA names") {
@@ -24,7 +24,7 @@ TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA n
   CHECK(at_start == expected);
 }
 
-// The name is all that is looked at.
+// Only the name is read.
 template <class F>
 Kernel<F> called(const char* cell) {
   Kernel<F> kernel{};
@@ -33,7 +33,7 @@ Kernel<F> called(const char* cell) {
 }
 
 TEST_CASE("a library's cells are found beside those that were built in, the latest first, whatever is in force") {
-  // What stays in the list must stay in memory.
+  // Entries of the list must stay in memory.
   static const Kernel<float> f32[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
   static const Kernel<double> f64[] = {called<double>("added_2"), {}}, none[] = {{}};
   static const Target first{"avx2", f32, f64, "", nullptr, nullptr};

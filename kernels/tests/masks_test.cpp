@@ -1,5 +1,5 @@
-// Random masks: their numbers, and sequences with every mask there is, in arrays whose surroundings are checked. The Python tests compare
-// such sequences with plain loops.
+// Random masks: their values, and sequences with every kind of mask, in arrays with guarded margins. The Python tests compare such
+// sequences with plain loops.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -36,7 +36,9 @@ TEST_CASE("every instruction set draws the same numbers") {
 
 RandomMasks every_mask() {
   RandomMasks masks;
-  masks.seed = 12345, masks.first_stream = 32, masks.has_cell_masks = true;
+  masks.seed = 12345;
+  masks.first_stream = 32;
+  masks.has_cell_masks = true;
   for (Mask& mask : masks.of_cell) mask = {0x40000000, 0, 1};
   masks.fed_back = {0x40000000, 0, 4.0 / 3};
   return masks;
@@ -56,7 +58,7 @@ TEST_CASE("masks are the same for any number of threads, and no memory is touche
   with_every_instruction_set([](const char* set) {
     INFO(std::string(set));
     for (const Cell& cell : all_cells()) {
-      if (std::string(cell.name) == "layer_norm_lstm") continue;  // cells that normalise take no masks
+      if (std::string(cell.name) == "layer_norm_lstm") continue;  // normalised cells take no masks
       for (const Size size : {Size{20, 13, 20, 33}, Size{30, 1, 3, 20}, Size{5, 3, 70, 300}})
         for (const Way& way : ways) {
           if (size.B == 1 && way.packed) continue;  // the same as dense

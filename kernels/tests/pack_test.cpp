@@ -13,8 +13,7 @@ namespace {
 
 constexpr long units[] = {1, 7, 8, 9, 16, 17, 33, 65, 130};
 
-// Calls place(group's first block, its blocks, row, block in the group, lane) for the vectors of `rows` rows in their order: group by
-// group, and `before each group` its blocks; what a panel's k-th line holds.
+// Iterates over the vectors of `rows` rows in their order, group by group.
 template <class F>
 struct Order {
   const Packing<F>& packing;
@@ -94,7 +93,7 @@ TEST_CASE_TEMPLATE("columns of the weights are packed for the way back", F, floa
             const int rows = by_x ? packing.x_rows : packing.h_rows;
             const int* order = by_x ? packing.x_order : packing.h_order;
             const long width = 2 * parts.lanes, padded = (H + parts.lanes - 1) / parts.lanes * parts.lanes;
-            const long ld = columns + H % 3;  // what lies beyond is another state's
+            const long ld = columns + H % 3;  // the columns beyond belong to another state
             const std::vector<F> M = integers<F>(rows * H * ld);
             for (long first = 0; first < columns; first += width) {
               Guarded<F> out(rows * padded * width);

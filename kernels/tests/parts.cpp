@@ -82,8 +82,8 @@ void run_one_row_tile(const Product<element<V>>& p) {
   one_row_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
-void run_product(const Product<element<V>>& p, bool lone) {
-  gemm<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone ? Terms::one_row : Terms::numbers);
+void run_product(const Product<element<V>>& p, bool one_row) {
+  gemm<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), one_row ? Terms::one_row : Terms::numbers);
 }
 
 template <class V>
@@ -105,7 +105,7 @@ void run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
 #endif
 }
 
-// What there is of float alone.
+// For float only.
 template <class V>
 struct PairParts {
   using F = element<V>;
@@ -154,43 +154,54 @@ struct Pack {
 template <class Cell, class V>
 constexpr Packing<element<V>> packing() {
   using P = Pack<Cell, V>;
-  return {Cell::name,    Cell::rows,    Cell::x_first, Cell::x_rows,
-          Cell::h_first, Cell::h_rows,  Cell::saved,   RowBlocks<Cell, V>::blocks_in_group,
-          Cell::x_order, Cell::h_order, P::matrix,     P::bias,
-          P::columns,    P::saved_size, P::saved_place};
+  return {.cell = Cell::name,
+          .rows = Cell::rows,
+          .x_first = Cell::x_first,
+          .x_rows = Cell::x_rows,
+          .h_first = Cell::h_first,
+          .h_rows = Cell::h_rows,
+          .saved = Cell::saved,
+          .blocks_in_group = RowBlocks<Cell, V>::blocks_in_group,
+          .x_order = Cell::x_order,
+          .h_order = Cell::h_order,
+          .matrix = P::matrix,
+          .bias = P::bias,
+          .columns = P::columns,
+          .saved_size = P::saved_size,
+          .saved_place = P::saved_place};
 }
 
 template <class V>
 constexpr Parts<element<V>> parts() {
-  return {lanes<V>,
-          map<V, exp_of<V>>,
-          map<V, sigmoid_of<V>>,
-          map<V, tanh_of<V>>,
-          map<V, relu_of<V>>,
-          map<V, step_of_of<V>>,
-          map<V, expm1_of<V>>,
-          map<V, log_of<V>>,
-          map<V, log1p_of<V>>,
-          map<V, softplus_of<V>>,
-          map<V, sqrt_of<V>>,
-          map<V, abs_of<V>>,
-          map<V, sign_of<V>>,
-          maximum_of_two<V>,
-          minimum_of_two<V>,
-          less_of_two<V>,
-          less_equal_of_two<V>,
-          equal_of_two<V>,
-          select_of<V>,
-          run_tile<V>,
-          run_one_row_tile<V>,
-          run_product<V>,
-          pair_parts<V>().round_row,
-          pair_parts<V>().tile,
-          pair_parts<V>().machine_has,
-          pair_parts<V>().machine_tile,
-          transpose<V>,
-          pack_rows<element<V>>,
-          {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
+  return {.lanes = lanes<V>,
+          .exp = map<V, exp_of<V>>,
+          .sigmoid = map<V, sigmoid_of<V>>,
+          .tanh = map<V, tanh_of<V>>,
+          .relu = map<V, relu_of<V>>,
+          .step_of = map<V, step_of_of<V>>,
+          .expm1 = map<V, expm1_of<V>>,
+          .log = map<V, log_of<V>>,
+          .log1p = map<V, log1p_of<V>>,
+          .softplus = map<V, softplus_of<V>>,
+          .sqrt = map<V, sqrt_of<V>>,
+          .abs = map<V, abs_of<V>>,
+          .sign = map<V, sign_of<V>>,
+          .maximum = maximum_of_two<V>,
+          .minimum = minimum_of_two<V>,
+          .less = less_of_two<V>,
+          .less_equal = less_equal_of_two<V>,
+          .equal = equal_of_two<V>,
+          .select = select_of<V>,
+          .tile = run_tile<V>,
+          .one_row_tile = run_one_row_tile<V>,
+          .product = run_product<V>,
+          .round_row = pair_parts<V>().round_row,
+          .pair_tile = pair_parts<V>().tile,
+          .machine_has_pairs = pair_parts<V>().machine_has,
+          .machine_pair_tile = pair_parts<V>().machine_tile,
+          .transpose = transpose<V>,
+          .pack_rows = pack_rows<element<V>>,
+          .packings = {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
 }
 
 template <class F>

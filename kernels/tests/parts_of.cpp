@@ -1,4 +1,4 @@
-// Which parts belong to which instruction set: as src/dispatch.cpp does it.
+// The parts of each instruction set, chosen as src/dispatch.cpp does.
 #include <cstring>
 #include <stdexcept>
 

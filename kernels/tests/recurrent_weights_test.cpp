@@ -1,5 +1,4 @@
-// R by heads, and R of which some weights are dropped: outputs equal the plain loops', gradients their slopes, in arrays whose surroundings
-// are checked.
+// R by heads, and R with dropped weights: outputs equal the plain loops', gradients their slopes, in arrays with guarded margins.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -20,17 +19,18 @@ struct Heads {
 constexpr Heads all_heads[] = {
     {"a head ends inside of a vector", {5, 7, 3, 34}, 2}, {"heads are narrower than a vector", {3, 6, 70, 15}, 3},
     {"heads are of one unit", {4, 3, 2, 7}, 7},           {"heads are whole vectors", {2, 13, 4, 64}, 4},
-    {"half a vector holds all heads", {5, 5, 3, 8}, 2},   {"a lone row has a vector of units", {9, 1, 4, 16}, 2},
+    {"half a vector holds all heads", {5, 5, 3, 8}, 2},   {"one row has a vector of units", {9, 1, 4, 16}, 2},
 };
 
 RandomMasks dropping() {
   RandomMasks masks;
-  masks.seed = 0xFEDCBA9876543210, masks.first_stream = 48;
+  masks.seed = 0xFEDCBA9876543210;
+  masks.first_stream = 48;
   masks.of_weights = {0x55555555, 0, 1.5};  // a third is dropped
   return masks;
 }
 
-// What R is multiplied by, an array as R is.
+// The factors of R, an array of its shape.
 std::vector<double> mask_of_R(const Case& c, const RandomMasks& masks) {
   const Mask& mask = masks.of_weights;
   const int64_t width = c.width_of_R();
@@ -41,7 +41,7 @@ std::vector<double> mask_of_R(const Case& c, const RandomMasks& masks) {
   return numbers;
 }
 
-// Of the case with R as it is multiplied. Its slope in the direction d of R is that of the loss in the direction d * mask.
+// For the case with the masked R. Its slope in the direction d of R is that of the loss in the direction d * mask.
 Expected expect_dropped(const Case& given, const RandomMasks& masks) {
   Case c = given;
   const std::vector<double> mask = mask_of_R(c, masks);
@@ -49,7 +49,7 @@ Expected expect_dropped(const Case& given, const RandomMasks& masks) {
   return expect(c);
 }
 
-// run(case, n) for every cell and size, by heads and without, the n-th of them: each in one of the ways.
+// Calls run(case, n) for every cell and size, by heads and without, the n-th of them in one of the ways.
 template <class Run>
 void with_cases(Run run) {
   constexpr int plain = std::size(ways), all = plain + std::size(ragged_ways), of_a_cell = 2 * std::size(all_heads);
@@ -57,7 +57,7 @@ void with_cases(Run run) {
   for (const Cell& cell : all_cells())
     for (const Heads& heads : all_heads)
       for (const int many : {heads.heads, 1}) {
-        const int way = (n + n / of_a_cell) % all;  // a size's differ from cell to cell
+        const int way = (n + n / of_a_cell) % all;  // differs from cell to cell for each size
         INFO(std::string(heads.why));
         run(Case(cell, heads.size, way < plain ? ways[way] : ragged_ways[way - plain],
                  {.bias = n % 5 != 0, .initial = n % 7 != 0, .heads = many}),
@@ -96,12 +96,12 @@ TEST_CASE("at a size where panels are several and the weights outgrow the cache,
   }
 }
 
-// run(case, ask) in every instruction set, with weights dropped and as they are.
+// Calls run(case, ask) in every instruction set, with weights dropped and without.
 template <class Run>
 void with_calls(Run run) {
   with_cases([&](const Case& c, int n) {
     for (const bool drops : {false, true}) {
-      if (c.options.heads == 1 && !drops) continue;  // R as it was given: the other tests'
+      if (c.options.heads == 1 && !drops) continue;  // R in the caller's form: covered by other tests
       with_every_instruction_set([&](const char* set) {
         INFO(c.name(), drops ? " dropped " : " ", std::string(set));
         Ask ask{.threads = 1 + n % 2};

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-// The generated cells on numbers with slopes: what they need must be declared before they are included.
+// The generated cells on numbers with slopes: the functions that cells call must be declared before the cells are included.
 #define CARROUSEL_TARGET reference
 #define CARROUSEL_INLINE inline
 
@@ -98,7 +98,7 @@ class Loops {
  private:
   const Case& c;
   std::array<Duals, inputs> in;
-  Duals states[C::states];  // [B, P] or [B, H], where the rows have got to
+  Duals states[C::states];  // [B, P] or [B, H], the current states of the rows
   Expected expected;
 
   void put(int output, int64_t i, const Dual& x, bool in_loss = true) {
@@ -123,7 +123,7 @@ class Loops {
     }
   }
 
-  // One unit of a row: the states but h are put where they belong, the new h is returned.
+  // One unit of a row: updates the states but h, returns the new h.
   Dual pointwise(int64_t t, int64_t b, int64_t unit, const Duals& h_old) {
     const int64_t H = c.size.H;
     Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], mask[C::masks + 1], save[C::saved + 1], show[C::shown + 1];
@@ -149,7 +149,7 @@ class Loops {
     return now[0];
   }
 
-  // A row of a cell that is normalised, which needs all its units at once.
+  // A row of a normalised cell, which needs all its units at once.
   void normed(int64_t t, int64_t b, const Duals& h_old, Duals& h_new) {
     const int64_t H = c.size.H;
     Duals x(C::x_rows * H), h(C::h_rows * H), raw(H), saved(H * (C::saved + 1));
@@ -207,7 +207,7 @@ class Loops {
     for (Dual& x : v) x = (x - mean) / deviation;
   }
 
-  // A row of R times h or, by heads, times the part of it that is fed back to that row's unit.
+  // A row of R times h or, by heads, times the part of h that is fed back to that row's unit.
   Dual fed_back(int64_t line, const Duals& h) const {
     const int64_t width = c.width_of_R(), head = line % c.size.H * c.options.heads / c.size.H;
     return dot(&in[R][line * width], &h[head * width], width);

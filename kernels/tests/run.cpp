@@ -17,7 +17,12 @@ class Call {
   Call(const Case& c, const Ask& ask) : c(c), ask(ask), kernel(find<F>(c.cell.name)), ld(c.P + ask.gap) {
     REQUIRE(kernel);
     q.rows = rows_of(c);
-    q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld, q.masks = ask.masks;
+    q.I = c.size.I;
+    q.H = c.size.H;
+    q.P = c.P;
+    q.threads = ask.threads;
+    q.ld_y = ld;
+    q.masks = ask.masks;
     q.heads = c.options.heads;
     give_inputs();
     take_outputs();
@@ -59,9 +64,13 @@ class Call {
   void give_inputs() {
     for (int i = 0; i < inputs; ++i)
       if (!c.absent(i)) values[i] = Guarded<F>(c.values[i]);
-    q.x = values[X].data(), q.W = values[W].data(), q.R = values[R].data();
-    q.b_x = values[B_X].data(), q.b_h = values[B_H].data();
-    q.per_unit = values[PER_UNIT].data(), q.projection = values[PROJECTION].data();
+    q.x = values[X].data();
+    q.W = values[W].data();
+    q.R = values[R].data();
+    q.b_x = values[B_X].data();
+    q.b_h = values[B_H].data();
+    q.per_unit = values[PER_UNIT].data();
+    q.projection = values[PROJECTION].data();
     for (int k = 0; k < max_states; ++k) q.initial[k] = values[INITIAL + k].data(), q.restored[k] = values[RESTORED + k].data();
     q.padding = F(c.padding);
   }
@@ -103,7 +112,8 @@ class Call {
   void ask_for_gradients() {
     for (int k = 0; k < max_states; ++k) q.final[k] = nullptr;  // backward does not read it
     if (ask.dy) dy = Guarded<F>(with_gaps(c.d_outputs[Y]));
-    d.dy = dy.data(), d.ld_dy = ld;
+    d.dy = dy.data();
+    d.ld_dy = ld;
     for (int k = 0; k < c.cell.states && ask.d_final; ++k) {
       d_final[k] = Guarded<F>(c.d_outputs[FINAL + k]);
       d.d_final[k] = d_final[k].data();
@@ -111,9 +121,13 @@ class Call {
     if (c.way.shown) give_gradients_of_shown();
     for (int i = 0; i < inputs; ++i)
       if (ask.wanted[i]) gradients[i] = Guarded<F>(c.size_of_input(i));
-    d.dx = gradients[X].data(), d.dW = gradients[W].data(), d.dR = gradients[R].data();
-    d.db_x = gradients[B_X].data(), d.db_h = gradients[B_H].data();
-    d.d_per_unit = gradients[PER_UNIT].data(), d.d_projection = gradients[PROJECTION].data();
+    d.dx = gradients[X].data();
+    d.dW = gradients[W].data();
+    d.dR = gradients[R].data();
+    d.db_x = gradients[B_X].data();
+    d.db_h = gradients[B_H].data();
+    d.d_per_unit = gradients[PER_UNIT].data();
+    d.d_projection = gradients[PROJECTION].data();
     for (int k = 0; k < max_states; ++k) d.d_initial[k] = gradients[INITIAL + k].data();
     for (int k = 0; k < max_states; ++k) d.d_restored[k] = gradients[RESTORED + k].data();
   }

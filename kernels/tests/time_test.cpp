@@ -1,4 +1,4 @@
-// The order of time and the dealing of rows: every (step, row) pair once, whatever the layout and the number of threads.
+// The order of time and the distribution of rows: every (step, row) pair once, for every layout and number of threads.
 #include "sequence/time.hpp"
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@ using baseline::WorkSplit;
 
 constexpr Size sizes[] = {{1, 1, 1, 1}, {5, 1, 1, 1}, {1, 6, 1, 1}, {5, 3, 1, 1}, {4, 7, 1, 1}, {9, 13, 1, 1}};
 
-// Steps of a case, as the kernels make them.
+// The steps of a case, as in the kernels.
 struct Located {
   Case c;
   Rows rows;

@@ -144,17 +144,17 @@ class NormedBackward {
     const ThreadSets thread_sets(sets, me);
     const bool all = !split.by_units;
     const long base = all ? thread_sets.base() : 0, B = q.rows.B;
-    return {me,
-            thread_sets,
-            split.by_units,
-            all ? 0 : me.first(quads),
-            all ? quads : me.last(quads),
-            all ? 0 : me.first(shape.blocks),
-            all ? shape.blocks : me.last(shape.blocks),
-            dh + base * ld_dh,
-            saved.has_x() ? nullptr : wx + base * ld_x,
-            pointers + me.rank * B,
-            restored + (q.rows.resets ? me.rank * B : 0)};
+    return {.me = me,
+            .thread_sets = thread_sets,
+            .by_units = split.by_units,
+            .quad_first = all ? 0 : me.first(quads),
+            .quad_last = all ? quads : me.last(quads),
+            .block_first = all ? 0 : me.first(shape.blocks),
+            .block_last = all ? shape.blocks : me.last(shape.blocks),
+            .dh = dh + base * ld_dh,
+            .wx = saved.has_x() ? nullptr : wx + base * ld_x,
+            .rows = pointers + me.rank * B,
+            .restored = restored + (q.rows.resets ? me.rank * B : 0)};
   }
 
   void work(Member me) {

@@ -71,7 +71,8 @@ class BackwardStages {
       StepRow& step_row = step_rows[j];
       V sums_of[4] = {};  // of gain da and of gain da LN: of x, of h
       for (long block = 0; block < shape.blocks; ++block) before(step_row, block, sums_of);
-      step_row.mean_x = means(sums_of[0], sums_of[1], X * q.H), step_row.mean_h = means(sums_of[2], sums_of[3], H * q.H);
+      step_row.mean_x = means(sums_of[0], sums_of[1], X * q.H);
+      step_row.mean_h = means(sums_of[2], sums_of[3], H * q.H);
     }
     for (long j = 0; j < n; ++j) {
       T* to = place.to + j * place.ld_to;
@@ -111,13 +112,19 @@ class BackwardStages {
   StepRow find_step_row(Member me, long s, long b0, long j, const SetRows& place) const {
     const long b = b0 + j;
     StepRow step_row{};
-    step_row.at = steps.at(s, b), step_row.row = steps.row(b), step_row.b = b;
-    step_row.origin = steps.origin(s, b), step_row.ends = steps.ends(s, b);
+    step_row.at = steps.at(s, b);
+    step_row.row = steps.row(b);
+    step_row.b = b;
+    step_row.origin = steps.origin(s, b);
+    step_row.ends = steps.ends(s, b);
     step_row.saved = q.saved + steps.saved_at(s, b) * saved.size();
     step_row.dh = place.dh + j * place.ld_dh;
     step_row.x = place.wx ? place.wx + j * place.ld_x : nullptr;
-    step_row.da = da(me) + j * da_size, step_row.dp = dp(me) + j * dp_size, step_row.stages = dp(me) + each * dp_size + j * row_size;
-    step_row.of_x = saved.of_x(step_row.saved), step_row.between = saved.between(step_row.saved);
+    step_row.da = da(me) + j * da_size;
+    step_row.dp = dp(me) + j * dp_size;
+    step_row.stages = dp(me) + each * dp_size + j * row_size;
+    step_row.of_x = saved.of_x(step_row.saved);
+    step_row.between = saved.between(step_row.saved);
     for (int k = 0; k < S; ++k) {
       step_row.old[k] = states.before(k, step_row.origin, s, b);
       step_row.now[k] = Cell::reads_new[k] ? states.after(k, s, b) : nullptr;

@@ -93,15 +93,15 @@ class NormedForward {
     me.barrier();
     const ThreadSets thread_sets(sets, me);
     const long base = split.by_units ? 0 : thread_sets.base();
-    const ThreadSlice slice{me,
-                            thread_sets,
-                            split.by_units,
-                            split.by_units ? me.first(shape.groups) : 0,
-                            split.by_units ? me.last(shape.groups) : shape.groups,
-                            wx + base * steps_at_once * ld_x,
-                            rh + base * ld_h,
-                            stages + me.rank * sets.each() * row_stages,
-                            pointers + me.rank * pointers_each};
+    const ThreadSlice slice{.me = me,
+                            .thread_sets = thread_sets,
+                            .by_units = split.by_units,
+                            .group_first = split.by_units ? me.first(shape.groups) : 0,
+                            .group_last = split.by_units ? me.last(shape.groups) : shape.groups,
+                            .wx = wx + base * steps_at_once * ld_x,
+                            .rh = rh + base * ld_h,
+                            .stages = stages + me.rank * sets.each() * row_stages,
+                            .rows = pointers + me.rank * pointers_each};
     if constexpr (NormedOneRow<Cell, V>::fits)
       if (NormedOneRow<Cell, V>::applies_to(q)) return run_one_row(slice);
     for (long s = 0; s < steps.count(); s += steps_at_once) {
@@ -188,15 +188,15 @@ class NormedForward {
   StepRow find_step_row(const ThreadSlice& slice, long s, long b, long j) const {
     const long saved_at = steps.saved_at(s, b);
     const Origin origin = steps.origin(s, b);
-    StepRow step_row{steps.at(s, b),
-                     saved_at,
-                     steps.row(b),
-                     steps.ends(s, b),
-                     q.saved ? q.saved + saved_at * saved.size() : nullptr,
-                     slice.stages + j * row_stages,
-                     {},
-                     {},
-                     {}};
+    StepRow step_row{.at = steps.at(s, b),
+                     .saved_at = saved_at,
+                     .row = steps.row(b),
+                     .ends = steps.ends(s, b),
+                     .saved = q.saved ? q.saved + saved_at * saved.size() : nullptr,
+                     .stages = slice.stages + j * row_stages,
+                     .old = {},
+                     .of_h = {},
+                     .between = {}};
     for (int k = 0; k < S; ++k) step_row.old[k] = states.on_the_way(k, origin, s, b);
     return step_row;
   }

@@ -32,7 +32,9 @@ class ThreadSets {
     base_ = first_ << sets.shift;
     if (!sets.dealt) return;
     const long whole = sets.count() / me.members, more = sets.count() % me.members;
-    first_ = me.rank, stride_ = me.members, count_ = whole + (me.rank < more);
+    first_ = me.rank;
+    stride_ = me.members;
+    count_ = whole + (me.rank < more);
     base_ = (whole * me.rank + std::min<long>(me.rank, more)) << sets.shift;
   }
 

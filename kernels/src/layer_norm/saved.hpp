@@ -30,11 +30,15 @@ struct Saved {
   void put_x(T* saved, const Moments<T>& x) const {
     T* to = saved + h_size + x_size;
     std::fill(to, to + moments, T(0));  // otherwise what torch receives would differ from call to call
-    to[0] = x.mean, to[1] = x.scale;
+    to[0] = x.mean;
+    to[1] = x.scale;
   }
   void put(T* saved, const Moments<T>& h, const Moments<T>& between) const {
     T* to = saved + h_size + x_size;
-    to[2] = h.mean, to[3] = h.scale, to[4] = between.mean, to[5] = between.scale;
+    to[2] = h.mean;
+    to[3] = h.scale;
+    to[4] = between.mean;
+    to[5] = between.scale;
   }
   Moments<T> of_x(const T* saved) const { return of(saved, 0); }
   Moments<T> of_h(const T* saved) const { return of(saved, 2); }

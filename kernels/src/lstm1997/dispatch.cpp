@@ -1,4 +1,4 @@
-// The rule for the instruction set in force; trials in groups, and groups over threads.
+// The rule for the instruction set in force: trials form groups, and threads take groups.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -22,9 +22,9 @@ const RuleTable& current() {
 
 using Group = std::vector<Trial*>;
 
-constexpr int single_is_faster = 2;  // so many trials take less time one after the other than in lanes that stay empty
+constexpr int single_is_faster = 2;  // so many trials run faster one after the other than in lanes of which most are empty
 
-// Groups of `widest` or fewer, as many and as even as the threads want them.
+// Divides trials into groups of at most `widest`, as many and as equal as the threads need.
 void divide(const Group& trials, int widest, int threads, std::vector<Group>& groups) {
   const int count = int(trials.size());
   int parts = std::max((count + widest - 1) / widest, std::min(threads, count));
@@ -33,7 +33,7 @@ void divide(const Group& trials, int widest, int threads, std::vector<Group>& gr
     groups.emplace_back(trials.begin() + int64_t(count) * p / parts, trials.begin() + int64_t(count) * (p + 1) / parts);
 }
 
-template <class Run>  // run(i) for i below count
+template <class Run>  // calls run(i) for i below count
 void over_threads(int count, int threads, Run run) {
   std::atomic<int> next{0};
   const auto work = [&] {

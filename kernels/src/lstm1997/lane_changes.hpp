@@ -1,5 +1,5 @@
-// How the weights of W networks change, each in its lane: at once, by the error signals of one step (22), (26), (28); or by what the
-// steps of a sequence have collected.
+// The weight changes of W networks, each in its lane: immediately, by the error signals of one step (22), (26), (28); or collected
+// over the steps of a sequence.
 #pragma once
 #include "lstm1997/lane_errors.hpp"
 
@@ -22,7 +22,7 @@ struct LaneChanges {
   LaneChanges(const Weights& weights, double rate)
       : alpha(float(rate)), rate(set1<V>(alpha)), in(int64_t(weights.columns) * G), out(int64_t(weights.n.K) * weights.O) {}
 
-  // The trials that were has_target something learn from it now.
+  // The trials with a target at this step change their weights now.
   void apply(Weights& weights, Units& units, const Signals& e, Mask has_target, int taken) {
     each_column(weights, units, e, [&](V* w, const V* d, V*, V z, bool cells_learn, bool gates_learn) {
       for (int c = 0; c < CS && cells_learn; ++c) w[c] = has_target ? w[c] + rate * (e.e_s[c] * d[c]) : w[c];
@@ -38,7 +38,7 @@ struct LaneChanges {
       if (has_target[lane]) apply_symbols(weights, units, e, lane);
   }
 
-  // Or they collect it.
+  // Or they collect the changes.
   void collect(Weights& weights, Units& units, const Signals& e, Mask has_target) {
     each_column(weights, units, e, [&](V*, const V* d, V* change, V z, bool, bool) {
       for (int c = 0; c < CS; ++c) change[c] = has_target ? change[c] + e.e_s[c] * d[c] : change[c];
@@ -48,7 +48,7 @@ struct LaneChanges {
     each_output(weights, e, [&](V&, V& change, V step) { change = has_target ? change + step : change; });
   }
 
-  // And all learn from what they have collected.
+  // And apply what they have collected.
   void apply_collected(Weights& weights, Units& units, const Signals& e) {
     each_column(weights, units, e, [&](V* w, const V*, V* change, V, bool cells_learn, bool gates_learn) {
       for (int c = 0; c < CS && cells_learn; ++c) w[c] += rate * change[c];
@@ -64,7 +64,7 @@ struct LaneChanges {
   }
 
  private:
-  // visit(the column's weights, its ds/dw, its collected changes, what fed it, whether cells learn it, whether gates do)
+  // Calls visit(the column's weights, its ds/dw, its collected changes, its input, whether cells learn it, whether gates do).
   template <class Visit>
   CARROUSEL_INLINE void each_column(Weights& weights, Units& units, const Signals& e, Visit visit) {
     const Network& n = weights.n;
@@ -73,13 +73,14 @@ struct LaneChanges {
     visit(weights.bias, units.d_bias, bias, set1<V>(1), n.cells_biased, n.gates_biased);
   }
 
-  template <class Visit>  // visit(weight, its collected change, its change by this step)
+  template <class Visit>  // calls visit(weight, its collected change, its change by this step)
   CARROUSEL_INLINE void each_output(Weights& weights, const Signals& e, Visit visit) {
     for (int k = 0; k < weights.n.K; ++k) {
       V* w = &weights.out[int64_t(k) * weights.O];
       V* change = &out[int64_t(k) * weights.O];
       for (int m = 0; m < weights.first; ++m) visit(w[m], change[m], e.e_k[k] * e.z_x[m]);
-      w += weights.first, change += weights.first;
+      w += weights.first;
+      change += weights.first;
       for (int c = 0; c < CS; ++c) visit(w[c], change[c], e.e_k[k] * e.y_at_target[c]);
       if (weights.n.outputs_biased) visit(w[CS], change[CS], e.e_k[k]);
     }

@@ -1,4 +1,4 @@
-// The output layers of W networks, each in its lane: what they say, how wrong it is, and the error signals (19), (21), (23).
+// The output layers of W networks, each in its lane: their outputs, their errors, and the error signals (19), (21), (23).
 #pragma once
 #include "lstm1997/lane_units.hpp"
 
@@ -12,9 +12,9 @@ struct LaneErrors {
   using Units = LaneUnits<W, C, S>;
   using Blocks = LaneBlocks<W>;
   static constexpr int CS = C * S, U = CS + 2 * C;
-  Array<V> y_out, e_k, z_x;                        // [K], [K]; of the step at which a trial was has_target: its inputs [columns]
+  Array<V> y_out, e_k, z_x;                        // [K], [K]; the inputs at the latest step with a target [columns]
   V e_s[CS] = {}, e_out[C] = {};
-  V y_at_target[CS] = {}, z_y[U] = {};                 // of that step: what fed the output layer, and what fed the hidden layer
+  V y_at_target[CS] = {}, z_y[U] = {};                 // at that step: the inputs of the output layer, and those of the hidden layer
   Mask symbol = {};                               // where sparse, which input was on
   V absolute[partials] = {}, squared[partials] = {}, largest = {}, last = {}, count = {};  // of the sequence so far
 
@@ -25,12 +25,12 @@ struct LaneErrors {
     largest = last = count = V{};
   }
 
-  // The trials that are has_target something at step t: their errors counted in, and their error signals, if they learn.
+  // For the trials with a target at step t: counts their errors and, if they learn, computes their error signals.
   CARROUSEL_INLINE void compute(const Weights& weights, const Units& units, const Blocks& blocks, int t, const Rule& rule) {
     const Network& n = weights.n;
     const Mask has_target = blocks.has_target(t);
     const bool plain = rule.entropy || !n.logistic_output;
-    V greatest{}, partial[CS][partials];  // partial: sums of w_kc e_k, in folded's order
+    V greatest{}, partial[CS][partials];  // partial: sums of w_kc e_k, in the order of folded()
     for (int k = 0; k < partials && k < 2 * n.K; ++k)
       for (int c = 0; c < CS; ++c) partial[c][k] = V{};
     for (int k = 0; k < n.K; ++k) {
@@ -55,7 +55,7 @@ struct LaneErrors {
     hold(units, blocks, t, has_target, arriving);
   }
 
-  // The sequences are over.
+  // After the sequences: writes their errors.
   void report(const Blocks& blocks, int K) {
     const V sum = folded(absolute, K), mean = sum / count, squared_mean = folded(squared, K) / count;
     for (int lane = 0; lane < blocks.taken; ++lane) {

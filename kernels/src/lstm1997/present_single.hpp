@@ -5,7 +5,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// What a sequence's steps find in the block; `begin` is its first row.
+// The steps of one sequence of the block; `begin` is its first row.
 struct Reader {
   const lstm1997::Block& block;
   const Network& n;

@@ -19,7 +19,7 @@ constexpr int widest = 8;
 
 bool is_small(const Network& n) { return n.cells() <= 4 && n.H <= 4; }
 
-// run(N, NK) with vectors as wide as the layers are: a narrow one takes less time from its first to its last instruction.
+// Calls run(N, NK) with vectors as wide as the layers are: narrow vectors have a shorter latency.
 template <class F, class Run>
 auto with_widths(const Network& n, Run run) {
   constexpr std::integral_constant<int, 4> four;
@@ -44,7 +44,7 @@ void present_lanes(const Network& n, const Rule& rule, const Stop& stop, Trial* 
 
 using Present = void (*)(const Network&, const Rule&, const Stop&, Trial* const*, int);
 
-// Null for networks that lanes do not take.
+// Null for networks that lanes do not support.
 Present lanes_for(const Network& n) {
   static constexpr Present table[4][2] = {{present_lanes<1, 1>, present_lanes<1, 2>},
                                           {present_lanes<2, 1>, present_lanes<2, 2>},
@@ -54,7 +54,7 @@ Present lanes_for(const Network& n) {
   return fits ? table[n.C - 1][n.S - 1] : nullptr;
 }
 
-// Lanes keep a large alphabet's columns apart, for sequences that change them once.
+// With a large alphabet each lane has its own columns, which must change only once per sequence.
 int widest_for(const Network& n, const Block& block) {
   const bool fits = n.I <= small_alphabet || (block.at_end && !n.shortcuts);
   return fits && lanes_for(n) ? widest : 1;
@@ -69,13 +69,15 @@ void present(const Network& n, const Rule& rule, const Stop& stop, Trial* const*
 }  // namespace
 
 #if defined(__AVX512F__)
-extern const lstm1997::RuleTable target = {"avx512", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "avx512";
 #elif defined(__AVX2__)
-extern const lstm1997::RuleTable target = {"avx2", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "avx2";
 #elif defined(__aarch64__)
-extern const lstm1997::RuleTable target = {"neon", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "neon";
 #else
-extern const lstm1997::RuleTable target = {"baseline", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "baseline";
 #endif
+extern const lstm1997::RuleTable target = {
+    .name = name, .widest = widest_for, .present = present, .make_f32 = online<float>, .make_f64 = online<double>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

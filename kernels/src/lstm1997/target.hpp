@@ -6,8 +6,8 @@ namespace carrousel::lstm1997 {
 
 struct RuleTable {
   const char* name;
-  int (*widest)(const Network&, const Block&);  // how many trials with such blocks go side by side; 1: each is for itself
-  // Trials that go side by side, or a make_f32 one.
+  int (*widest)(const Network&, const Block&);  // trials with such blocks that run side by side; 1: each runs alone
+  // Runs trials side by side, or a single one.
   void (*present)(const Network&, const Rule&, const Stop&, Trial* const*, int count);
   Online<float>* (*make_f32)(const Network&);
   Online<double>* (*make_f64)(const Network&);

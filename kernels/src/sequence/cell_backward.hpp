@@ -59,7 +59,11 @@ class CellBackward {
 
   CARROUSEL_INLINE StepRow find_step_row(long s, long b, ChunkRows here) const {
     StepRow p;
-    p.s = s, p.b = b, p.at = steps.at(s, b), p.row = steps.row(b), p.origin = steps.origin(s, b);
+    p.s = s;
+    p.b = b;
+    p.at = steps.at(s, b);
+    p.row = steps.row(b);
+    p.origin = steps.origin(s, b);
     const bool ends = steps.ends(s, b);
     for (int k = 0; k < Cell::states; ++k) {
       p.ds[k] = ds[k] + b * shape.padded;
@@ -109,7 +113,7 @@ class CellBackward {
   // Scratch.
   T* per_unit;
   T* ds[max_states];  // [B, padded]  the gradient of each state before the step
-  T* row_weights;     // [B, weights, padded]  gradients of per-unit weights, one row of the batch each
+  T* row_weights;  // [B, weights, padded]  gradients of per-unit weights, one row of the batch each
 
   // What a step reads besides the values of the rows.
   struct Looked {

@@ -12,7 +12,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// True if the forward pass has saved only the states (memory="low"): the rest is recomputed, and scratch is kept small.
+// True if the forward pass has saved only the states (memory="low"): the rest is recomputed, and scratch stays small.
 template <class Cell, class F>
 bool needs_recompute(const Sequence<F>& q) {
   return (Cell::saved && !q.saved && !q.gates) || (q.projection && !q.unprojected);
@@ -90,7 +90,9 @@ class Chunks {
     return {da_ring[1], nullptr, rounded_ring[1]};
   }
   ChunkRows shift(ChunkRows at, long by) const {
-    at.da += by * ld_da, at.dp += by * q.P, at.rounded += by * ld_rounded;
+    at.da += by * ld_da;
+    at.dp += by * q.P;
+    at.rounded += by * ld_rounded;
     if (at.unprojected) at.unprojected += by * q.H;
     return at;
   }

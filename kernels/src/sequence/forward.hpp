@@ -112,20 +112,16 @@ class Forward {
     if constexpr (OneRow<Cell, V>::fits)
       if (split.threads == 1 && OneRow<Cell, V>::applies_to(q))
         return OneRow<Cell, V>(q, panels, shape, masks, fed_back, states.zeros(), fed).run();
-    ThreadSlice slice{me,
-                      split.share(me, q.rows),
-                      0,
-                      shape.groups,
-                      accumulators + me.rank * accumulators_each,
-                      step_rows + me.rank * q.rows.B,
-                      pointers + me.rank * pointers_each,
-                      rounded + me.rank * rounded_each,
-                      rounded + me.rank * rounded_each + operands.capacity(q.rows.B * split.steps_at_once, q.I),
-                      fed + me.rank * fed_back.rows() * fed_back.width()};
-    if (split.by_units) {
-      slice.group_first = me.first(shape.groups);
-      slice.group_last = me.last(shape.groups);
-    }
+    const ThreadSlice slice{.me = me,
+                            .share = split.share(me, q.rows),
+                            .group_first = split.by_units ? me.first(shape.groups) : 0,
+                            .group_last = split.by_units ? me.last(shape.groups) : shape.groups,
+                            .a = accumulators + me.rank * accumulators_each,
+                            .step_rows = step_rows + me.rank * q.rows.B,
+                            .rows = pointers + me.rank * pointers_each,
+                            .x = rounded + me.rank * rounded_each,
+                            .h = rounded + me.rank * rounded_each + operands.capacity(q.rows.B * split.steps_at_once, q.I),
+                            .fed = fed + me.rank * fed_back.rows() * fed_back.width()};
     for (long s = 0; s < steps.count(); s += split.steps_at_once) {
       const long last = std::min(s + split.steps_at_once, steps.count());
       if (split.steps_at_once > 1) multiply_x(slice, s, last);
@@ -180,7 +176,9 @@ class Forward {
     StepRow p;
     const long saved_at = steps.saved_at(s, b), row = steps.row(b);
     const Origin origin = steps.origin(s, b);
-    p.at = steps.at(s, b), p.s = s, p.b = b;
+    p.at = steps.at(s, b);
+    p.s = s;
+    p.b = b;
     p.h = q.projection ? unprojected_row(saved_at, b) : q.y + p.at * q.ld_y;
     p.saved = q.saved ? q.saved + saved_at * shape.saved_size() : nullptr;
     for (int k = 0; k < Cell::states; ++k) {

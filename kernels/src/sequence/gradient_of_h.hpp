@@ -93,15 +93,15 @@ class GradientOfH {
 
   ThreadSlice slice_of(Member me) const {
     const long B = q.rows.B;
-    return {me,
-            split.share(me, q.rows),
-            split.by_units ? me.first(quads) : 0,
-            split.by_units ? me.last(quads) : quads,
-            accumulators + me.rank * B * N,
-            pointers + me.rank * B,
-            restored + me.rank * B,
-            rounded + me.rank * operands.capacity(B, q.P),
-            reached + me.rank * fed_back.rows() * N};
+    return {.me = me,
+            .share = split.share(me, q.rows),
+            .quad_first = split.by_units ? me.first(quads) : 0,
+            .quad_last = split.by_units ? me.last(quads) : quads,
+            .a = accumulators + me.rank * B * N,
+            .rows = pointers + me.rank * B,
+            .restored = restored + me.rank * B,
+            .rounded = rounded + me.rank * operands.capacity(B, q.P),
+            .reached = reached + me.rank * fed_back.rows() * N};
   }
 
   // Call before the first panel of step s.

@@ -100,7 +100,10 @@ class Steps {
       offsets[t] = sum;
       sum += longer;
     }
-    sizes_ = sizes, offsets_ = offsets, order_ = order, starts_ = starts;
+    sizes_ = sizes;
+    offsets_ = offsets;
+    order_ = order;
+    starts_ = starts;
     stride_ = rows_.offsets ? 1 : rows_.step_stride;
   }
 

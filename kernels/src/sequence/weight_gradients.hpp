@@ -73,8 +73,10 @@ class WeightGradients {
   // Adds the steps [first, last). The pointers are to their first rows of da, of da rounded, of dp and of the recomputed h before
   // the projection. All members have written them, and all call this.
   void add(Member me, const T* da, const T* rounded, const T* dp, const T* unprojected, long first, long last) {
-    const ThreadSlice slice{me, accumulators + me.rank * accumulators_each, columns + me.rank * columns_each,
-                            pointers + me.rank * pointers_each};
+    const ThreadSlice slice{.me = me,
+                            .a = accumulators + me.rank * accumulators_each,
+                            .columns = columns + me.rank * columns_each,
+                            .rows = pointers + me.rank * pointers_each};
     long count = 0;
     for (long s = first; s < last; ++s) count += steps.active(s);
     if (d.dx) sum_x(slice, operands.rounded() ? rounded : da, first, last, count);
