@@ -23,15 +23,15 @@ struct Measurement {
   double giga_per_second = 0, percent = 0;
 };
 
-double seconds(const Work& work, long times) {
+double seconds(const Work& work, int64_t times) {
   const auto start = std::chrono::steady_clock::now();
   work.run(times);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 // How often work must run to take so long: by the processor's time, which does not pass while a thread waits for a core.
-long times_for(const Work& work, double wanted) {
-  for (long times = 1;; times *= 2) {
+int64_t times_for(const Work& work, double wanted) {
+  for (int64_t times = 1;; times *= 2) {
     const std::clock_t start = std::clock();
     work.run(times);
     if (double(std::clock() - start) / CLOCKS_PER_SEC >= wanted * work.threads) return times;
@@ -48,7 +48,7 @@ constexpr double turn_seconds = 0.005, peak_seconds = 0.001;
 std::vector<Measurement> measure(const Row& row, const std::vector<Column>& columns, int turns) {
   struct Cell {
     Work work, peak;
-    long times = 0, peak_times = 0;
+    int64_t times = 0, peak_times = 0;
     std::vector<double> rates, shares;
   };
   std::vector<Cell> cells;

@@ -47,7 +47,7 @@ struct Memory {
 Work loop(const Column& column, Loop run, double amount, bool bf16 = false) {
   if (!run) return {};
   static Memory memory[2];
-  const auto on_all_threads = [run, threads = column.threads](long times) {
+  const auto on_all_threads = [run, threads = column.threads](int64_t times) {
     baseline::run_on_threads(threads, [&](baseline::Member me) { run(memory[me.rank].arrays, times); });
   };
   return {on_all_threads, amount * column.threads, column.threads, bf16};
@@ -99,9 +99,9 @@ void add_layers(std::vector<Row>& rows) {
     const auto row = [&](const char* what, void (Layers::*run)(int), double (Layers::*operations)() const) {
       rows.push_back({std::string(shape.name) + what, false, [=, &shape](const Column& column) {
                         if (!*layers) *layers = std::make_unique<Layers>(shape);
-                        const auto times = [=, all = layers->get()](long times) {
+                        const auto times = [=, all = layers->get()](int64_t times) {
                           use_instruction_set(column.instruction_set);
-                          for (long k = 0; k < times; ++k) (all->*run)(column.threads);
+                          for (int64_t k = 0; k < times; ++k) (all->*run)(column.threads);
                         };
                         return Work{times, (layers->get()->*operations)(), column.threads};
                       }});

@@ -13,7 +13,7 @@ struct Column {
 
 // What is measured in one column. `amount` operations, or bytes, each time it runs.
 struct Work {
-  std::function<void(long times)> run;
+  std::function<void(int64_t times)> run;
   double amount = 0;
   int threads = 1;
   bool bf16 = false;  // its peak is that of products of bfloat16

@@ -1,6 +1,7 @@
 // The inner loops of matrix products, one at a time, in every instruction set. tiles.cpp is compiled once for each and offers them as
 // functions of plain arrays.
 #pragma once
+#include <cstdint>
 
 namespace carrousel::bench {
 
@@ -15,17 +16,17 @@ struct Arrays {
 };
 
 // Repeats one loop.
-using Loop = void (*)(const Arrays&, long times);
+using Loop = void (*)(const Arrays&, int64_t times);
 
 // In one instruction set with its widest vectors. Null where there is none.
 struct Tiles {
   int lanes;
   bool (*multiplies_bf16)();  // in one instruction
   Loop peak_f32, peak_bf16;   // independent multiplications and additions in registers
-  Loop f32[most_rows][4];    // [rows - 1][vectors - 1]
-  Loop bf16[most_rows][4];   // on pairs of bfloat16: terms / 2 pairs
-  Loop one_row[3][4];        // [panels side by side - 1][vectors - 1]
-  Loop transpose, pack;      // [most_columns, terms] into [terms, most_columns]; and W's columns into the panel of the backward pass
+  Loop f32[most_rows][4];     // [rows - 1][vectors - 1]
+  Loop bf16[most_rows][4];    // on pairs of bfloat16: terms / 2 pairs
+  Loop one_row[3][4];         // [panels side by side - 1][vectors - 1]
+  Loop transpose, pack;       // [most_columns, terms] into [terms, most_columns]; and W's columns into the panel of the backward pass
 };
 
 // A repetition of a peak loop multiplies and adds so many vectors.

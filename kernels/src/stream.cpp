@@ -122,9 +122,9 @@ void Stream<F>::run_layers(const F* x, F* y, const Rows& rows, int threads) {
   const int64_t L = layers.size(), P = layers[0].P;
   F *next, *between[2];
   // h is not updated in place: the remaining units still need the old one.
-  const baseline::Workspace scratch([&](baseline::Arena& layout) {
-    next = layout.take<F>(B_ * P);
-    for (int k = 0; k < 2; ++k) between[k] = layout.take<F>(k + 1 < L ? rows.T * B_ * P : 0);
+  const baseline::Workspace scratch([&](baseline::Arena& arena) {
+    next = arena.take<F>(B_ * P);
+    for (int k = 0; k < 2; ++k) between[k] = arena.take<F>(k + 1 < L ? rows.T * B_ * P : 0);
   });
   for (int64_t l = 0; l < L; ++l) {
     Sequence<F> q = layers[l];

@@ -21,7 +21,7 @@ constexpr int vector_bytes = 32;
 constexpr int vector_bytes = 16;
 #endif
 
-// A layer with few units uses half a vector: 8 units would leave half of AVX-512's lanes idle and double the memory.
+// A layer of few units takes half a vector: 8 units would leave half of AVX-512's lanes idle and double the memory.
 template <class F>
 inline constexpr int wide = vector_bytes / int(sizeof(F));
 template <class F>

@@ -24,7 +24,7 @@ void with_all_parts(Run run) {
 
 // Small integers: every product and sum of them is exact, so that results are equal whatever the order of the terms.
 template <class F>
-std::vector<F> integers(long n) {
+std::vector<F> integers(int64_t n) {
   std::mt19937 random(n);
   std::vector<F> values(n);
   for (F& value : values) value = F(int(random() % 17) - 8);

@@ -57,7 +57,7 @@ std::vector<F> arguments(F low, F high) {
 template <class F>
 std::vector<F> apply(const Parts<F>& parts, typename Parts<F>::Function Parts<F>::* function, const std::vector<F>& x) {
   std::vector<F> y(x.size());
-  (parts.*function)(y.data(), x.data(), long(x.size()));
+  (parts.*function)(y.data(), x.data(), int64_t(x.size()));
   return y;
 }
 

@@ -16,9 +16,9 @@ using test::Parts;
 using test::Product;
 
 template <class V, V (*f)(V)>
-void map(element<V>* out, const element<V>* in, long n) {
-  for (long i = 0; i < n; i += lanes<V>) {
-    const int some = int(std::min<long>(n - i, lanes<V>));
+void map(element<V>* out, const element<V>* in, int64_t n) {
+  for (int64_t i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<int64_t>(n - i, lanes<V>));
     store_n<V>(out + i, f(load_n<V>(in + i, some)), some);
   }
 }
@@ -42,13 +42,13 @@ CARROUSEL_UNARY(sqrt)
 CARROUSEL_UNARY(abs)
 CARROUSEL_UNARY(sign)
 
-#define CARROUSEL_BINARY(name)                                                            \
-  template <class V>                                                                      \
-  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, long n) { \
-    for (long i = 0; i < n; i += lanes<V>) {                                              \
-      const int some = int(std::min<long>(n - i, lanes<V>));                              \
-      store_n<V>(out + i, name(load_n<V>(x + i, some), load_n<V>(z + i, some)), some);    \
-    }                                                                                     \
+#define CARROUSEL_BINARY(name)                                                               \
+  template <class V>                                                                         \
+  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, int64_t n) { \
+    for (int64_t i = 0; i < n; i += lanes<V>) {                                              \
+      const int some = int(std::min<int64_t>(n - i, lanes<V>));                              \
+      store_n<V>(out + i, name(load_n<V>(x + i, some), load_n<V>(z + i, some)), some);       \
+    }                                                                                        \
   }
 CARROUSEL_BINARY(maximum)
 CARROUSEL_BINARY(minimum)
@@ -57,9 +57,9 @@ CARROUSEL_BINARY(less_equal)
 CARROUSEL_BINARY(equal)
 
 template <class V>
-void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, long n) {
-  for (long i = 0; i < n; i += lanes<V>) {
-    const int some = int(std::min<long>(n - i, lanes<V>));
+void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, int64_t n) {
+  for (int64_t i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<int64_t>(n - i, lanes<V>));
     store_n<V>(out + i, select(load_n<V>(mask + i, some), load_n<V>(x + i, some), load_n<V>(z + i, some)), some);
   }
 }
@@ -109,7 +109,7 @@ void run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
 template <class V>
 struct PairParts {
   using F = element<V>;
-  void (*round_row)(F*, const F*, long) = nullptr;
+  void (*round_row)(F*, const F*, int64_t) = nullptr;
   void (*tile)(const Product<F>&) = nullptr;
   bool (*machine_has)() = nullptr;
   void (*machine_tile)(const Product<F>&) = nullptr;
@@ -127,25 +127,26 @@ struct Pack {
   static const int* order(bool by_x) { return by_x ? Cell::x_order : Cell::h_order; }
   static int rows(bool by_x) { return by_x ? Cell::x_rows : Cell::h_rows; }
 
-  static void matrix(F* panels, const F* M, long K, bool by_x, long H) {
+  static void matrix(F* panels, const F* M, int64_t K, bool by_x, int64_t H) {
     const RowBlocks<Cell, V> shape(H);
-    for (long group = 0; group < shape.groups; ++group) {
+    for (int64_t group = 0; group < shape.groups; ++group) {
       pack_group<Cell, V>(panels, M, K, order(by_x), rows(by_x), shape, group);
       panels += K * rows(by_x) * shape.blocks_of(group) * lanes<V>;
     }
   }
-  static void bias(F* out, const F* b_x, const F* b_h, long H) {
+  static void bias(F* out, const F* b_x, const F* b_h, int64_t H) {
     const RowBlocks<Cell, V> shape(H);
-    for (long group = 0; group < shape.groups; ++group) {
+    for (int64_t group = 0; group < shape.groups; ++group) {
       pack_bias<Cell, V>(out, b_x, b_h, shape, group);
       out += Cell::rows * shape.blocks_of(group) * lanes<V>;
     }
   }
-  static void columns(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first) {
+  static void columns(F* panel, int64_t width, const F* M, int64_t ld, int64_t columns, bool by_x, int64_t H, int64_t padded,
+                      int64_t first) {
     pack_columns(panel, width, M, ld, columns, order(by_x), rows(by_x), H, padded, first);
   }
-  static long saved_size(long H) { return RowBlocks<Cell, V>(H).saved_size(); }
-  static long saved_place(long H, long block, int k) {
+  static int64_t saved_size(int64_t H) { return RowBlocks<Cell, V>(H).saved_size(); }
+  static int64_t saved_place(int64_t H, int64_t block, int k) {
     const RowBlocks<Cell, V> shape(H);
     return shape.saved_at(block) + k * shape.saved_stride(block);
   }

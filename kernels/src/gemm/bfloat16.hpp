@@ -12,11 +12,11 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 // Number of pairs that hold n numbers.
-inline constexpr long pairs_for(long n) { return (n + 1) / 2; }
+inline constexpr int64_t pairs_for(int64_t n) { return (n + 1) / 2; }
 
 // The same for a row that is written in whole vectors.
 template <class V>
-inline constexpr long pair_stride(long n) {
+inline constexpr int64_t pair_stride(int64_t n) {
   return (n + lanes<V> - 1) / lanes<V> * lanes<V> / 2;
 }
 
@@ -38,12 +38,12 @@ CARROUSEL_INLINE V pair(V first, V second) {
 
 // to [pair_stride(n)] = row [n], and zeros. `to` may be `row`.
 template <class V>
-void round_row(element<V>* to, const element<V>* row, long n) {
+void round_row(element<V>* to, const element<V>* row, int64_t n) {
   constexpr int L = lanes<V>;
   typedef uint16_t Numbers __attribute__((vector_size(2 * L)));
   typedef uint16_t InMemory __attribute__((vector_size(2 * L), aligned(2), may_alias));
-  for (long k = 0; k < n; k += L) {
-    const V x = load_n<V>(row + k, int(std::min<long>(L, n - k)));
+  for (int64_t k = 0; k < n; k += L) {
+    const V x = load_n<V>(row + k, int(std::min<int64_t>(L, n - k)));
     *reinterpret_cast<InMemory*>(to + k / 2) = __builtin_convertvector(rounded(x) >> 16, Numbers);
   }
 }
@@ -51,9 +51,9 @@ void round_row(element<V>* to, const element<V>* row, long n) {
 // Row k of `to` = rows 2k and 2k + 1 of `rows` [count, width], number beside number, for k in [first, last); width in whole vectors. Both
 // have the row stride ld. From k = 0 it works in place.
 template <class V>
-void pair_rows(element<V>* to, const element<V>* rows, long ld, long count, long width, long first, long last) {
-  for (long k = first; k < last; ++k)
-    for (long c = 0; c < width; c += lanes<V>) {
+void pair_rows(element<V>* to, const element<V>* rows, int64_t ld, int64_t count, int64_t width, int64_t first, int64_t last) {
+  for (int64_t k = first; k < last; ++k)
+    for (int64_t c = 0; c < width; c += lanes<V>) {
       const element<V>* row = rows + 2 * k * ld + c;
       store<V>(to + k * ld + c, pair(load<V>(row), 2 * k + 1 < count ? load<V>(row + ld) : V{}));
     }

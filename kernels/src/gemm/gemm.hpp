@@ -8,11 +8,12 @@ namespace carrousel::CARROUSEL_TARGET {
 
 // Terms of a sum at a time. 256 x 64 floats of a panel are 64 KiB, which stay in a core's own cache while all rows pass; and no chain of
 // additions is longer, so that sums over a whole sequence are as exact as torch's.
-inline constexpr long k_block = 256;
+inline constexpr int64_t k_block = 256;
 
 // Rows [i, i + M) of a factor, terms [k, k + some), vectors from n on; `moved` holds the pointers.
 template <class V>
-CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const element<V>** moved, long i, int M, long k, long some, int n) {
+CARROUSEL_INLINE Factor<element<V>> part(const Factor<element<V>>& f, const element<V>** moved, int64_t i, int M, int64_t k, int64_t some,
+                                         int n) {
   for (int m = 0; m < M; ++m) moved[m] = f.rows[i + m] + k;
   return {moved, f.panel + k * f.ld_panel + n * lanes<V>, f.ld_panel, some};
 }
@@ -30,19 +31,19 @@ CARROUSEL_INLINE Tile<V> tile_of(Terms terms, int M, int N) {
 // acc[i] = start[i] + lead_i + main_i for all i < count: a tile's result for any number of rows, vectors and terms. lead is short (it is
 // not split into blocks) and has as many rows and vectors as main.
 template <class V>
-inline void gemm(int N, element<V>* acc, long ld_acc, const element<V>* start, long ld_start, long count, const Factor<element<V>>& main,
-                 const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {
+inline void gemm(int N, element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, int64_t count,
+                 const Factor<element<V>>& main, const Factor<element<V>>& lead = {}, Terms terms = Terms::numbers) {
   using T = element<V>;
-  const long pieces = (count + max_rows - 1) / max_rows;
+  const int64_t pieces = (count + max_rows - 1) / max_rows;
   const T *main_rows[max_rows], *lead_rows[max_rows];
-  for (long k = 0; k < main.K; k += k_block) {
+  for (int64_t k = 0; k < main.K; k += k_block) {
     const bool first = k == 0;
-    for (long piece = 0; piece < pieces; ++piece) {  // even pieces: 8 rows are 4 + 4, not 6 + 2
-      const long i = piece * count / pieces;
+    for (int64_t piece = 0; piece < pieces; ++piece) {  // even pieces: 8 rows are 4 + 4, not 6 + 2
+      const int64_t i = piece * count / pieces;
       const int M = int((piece + 1) * count / pieces - i);
       for (int n = 0; n < N; n += max_vectors) {
         const int vectors = std::min(N - n, max_vectors);
-        const long column = n * lanes<V>;
+        const int64_t column = n * lanes<V>;
         T* to = acc + i * ld_acc + column;
         tile_of<V>(terms, M, vectors)(to, ld_acc, first ? start + i * ld_start + column : to, first ? ld_start : ld_acc,
                                       first && lead.K ? part<V>(lead, lead_rows, i, M, 0, lead.K, n) : Factor<T>{},

@@ -20,14 +20,14 @@ class Operands {
   Terms terms() const { return rounded_ ? Terms::pairs : one_row_ ? Terms::one_row : Terms::numbers; }
   Terms terms_of_many() const { return rounded_ ? Terms::pairs : Terms::numbers; }
   // Terms of a sum over n numbers.
-  long count(long n) const { return rounded_ ? pairs_for(n) : n; }
+  int64_t count(int64_t n) const { return rounded_ ? pairs_for(n) : n; }
   // Elements of scratch that `round` needs.
-  long capacity(long rows, long n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
+  int64_t capacity(int64_t rows, int64_t n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
 
   // Turns rows [n], found by pointer, into operands: rounded into scratch, to which the pointers then point.
-  void round(const T** rows, long count, T* scratch, long n) const {
+  void round(const T** rows, int64_t count, T* scratch, int64_t n) const {
     if constexpr (can_round)
-      for (long i = 0; rounded_ && i < count; ++i) {
+      for (int64_t i = 0; rounded_ && i < count; ++i) {
         T* to = scratch + i * pair_stride<V>(n);
         round_row<V>(to, rows[i], n);
         rows[i] = to;
@@ -35,13 +35,13 @@ class Operands {
   }
 
   // The same in place.
-  void round_in_place(T* row, long n) const {
+  void round_in_place(T* row, int64_t n) const {
     if constexpr (can_round)
       if (rounded_) round_row<V>(row, row, n);
   }
 
   // Turns a panel's rows [count, width], row stride ld, into operands: row k of pairs holds the rows 2k and 2k + 1.
-  void pair_up(T* to, const T* rows, long ld, long count, long width, long first, long last) const {
+  void pair_up(T* to, const T* rows, int64_t ld, int64_t count, int64_t width, int64_t first, int64_t last) const {
     if constexpr (can_round)
       if (rounded_) pair_rows<V>(to, rows, ld, count, width, first, last);
   }

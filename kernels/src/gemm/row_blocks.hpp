@@ -14,28 +14,28 @@ struct RowBlocks {
   static constexpr int L = lanes<V>;
   static constexpr int blocks_in_group = Cell::rows >= max_vectors ? 1 : max_vectors / Cell::rows;
 
-  long H;
-  long blocks, groups, padded;  // padded: H rounded up to whole vectors
+  int64_t H;
+  int64_t blocks, groups, padded;  // padded: H rounded up to whole vectors
 
-  explicit RowBlocks(long H)
+  explicit RowBlocks(int64_t H)
       : H(H), blocks((H + L - 1) / L), groups((blocks + blocks_in_group - 1) / blocks_in_group), padded(blocks * L) {}
 
-  int blocks_of(long group) const { return int(std::min<long>(blocks_in_group, blocks - group * blocks_in_group)); }
-  long first_block(long group) const { return group * blocks_in_group; }
-  int lanes_of(long block) const { return int(std::min<long>(L, H - block * L)); }  // of which exist
+  int blocks_of(int64_t group) const { return int(std::min<int64_t>(blocks_in_group, blocks - group * blocks_in_group)); }
+  int64_t first_block(int64_t group) const { return group * blocks_in_group; }
+  int lanes_of(int64_t block) const { return int(std::min<int64_t>(L, H - block * L)); }  // of which exist
 
-  long saved_size() const { return Cell::saved * padded; }
+  int64_t saved_size() const { return Cell::saved * padded; }
   // Where the saved values of a block start, and the step from one to the next, inside the saved_size() elements of a row.
-  long saved_at(long block) const {
-    const long group = block / blocks_in_group;
+  int64_t saved_at(int64_t block) const {
+    const int64_t group = block / blocks_in_group;
     return (first_block(group) * Cell::saved + (block - first_block(group))) * L;
   }
-  long saved_stride(long block) const { return long(blocks_of(block / blocks_in_group)) * L; }
+  int64_t saved_stride(int64_t block) const { return int64_t(blocks_of(block / blocks_in_group)) * L; }
 };
 
 // The columns of R: those of h, and those of each further state that is fed back.
 template <class Cell, class F>
-constexpr long columns_of_R(const Sequence<F>& q) {
+constexpr int64_t columns_of_R(const Sequence<F>& q) {
   return q.P + (Cell::fed - 1) * q.H;
 }
 

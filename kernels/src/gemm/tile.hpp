@@ -21,9 +21,9 @@ template <class T>
 struct Factor {  // one product: rows times panel
   const T* const* rows = nullptr;  // each [K], contiguous
   const T* panel = nullptr;        // [K, vectors * lanes], row stride ld_panel
-  long ld_panel = 0;
-  long K = 0;
-  long between = 0;  // from a panel to the next, where several are multiplied side by side
+  int64_t ld_panel = 0;
+  int64_t K = 0;
+  int64_t between = 0;  // from a panel to the next, where several are multiplied side by side
 };
 
 template <class V, int M, int N>
@@ -32,8 +32,8 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) row[m] = f.rows[m];
   const element<V>* panel = f.panel;
-  const long K = f.K, ld_panel = f.ld_panel;
-  for (long k = 0; k < K; ++k, panel += ld_panel) {
+  const int64_t K = f.K, ld_panel = f.ld_panel;
+  for (int64_t k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
@@ -48,7 +48,7 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
 
 // acc = start + sum, with the arrays of the tile.
 template <class V, int M, int N>
-CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const V (&sum)[M][N]) {
+CARROUSEL_INLINE void put_sums(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const V (&sum)[M][N]) {
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
@@ -58,7 +58,7 @@ CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* s
 // acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one row
 // for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
 template <class V, int M, int N>
-void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+void tile(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const Factor<element<V>>& lead,
           const Factor<element<V>>& main) {
   V sum[M][N] = {};
   if (lead.K) accumulate(sum, lead);
@@ -71,15 +71,15 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
 // differ. With G > 1 it multiplies G panels side by side, Factor::between apart, with ld_acc between their sums and ld_start between
 // their starts: each number of the row is read once for all. The sums are those of the panels one by one.
 template <class V, int N, int G = 1>
-void one_row_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+void one_row_tile(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const Factor<element<V>>& lead,
                   const Factor<element<V>>& main) {
   constexpr int chains = 8 / N, L = lanes<V>;
   V sum[chains][G][N] = {};
   for (const Factor<element<V>>* f : {&lead, &main}) {
     const element<V>* panel = f->panel;
     const element<V>* row = f->K ? f->rows[0] : nullptr;
-    const long K = f->K, ld_panel = f->ld_panel, between = f->between;
-    const auto add = [&](V(&to)[G][N], long k) __attribute__((always_inline)) {
+    const int64_t K = f->K, ld_panel = f->ld_panel, between = f->between;
+    const auto add = [&](V(&to)[G][N], int64_t k) __attribute__((always_inline)) {
       const V a = set1<V>(row[k]);
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g)
@@ -87,7 +87,7 @@ void one_row_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld
         for (int n = 0; n < N; ++n) to[g][n] += a * load<V>(panel + g * between + n * L);
       panel += ld_panel;
     };
-    long k = 0;
+    int64_t k = 0;
     for (; k + chains <= K; k += chains)
 #pragma GCC unroll 8
       for (int c = 0; c < chains; ++c) add(sum[c], k + c);
@@ -106,7 +106,7 @@ void one_row_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld
 }
 
 template <class V>
-using Tile = void (*)(element<V>*, long, const element<V>*, long, const Factor<element<V>>&, const Factor<element<V>>&);
+using Tile = void (*)(element<V>*, int64_t, const element<V>*, int64_t, const Factor<element<V>>&, const Factor<element<V>>&);
 
 template <class V>
 inline constexpr Tile<V> tiles[max_rows][max_vectors] = {

@@ -20,7 +20,7 @@ CARROUSEL_INLINE unsigned_of<V> set1_pair(const float* p) {
 template <class V, int M, int N>
 CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
   using U = unsigned_of<V>;
-  for (long k = 0; k < f.K; ++k) {
+  for (int64_t k = 0; k < f.K; ++k) {
     V first[N], second[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
@@ -40,7 +40,7 @@ CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
 
 // As `tile`; K counts pairs.
 template <class V, int M, int N>
-void pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const Factor<float>& lead, const Factor<float>& main) {
+void pair_tile(float* acc, int64_t ld_acc, const float* start, int64_t ld_start, const Factor<float>& lead, const Factor<float>& main) {
   V sum[M][N] = {};
   if (lead.K) accumulate_pairs(sum, lead);
   accumulate_pairs(sum, main);
@@ -69,8 +69,8 @@ CARROUSEL_PAIRS CARROUSEL_INLINE void multiply_pairs(V (&sum)[M][N], const Facto
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) row[m] = f.rows[m];
   const float* panel = f.panel;
-  const long K = f.K, ld_panel = f.ld_panel;
-  for (long k = 0; k < K; ++k, panel += ld_panel) {
+  const int64_t K = f.K, ld_panel = f.ld_panel;
+  for (int64_t k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
@@ -84,7 +84,7 @@ CARROUSEL_PAIRS CARROUSEL_INLINE void multiply_pairs(V (&sum)[M][N], const Facto
 }
 
 template <class V, int M, int N>
-CARROUSEL_PAIRS void machine_pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const Factor<float>& lead,
+CARROUSEL_PAIRS void machine_pair_tile(float* acc, int64_t ld_acc, const float* start, int64_t ld_start, const Factor<float>& lead,
                                        const Factor<float>& main) {
   V sum[M][N] = {};
   if (lead.K) multiply_pairs(sum, lead);

@@ -37,10 +37,10 @@ CARROUSEL_INLINE void swap_blocks(V (&v)[N]) {
 
 // out[c][r] = rows[r][c] for r < n (at most a vector's worth) and c < columns. With `padded`, whole vectors are written, zero from n on.
 template <class V>
-void transpose_strip(element<V>* out, long ld_out, const element<V>* const* rows, int n, long columns, bool padded) {
+void transpose_strip(element<V>* out, int64_t ld_out, const element<V>* const* rows, int n, int64_t columns, bool padded) {
   constexpr int L = lanes<V>;
-  for (long c = 0; c < columns; c += L) {
-    const int some = int(std::min<long>(L, columns - c));
+  for (int64_t c = 0; c < columns; c += L) {
+    const int some = int(std::min<int64_t>(L, columns - c));
     V v[L];
 #pragma GCC unroll 16
     for (int r = 0; r < L; ++r) v[r] = r < n ? load_n<V>(rows[r] + c, some) : V{};
@@ -53,9 +53,10 @@ void transpose_strip(element<V>* out, long ld_out, const element<V>* const* rows
 
 // The same for any number of rows.
 template <class V>
-void transpose(element<V>* out, long ld_out, const element<V>* const* rows, long count, long columns) {
+void transpose(element<V>* out, int64_t ld_out, const element<V>* const* rows, int64_t count, int64_t columns) {
   constexpr int L = lanes<V>;
-  for (long r = 0; r < count; r += L) transpose_strip<V>(out + r, ld_out, rows + r, int(std::min<long>(L, count - r)), columns, false);
+  for (int64_t r = 0; r < count; r += L)
+    transpose_strip<V>(out + r, ld_out, rows + r, int(std::min<int64_t>(L, count - r)), columns, false);
 }
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -28,16 +28,16 @@ class BackwardStages {
                  const Saved<Cell, V>& saved)
       : q(q), d(d), shape(shape), steps(steps), states(states), saved(saved) {}
 
-  void lay_out(Arena& layout, const RowSets& sets, int threads) {
-    biases = layout.take<T>(R * shape.padded);
-    units = layout.take<T>(Cell::weights * shape.padded);
-    for (int k = 0; k < S; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
+  void lay_out(Arena& arena, const RowSets& sets, int threads) {
+    biases = arena.take<T>(R * shape.padded);
+    units = arena.take<T>(Cell::weights * shape.padded);
+    for (int k = 0; k < S; ++k) ds[k] = arena.take<T>(q.rows.B * shape.padded);
     each = sets.each();
-    scratch = layout.take<T>(threads * each * (da_size + dp_size + row_size));
+    scratch = arena.take<T>(threads * each * (da_size + dp_size + row_size));
   }
 
   void prepare(Member me) {
-    for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) pack_bias<Cell, V>(biases + g * L * R, q.b_x, q.b_h, shape, g);
+    for (int64_t g = me.first(shape.groups); g < me.last(shape.groups); ++g) pack_bias<Cell, V>(biases + g * L * R, q.b_x, q.b_h, shape, g);
     if (me.rank == 0) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
     for (int k = 0; k < S; ++k)
       if (d.d_restored[k]) me.clear(d.d_restored[k], q.rows.B * q.H);
@@ -45,7 +45,7 @@ class BackwardStages {
 
   // A member's results for its latest set: da [each, da_size], blocks of rows; the gradients of the cell's other per-unit weights
   // [each, dp_size]; the values between the stages [each, row_size].
-  const long da_size = R * shape.padded, dp_size = own_weights * shape.padded, row_size = (Cell::saved + 2 + Cell::held) * shape.padded;
+  const int64_t da_size = R * shape.padded, dp_size = own_weights * shape.padded, row_size = (Cell::saved + 2 + Cell::held) * shape.padded;
   T* da(Member me) const { return scratch + me.rank * each * (da_size + dp_size + row_size); }
   T* dp(Member me) const { return da(me) + each * da_size; }
 
@@ -54,27 +54,27 @@ class BackwardStages {
     const T* dh;
     T* wx;  // W x, which becomes LN(W x); null if that was saved
     T* to;  // d(W x), then d(R h), each row by row of the cell
-    long ld_dh, ld_x, ld_to;
+    int64_t ld_dh, ld_x, ld_to;
   };
 
   // n rows from b on, a set. Each stage runs on all rows of the set before the next stage: while one row waits for its sums over
   // units, the others go on.
-  void run(Member me, long s, long b, long n, const SetRows& place) {
+  void run(Member me, int64_t s, int64_t b, int64_t n, const SetRows& place) {
     StepRow step_rows[RowSets::most];
-    for (long j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < n; ++j) {
       StepRow& step_row = step_rows[j] = find_step_row(me, s, b, j, place);
       V sum{}, sum_hat{};
-      for (long block = 0; block < shape.blocks; ++block) gates_again(step_row, block, sum, sum_hat);
+      for (int64_t block = 0; block < shape.blocks; ++block) gates_again(step_row, block, sum, sum_hat);
       step_row.of_normal = means(sum, sum_hat, q.H);
     }
-    for (long j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < n; ++j) {
       StepRow& step_row = step_rows[j];
       V sums_of[4] = {};  // of gain da and of gain da LN: of x, of h
-      for (long block = 0; block < shape.blocks; ++block) before(step_row, block, sums_of);
+      for (int64_t block = 0; block < shape.blocks; ++block) before(step_row, block, sums_of);
       step_row.mean_x = means(sums_of[0], sums_of[1], X * q.H);
       step_row.mean_h = means(sums_of[2], sums_of[3], H * q.H);
     }
-    for (long j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < n; ++j) {
       T* to = place.to + j * place.ld_to;
       through_norm<X>(to, step_rows[j], x_hat(step_rows[j]), true, step_rows[j].of_x.scale, step_rows[j].mean_x);
       through_norm<H>(to + X * shape.padded, step_rows[j], step_rows[j].saved, false, saved.of_h(step_rows[j].saved).scale,
@@ -86,20 +86,20 @@ class BackwardStages {
   const T* per_unit() const { return units; }  // [weights, padded]
 
   // [padded]  the gradient of state k of row b before the step
-  T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
+  T* reached(int k, int64_t b) const { return ds[k] + b * shape.padded; }
 
  private:
   T *biases, *units;  // units: [weights, padded]
   T* ds[max_states];  // [B, padded]
   T* scratch;
-  long each;
+  int64_t each;
 
   // Means over all units, for LN's derivative.
   struct Means {
     T d = 0, d_hat = 0;
   };
   struct StepRow {  // of a step and a row
-    long at, row, b;
+    int64_t at, row, b;
     Origin origin;
     bool ends;
     const T* saved;
@@ -109,8 +109,8 @@ class BackwardStages {
     Means of_normal, mean_x, mean_h;
   };
 
-  StepRow find_step_row(Member me, long s, long b0, long j, const SetRows& place) const {
-    const long b = b0 + j;
+  StepRow find_step_row(Member me, int64_t s, int64_t b0, int64_t j, const SetRows& place) const {
+    const int64_t b = b0 + j;
     StepRow step_row{};
     step_row.at = steps.at(s, b);
     step_row.row = steps.row(b);
@@ -134,13 +134,13 @@ class BackwardStages {
 
   const T* x_hat(const StepRow& step_row) const { return step_row.x ? step_row.x : step_row.saved + saved.h_size; }
 
-  static Means means(V d, V d_hat, long count) { return {sum_of<V>(d) * (T(1) / T(count)), sum_of<V>(d_hat) * (T(1) / T(count))}; }
+  static Means means(V d, V d_hat, int64_t count) { return {sum_of<V>(d) * (T(1) / T(count)), sum_of<V>(d_hat) * (T(1) / T(count))}; }
 
   struct Look {  // inputs of a block of units
     V old[S], now[S], weights[Cell::weights], save[Cell::saved + 1], d_now[S], d_save[Cell::saved + 1];
   };
 
-  CARROUSEL_INLINE void look(const StepRow& step_row, long unit, int n, Look& l) const {
+  CARROUSEL_INLINE void look(const StepRow& step_row, int64_t unit, int n, Look& l) const {
     for (int k = 0; k < S; ++k) {
       l.old[k] = load_n<V>(step_row.old[k] + unit, n);
       if (Cell::reads_new[k]) l.now[k] = load_n<V>(step_row.now[k] + unit, n);
@@ -158,18 +158,18 @@ class BackwardStages {
       if (d.d_gates[k]) l.d_save[k] = load_n<V>(d.d_gates[k] + step_row.at * q.H + unit, n);
   }
 
-  T* normal_at(const StepRow& step_row, long unit) const { return step_row.stages + Cell::saved * shape.padded + unit; }
+  T* normal_at(const StepRow& step_row, int64_t unit) const { return step_row.stages + Cell::saved * shape.padded + unit; }
 
   // Recomputes forward's first stage, and goes backward through the second, which gives the gradient of the value normalised
   // between them.
-  CARROUSEL_INLINE void gates_again(const StepRow& step_row, long block, V& sum, V& sum_hat) {
-    const long unit = block * L;
+  CARROUSEL_INLINE void gates_again(const StepRow& step_row, int64_t block, V& sum, V& sum_hat) {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     const Gains<Cell, V> gains{units, shape.padded};
     V rows[R], now[S], raw{};
     for (int r = 0; r < R; ++r) rows[r] = load<V>(biases + (block * R + r) * L);
     for (int r = 0; r < X; ++r) {
-      const long at = (block * X + r) * L;
+      const int64_t at = (block * X + r) * L;
       if (step_row.x) store<V>(step_row.x + at, normalised<V>(load<V>(step_row.x + at), step_row.of_x, n));
       rows[Cell::x_first + r] += gains.x(r, unit) * load<V>(x_hat(step_row) + at);
     }
@@ -192,8 +192,8 @@ class BackwardStages {
   }
 
   // Backward through the first stage.
-  CARROUSEL_INLINE void before(const StepRow& step_row, long block, V (&sums_of)[4]) {
-    const long unit = block * L;
+  CARROUSEL_INLINE void before(const StepRow& step_row, int64_t block, V (&sums_of)[4]) {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     const Gains<Cell, V> gains{units, shape.padded};
     Look l;
@@ -230,8 +230,8 @@ class BackwardStages {
   template <int Rows>
   CARROUSEL_INLINE void through_norm(T* to, const StepRow& step_row, const T* hat, bool of_x, T scale, const Means& m) const {
     const Gains<Cell, V> gains{units, shape.padded};
-    for (long block = 0; block < shape.blocks; ++block) {
-      const long unit = block * L;
+    for (int64_t block = 0; block < shape.blocks; ++block) {
+      const int64_t unit = block * L;
       const int n = shape.lanes_of(block);
       for (int r = 0; r < Rows; ++r) {
         const V gain = of_x ? gains.x(r, unit) : gains.h(r, unit);
@@ -242,7 +242,7 @@ class BackwardStages {
   }
 
   // Restored states: their gradients are added there, and none reaches the step before.
-  void add_restored(long row, long unit, int n, V* d_old) const {
+  void add_restored(int64_t row, int64_t unit, int n, V* d_old) const {
     for (int k = 0; k < S; ++k) {
       T* sum = d.d_restored[k] + row * q.H + unit;
       if (d.d_restored[k]) store_n<V>(sum, load_n<V>(sum, n) + d_old[k], n);

@@ -30,7 +30,7 @@ class NormedForward {
       : q(q), shape(q.H), panels(q, shape), steps(q.rows), states(q, steps), split(choose_split<Cell>(q)), sets(q.rows), saved(q.H, q.I) {}
 
   void run() {
-    Workspace scratch([this](Arena& layout) { lay_out(layout); });
+    Workspace scratch([this](Arena& arena) { lay_out(arena); });
     steps.locate(places);
     prefer_large_pages_of_outputs<Cell>(q, saved.size());
     states.prepare({});
@@ -48,43 +48,43 @@ class NormedForward {
   const RowSets sets;
   const Saved<Cell, V> saved;
   // Rows are a vector longer than needed: equal columns of many rows would map to one set of the cache.
-  const long ld_x = X * shape.padded + L, ld_h = H * shape.padded + L;
+  const int64_t ld_x = X * shape.padded + L, ld_h = H * shape.padded + L;
 
   // Scratch. Each member has its own part of wx and rh; if they split the units, all share one.
   int64_t* places;
-  static constexpr long zero_count = std::max(X, H) * L;  // the start of a product
-  T *zeros, *wx, *rh;                                     // [zero_count], [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
-  T* stages;                                              // one piece per thread: the values of a row set between its stages
+  static constexpr int64_t zero_count = std::max(X, H) * L;  // the start of a product
+  T *zeros, *wx, *rh;                                        // [zero_count], [sets.rows() * steps_at_once, ld_x], [sets.rows(), ld_h]
+  T* stages;                                                 // one piece per thread: the values of a row set between its stages
   const T** pointers;
-  const long row_stages = (S + Cell::saved + 1) * shape.padded;
-  long pointers_each;
+  const int64_t row_stages = (S + Cell::saved + 1) * shape.padded;
+  int64_t pointers_each;
   // As many steps of W x as fill the tiles, whatever I is: LN(W x) does not wait for the step before, as the rest does.
-  const long rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
-  const long steps_at_once = std::clamp<long>(48 / std::max<long>(rows_each, 1), 1, std::max<int64_t>(steps.count(), 1));
+  const int64_t rows_each = split.by_units ? q.rows.B : (q.rows.B + split.threads - 1) / split.threads;
+  const int64_t steps_at_once = std::clamp<int64_t>(48 / std::max<int64_t>(rows_each, 1), 1, std::max<int64_t>(steps.count(), 1));
 
-  void lay_out(Arena& layout) {
-    places = layout.take<int64_t>(steps.scratch());
-    states.lay_out(layout);
-    zeros = layout.take<T>(zero_count);
-    panels.lay_out(layout);
-    wx = layout.take<T>(sets.rows() * steps_at_once * ld_x);
-    rh = layout.take<T>(sets.rows() * ld_h);
-    stages = layout.take<T>(split.threads * sets.each() * row_stages);
+  void lay_out(Arena& arena) {
+    places = arena.take<int64_t>(steps.scratch());
+    states.lay_out(arena);
+    zeros = arena.take<T>(zero_count);
+    panels.lay_out(arena);
+    wx = arena.take<T>(sets.rows() * steps_at_once * ld_x);
+    rh = arena.take<T>(sets.rows() * ld_h);
+    stages = arena.take<T>(split.threads * sets.each() * row_stages);
     pointers_each = q.rows.B * steps_at_once;
-    pointers = layout.take<const T*>(split.threads * pointers_each);
+    pointers = arena.take<const T*>(split.threads * pointers_each);
   }
 
   struct ThreadSlice {  // what one thread computes
     Member me;
     ThreadSets thread_sets;
     bool by_units;
-    long group_first, group_last;
+    int64_t group_first, group_last;
     T *wx, *rh, *stages;
     const T** rows;
 
     // The rows whose products it computes.
-    long count(long active) const { return by_units ? active : thread_sets.below(active); }
-    long row(long i) const { return by_units ? i : thread_sets.row(i); }
+    int64_t count(int64_t active) const { return by_units ? active : thread_sets.below(active); }
+    int64_t row(int64_t i) const { return by_units ? i : thread_sets.row(i); }
   };
 
   void work(Member me) {
@@ -92,7 +92,7 @@ class NormedForward {
     write_without_steps<Cell>(me, q, steps, states);
     me.barrier();
     const ThreadSets thread_sets(sets, me);
-    const long base = split.by_units ? 0 : thread_sets.base();
+    const int64_t base = split.by_units ? 0 : thread_sets.base();
     const ThreadSlice slice{.me = me,
                             .thread_sets = thread_sets,
                             .by_units = split.by_units,
@@ -104,20 +104,20 @@ class NormedForward {
                             .rows = pointers + me.rank * pointers_each};
     if constexpr (NormedOneRow<Cell, V>::fits)
       if (NormedOneRow<Cell, V>::applies_to(q)) return run_one_row(slice);
-    for (long s = 0; s < steps.count(); s += steps_at_once) {
-      const long last = std::min(s + steps_at_once, steps.count());
+    for (int64_t s = 0; s < steps.count(); s += steps_at_once) {
+      const int64_t last = std::min(s + steps_at_once, steps.count());
       multiply_x(slice, s, last);
       if (slice.by_units) slice.me.barrier();
       normalise_x(slice, s, last);
-      long before = 0;  // rows of this chunk's steps that are done
-      for (long now = s; now < last; ++now) before += step(slice, now, before);
+      int64_t before = 0;  // rows of this chunk's steps that are done
+      for (int64_t now = s; now < last; ++now) before += step(slice, now, before);
     }
   }
 
   void run_one_row(const ThreadSlice& slice) {
     NormedOneRow<Cell, V> one_row(q, panels, saved, zeros);
-    for (long s = 0; s < steps.count(); s += steps_at_once) {
-      const long last = std::min(s + steps_at_once, steps.count());
+    for (int64_t s = 0; s < steps.count(); s += steps_at_once) {
+      const int64_t last = std::min(s + steps_at_once, steps.count());
       multiply_x(slice, s, last);
       normalise_x(slice, s, last);
       one_row.run(s, last, slice.wx, ld_x);
@@ -126,24 +126,24 @@ class NormedForward {
   }
 
   // W x of the steps [s, last).
-  void multiply_x(const ThreadSlice& slice, long s, long last) {
-    long count = 0;
-    for (long now = s; now < last; ++now)
-      for (long i = 0, n = slice.count(steps.active(now)); i < n; ++i) slice.rows[count++] = q.x + steps.at(now, slice.row(i)) * q.I;
-    for (long g = slice.group_first; g < slice.group_last; ++g)
+  void multiply_x(const ThreadSlice& slice, int64_t s, int64_t last) {
+    int64_t count = 0;
+    for (int64_t now = s; now < last; ++now)
+      for (int64_t i = 0, n = slice.count(steps.active(now)); i < n; ++i) slice.rows[count++] = q.x + steps.at(now, slice.row(i)) * q.I;
+    for (int64_t g = slice.group_first; g < slice.group_last; ++g)
       gemm<V>(X, slice.wx + g * X * L, ld_x, zeros, 0, count, {slice.rows, panels.x(g), X * L, q.I});
   }
 
   // One step; returns its number of product rows. Its rows of W x begin at `before`.
-  long step(const ThreadSlice& slice, long s, long before) {
-    const long active = steps.active(s), count = slice.count(active);
-    for (long i = 0; i < count; ++i) slice.rows[i] = states.on_the_way(0, steps.origin(s, slice.row(i)), s, slice.row(i));
-    for (long g = slice.group_first; g < slice.group_last; ++g)
+  int64_t step(const ThreadSlice& slice, int64_t s, int64_t before) {
+    const int64_t active = steps.active(s), count = slice.count(active);
+    for (int64_t i = 0; i < count; ++i) slice.rows[i] = states.on_the_way(0, steps.origin(s, slice.row(i)), s, slice.row(i));
+    for (int64_t g = slice.group_first; g < slice.group_last; ++g)
       gemm<V>(H, slice.rh + g * H * L, ld_h, zeros, 0, count, {slice.rows, panels.h(g), H * L, q.P}, {},
               q.rows.B == 1 ? Terms::one_row : Terms::numbers);
     if (slice.by_units) slice.me.barrier();
-    slice.thread_sets.each(active, [&](long, long b, long n, long place) {
-      const long i = slice.by_units ? b : place;
+    slice.thread_sets.each(active, [&](int64_t, int64_t b, int64_t n, int64_t place) {
+      const int64_t i = slice.by_units ? b : place;
       cells(slice, s, b, n, slice.wx + (before + i) * ld_x, slice.rh + i * ld_h);
     });
     if (slice.by_units) slice.me.barrier();
@@ -151,12 +151,12 @@ class NormedForward {
   }
 
   // Turns W x of the steps [s, last) into LN(W x) gain + b.
-  void normalise_x(const ThreadSlice& slice, long s, long last) {
-    long before = 0;
-    for (long now = s; now < last; ++now) {
-      slice.thread_sets.each(steps.active(now), [&](long, long b, long n, long place) {
-        const long i = before + (slice.by_units ? b : place);
-        for (long j = 0; j < n; ++j)
+  void normalise_x(const ThreadSlice& slice, int64_t s, int64_t last) {
+    int64_t before = 0;
+    for (int64_t now = s; now < last; ++now) {
+      slice.thread_sets.each(steps.active(now), [&](int64_t, int64_t b, int64_t n, int64_t place) {
+        const int64_t i = before + (slice.by_units ? b : place);
+        for (int64_t j = 0; j < n; ++j)
           normalise_row(slice.wx + (i + j) * ld_x, q.saved ? q.saved + steps.saved_at(now, b + j) * saved.size() : nullptr);
       });
       before += slice.count(steps.active(now));
@@ -168,9 +168,9 @@ class NormedForward {
     const Moments<T> of_x = moments<V, X>(x, shape.blocks, shape.lanes_of(shape.blocks - 1), Cell::epsilon);
     if (save) saved.put_x(save, of_x);
     T* hat = save && saved.has_x() ? save + saved.h_size : nullptr;
-    for (long block = 0; block < shape.blocks; ++block)
+    for (int64_t block = 0; block < shape.blocks; ++block)
       for (int r = 0; r < X; ++r) {
-        const long at = (block * X + r) * L;
+        const int64_t at = (block * X + r) * L;
         const V v = normalised<V>(load<V>(x + at), of_x, shape.lanes_of(block));
         if (hat) store<V>(hat + at, v);
         store<V>(x + at, load<V>(panels.bias(block) + (Cell::x_first + r) * L) + gains.x(r, block * L) * v);
@@ -178,15 +178,15 @@ class NormedForward {
   }
 
   struct StepRow {  // of a step and a row
-    long at, saved_at, row;
+    int64_t at, saved_at, row;
     bool ends;
     T *saved, *stages;
     const T* old[S];
     Moments<T> of_h, between;
   };
 
-  StepRow find_step_row(const ThreadSlice& slice, long s, long b, long j) const {
-    const long saved_at = steps.saved_at(s, b);
+  StepRow find_step_row(const ThreadSlice& slice, int64_t s, int64_t b, int64_t j) const {
+    const int64_t saved_at = steps.saved_at(s, b);
     const Origin origin = steps.origin(s, b);
     StepRow step_row{.at = steps.at(s, b),
                      .saved_at = saved_at,
@@ -202,34 +202,34 @@ class NormedForward {
   }
 
   // The pointwise stages of n rows from b on, a set, from LN(W x) gain + b and R h.
-  void cells(const ThreadSlice& slice, long s, long b, long n, const T* x, const T* h) {
+  void cells(const ThreadSlice& slice, int64_t s, int64_t b, int64_t n, const T* x, const T* h) {
     StepRow step_rows[RowSets::most];
     const int tail = shape.lanes_of(shape.blocks - 1);
-    for (long j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < n; ++j) {
       step_rows[j] = find_step_row(slice, s, b + j, j);
       step_rows[j].of_h = moments<V, H>(h + j * ld_h, shape.blocks, tail, Cell::epsilon);
     }
-    for (long j = 0; j < n; ++j)
-      for (long block = 0; block < shape.blocks; ++block) before(step_rows[j], block, x + j * ld_x, h + j * ld_h);
-    for (long j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t block = 0; block < shape.blocks; ++block) before(step_rows[j], block, x + j * ld_x, h + j * ld_h);
+    for (int64_t j = 0; j < n; ++j) {
       if constexpr (Cell::normalises)
         step_rows[j].between = moments<V, 1>(step_rows[j].stages + (S + Cell::saved) * shape.padded, shape.blocks, tail, Cell::epsilon);
       if (step_rows[j].saved) saved.put(step_rows[j].saved, step_rows[j].of_h, step_rows[j].between);
     }
-    for (long j = 0; j < n; ++j)
-      for (long block = 0; block < shape.blocks; ++block) after(step_rows[j], block);
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t block = 0; block < shape.blocks; ++block) after(step_rows[j], block);
   }
 
   // Up to the value that is normalised over all units.
-  CARROUSEL_INLINE void before(const StepRow& step_row, long block, const T* x, const T* h) {
-    const long unit = block * L;
+  CARROUSEL_INLINE void before(const StepRow& step_row, int64_t block, const T* x, const T* h) {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     const Gains<Cell, V> gains{panels.per_unit(0), shape.padded};
     V rows[R], old[S], now[S], weights[Cell::weights], save[Cell::saved + 1], raw{};
     for (int r = 0; r < R; ++r)
       rows[r] = load<V>(r - Cell::x_first < X ? x + (block * X + r - Cell::x_first) * L : panels.bias(block) + r * L);
     for (int r = 0; r < H; ++r) {
-      const long at = (block * H + r) * L;
+      const int64_t at = (block * H + r) * L;
       const V v = normalised<V>(load<V>(h + at), step_row.of_h, n);
       if (step_row.saved) store<V>(step_row.saved + at, v);
       rows[Cell::h_first + r] += gains.h(r, unit) * v;
@@ -243,8 +243,8 @@ class NormedForward {
   }
 
   // From there to the new states.
-  CARROUSEL_INLINE void after(const StepRow& step_row, long block) {
-    const long unit = block * L;
+  CARROUSEL_INLINE void after(const StepRow& step_row, int64_t block) {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     V now[S], save[Cell::saved + 1];
     for (int k = 0; k < S; ++k)
@@ -268,13 +268,13 @@ class NormedForward {
   }
 
   // Loads the inputs of a block of units.
-  CARROUSEL_INLINE void look(const StepRow& step_row, long unit, int n, V (&old)[S], V (&weights)[Cell::weights]) const {
+  CARROUSEL_INLINE void look(const StepRow& step_row, int64_t unit, int n, V (&old)[S], V (&weights)[Cell::weights]) const {
     for (int k = 0; k < S; ++k) old[k] = load_n<V>(step_row.old[k] + unit, n);
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
   }
 
   T* history(int k, const StepRow& step_row) const {
-    const long pair_at = q.histories_shown ? step_row.at : step_row.saved_at;
+    const int64_t pair_at = q.histories_shown ? step_row.at : step_row.saved_at;
     return q.history[k] + pair_at * q.H;
   }
 };

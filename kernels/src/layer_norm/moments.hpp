@@ -57,7 +57,7 @@ CARROUSEL_INLINE V normalised(V v, const Moments<element<V>>& m, int n) {
 
 // Sums of `count` numbers in each lane, and sums of squared differences from their means; at the end of all lanes, in each of them.
 template <int distance, class V>
-CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, long count) {
+CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, int64_t count) {
   using T = element<V>;
   const V other = swapped<distance>(sum), apart = sum - other;
   squares += swapped<distance>(squares);
@@ -93,7 +93,7 @@ CARROUSEL_INLINE Moments<element<V>> moments_of(const V (&row)[Each], double eps
 
 // For a row [blocks][Each][lanes], whose last block has n existing lanes; the others are zero.
 template <class V, int Each>
-CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, long blocks, int n, double epsilon) {
+CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, int64_t blocks, int n, double epsilon) {
   using T = element<V>;
   constexpr int L = lanes<V>;
   if constexpr (merges<Each>)
@@ -104,11 +104,11 @@ CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, long blocks,
     }
   const T part = T(1) / (T(Each) * T((blocks - 1) * L + n));  // one division, off the critical path
   V sum[Each] = {}, squares[Each] = {};
-  for (long k = 0; k < blocks; ++k)
+  for (int64_t k = 0; k < blocks; ++k)
     for (int r = 0; r < Each; ++r) sum[r] += load<V>(row + (k * Each + r) * L);
   for (int r = 1; r < Each; ++r) sum[0] += sum[r];
   const T mean = sum_of<V>(sum[0]) * part;
-  for (long k = 0; k < blocks; ++k)
+  for (int64_t k = 0; k < blocks; ++k)
     for (int r = 0; r < Each; ++r) {
       const V left = existing<V>(load<V>(row + (k * Each + r) * L) - set1<V>(mean), k + 1 < blocks ? L : n);
       squares[r] += left * left;

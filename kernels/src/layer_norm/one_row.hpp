@@ -26,8 +26,8 @@ class NormedOneRow {
   }
 
   // The steps [first, last); their LN(W x) gain + b begin at x.
-  void run(long first, long last, const T* x, long ld_x) {
-    for (long s = first; s < last; ++s, x += ld_x) step((q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride, x);
+  void run(int64_t first, int64_t last, const T* x, int64_t ld_x) {
+    for (int64_t s = first; s < last; ++s, x += ld_x) step((q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride, x);
   }
 
   void finish() const {
@@ -41,7 +41,7 @@ class NormedOneRow {
   const T *zeros, *h;  // [H * L]; the address of h before the step
   V states[S];
 
-  CARROUSEL_INLINE void step(long at, const T* x) {
+  CARROUSEL_INLINE void step(int64_t at, const T* x) {
     const Gains<Cell, V> gains{panels.per_unit(0), L};
     T* saved_row = q.saved ? q.saved + at * saved.size() : nullptr;
     alignas(64) T sums[H * L];

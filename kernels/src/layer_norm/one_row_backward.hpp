@@ -15,14 +15,14 @@ class NormedOneRowBackward {
  public:
   // h_panels: R by columns, `columns` of them, as in NormedBackward; zeros [L].
   NormedOneRowBackward(const Sequence<T>& q, const Gradients<T>& d, const Saved<Cell, V>& saved, const BackwardStages<Cell, V>& stages,
-                       const T* h_panels, long columns, const T* zeros)
+                       const T* h_panels, int64_t columns, const T* zeros)
       : q(q), d(d), saved(saved), stages(stages), h_panels(h_panels), columns(columns), zeros(zeros) {}
 
   // The steps [first, last), from last to first. wx: a row W x [X * L] of each; to: receives a row d(W x), d(R h) [(X + H) * L] of
   // each; sums [summed * L]: receives the gradients of biases, gains and per-unit weights. ds before the steps goes to `stages`.
-  void run(long first, long last, const T* wx, long ld_x, T* to, long ld_to, T* sums) {
+  void run(int64_t first, int64_t last, const T* wx, int64_t ld_x, T* to, int64_t ld_to, T* sums) {
     V sum[summed] = {};
-    for (long s = last - 1; s >= first; --s) {
+    for (int64_t s = last - 1; s >= first; --s) {
       T* here = to + (s - first) * ld_to;
       step(s, wx + (s - first) * ld_x, here, sum);
       after = here + X * L;
@@ -37,16 +37,16 @@ class NormedOneRowBackward {
   const Saved<Cell, V>& saved;
   const BackwardStages<Cell, V>& stages;
   const T* h_panels;
-  const long columns;
+  const int64_t columns;
   const T *zeros, *after = nullptr;  // after: d(R h) of the step after
   V ds[S];
 
-  long at(long s) const { return (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride; }
-  V history(int k, long at) const { return load<V>(k ? q.history[k] + at * q.H : q.y + at * q.ld_y); }
+  int64_t at(int64_t s) const { return (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride; }
+  V history(int k, int64_t at) const { return load<V>(k ? q.history[k] + at * q.H : q.y + at * q.ld_y); }
   static V from(const T* given) { return given ? load<V>(given) : V{}; }
 
   // The gradient of h after a step.
-  CARROUSEL_INLINE V dh(long at) const {
+  CARROUSEL_INLINE V dh(int64_t at) const {
     V sum = d.dy ? load<V>(d.dy + at * d.ld_dy) : V{};
     if (!after) return d.d_final[0] ? sum + load<V>(d.d_final[0]) : sum;
     alignas(64) T start[L];
@@ -71,8 +71,8 @@ class NormedOneRowBackward {
     return everywhere(sum) * set1<V>(T(1) / T(Rows * L));
   }
 
-  CARROUSEL_INLINE void step(long s, const T* wx, T* to, V (&sum)[summed]) {
-    const long at = this->at(s);
+  CARROUSEL_INLINE void step(int64_t s, const T* wx, T* to, V (&sum)[summed]) {
+    const int64_t at = this->at(s);
     const T* saved_row = q.saved + at * saved.size();
     const Gains<Cell, V> gains{stages.per_unit(), L};
     const Moments<T> of_x = saved.of_x(saved_row), between = saved.between(saved_row);

@@ -17,15 +17,15 @@ template <class Cell, class V>
 struct Saved {
   static_assert(RowBlocks<Cell, V>::blocks_in_group == 1, "the rows of a cell that is normalised must fill a group");
   using T = element<V>;
-  static constexpr long moments = lanes<V> < 8 ? 8 : lanes<V>;  // space for six numbers
+  static constexpr int64_t moments = lanes<V> < 8 ? 8 : lanes<V>;  // space for six numbers
 
-  long h_size, x_size;  // elements of each
+  int64_t h_size, x_size;  // elements of each
 
-  Saved(long H, long I)
+  Saved(int64_t H, int64_t I)
       : h_size(Cell::h_rows * RowBlocks<Cell, V>(H).padded), x_size(I > wide_input ? Cell::x_rows * RowBlocks<Cell, V>(H).padded : 0) {}
 
   bool has_x() const { return x_size > 0; }
-  long size() const { return h_size + x_size + moments; }
+  int64_t size() const { return h_size + x_size + moments; }
   // Two calls: W x is ready before R h.
   void put_x(T* saved, const Moments<T>& x) const {
     T* to = saved + h_size + x_size;
@@ -54,10 +54,10 @@ struct Gains {
   using T = element<V>;
   static constexpr int count = Cell::x_rows + Cell::h_rows;
   const T* units;
-  long padded;
+  int64_t padded;
 
-  CARROUSEL_INLINE V x(int row, long unit) const { return load<V>(units + Cell::x_order[row] * padded + unit); }
-  CARROUSEL_INLINE V h(int row, long unit) const { return load<V>(units + (Cell::x_rows + Cell::h_order[row]) * padded + unit); }
+  CARROUSEL_INLINE V x(int row, int64_t unit) const { return load<V>(units + Cell::x_order[row] * padded + unit); }
+  CARROUSEL_INLINE V h(int row, int64_t unit) const { return load<V>(units + (Cell::x_rows + Cell::h_order[row]) * padded + unit); }
 };
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -7,7 +7,7 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-inline constexpr double fixed_point = double(1ll << 40);
+inline constexpr double fixed_point = double(int64_t(1) << 40);
 
 inline int64_t fixed(float error) { return int64_t((error < 1024.0f ? double(error) : 1024.0) * fixed_point); }  // NaN counts as large
 

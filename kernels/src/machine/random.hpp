@@ -25,7 +25,7 @@ alignas(64) inline constexpr uint32_t first_units[] = {0, 1, 2, 3, 4, 5, 6, 7, 8
 
 // The mask of a vector of units beginning with `unit`, from the key of their row.
 template <class V>
-CARROUSEL_INLINE V sample_units(const Mask& mask, uint64_t row_key, long unit) {
+CARROUSEL_INLINE V sample_units(const Mask& mask, uint64_t row_key, int64_t unit) {
   using T = element<V>;
   using U = vec<uint32_t, lanes<V>>;
   U x;
@@ -51,7 +51,7 @@ class CellMasks {
 
   // values [masks] for the units from `unit` on, at step t of the caller's row.
   CARROUSEL_INLINE void sample([[maybe_unused]] V* values, [[maybe_unused]] int64_t t, [[maybe_unused]] int64_t row,
-                               [[maybe_unused]] long unit) const {
+                               [[maybe_unused]] int64_t unit) const {
     for (int k = 0; k < Cell::masks; ++k)
       values[k] =
           masks_[k].threshold ? sample_units<V>(masks_[k], key_of_row(keys_[k], t, row), unit) : set1<V>(element<V>(masks_[k].otherwise));

@@ -58,10 +58,10 @@ struct Member {
   Barrier* shared = nullptr;
   void barrier() const { shared->wait(members); }
   // This member's part of 0 .. n - 1: a contiguous run.
-  long first(long n) const { return n * rank / members; }
-  long last(long n) const { return n * (rank + 1) / members; }
+  int64_t first(int64_t n) const { return n * rank / members; }
+  int64_t last(int64_t n) const { return n * (rank + 1) / members; }
   template <class T>
-  void clear(T* array, long n) const {
+  void clear(T* array, int64_t n) const {
     std::fill(array + first(n), array + last(n), T(0));
   }
 };

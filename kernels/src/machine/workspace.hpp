@@ -69,7 +69,7 @@ class Arena {
   explicit Arena(char* base) : base_(base) {}
 
   template <class F>
-  F* take(long count) {
+  F* take(int64_t count) {
     // An odd number of cache lines between arrays, so that equal columns of two arrays do not map to one set of the cache.
     const size_t bytes = (size_t(count) * sizeof(F) + 63) / 64 * 64 + 64;
     F* piece = reinterpret_cast<F*>(base_ + used_);

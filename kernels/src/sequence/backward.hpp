@@ -42,7 +42,7 @@ class Backward {
         recompute(q, steps, states, fed_back, chunks) {}
 
   void run() {
-    Workspace scratch([this](Arena& layout) { lay_out(layout); });
+    Workspace scratch([this](Arena& arena) { lay_out(arena); });
     steps.locate(places);
     chunks.cut();
     run_on_threads(split.threads, [this](Member me) { work(me); });
@@ -65,17 +65,17 @@ class Backward {
   int64_t* places;               // scratch of steps
   char *of_steps, *after_steps;  // scratch between them is not needed after the last step
 
-  void lay_out(Arena& layout) {
-    places = layout.take<int64_t>(steps.scratch());
-    states.lay_out(layout);
-    cell_backward.lay_out(layout);
-    fed_back.lay_out(layout);
-    of_steps = layout.take<char>(0);
-    chunks.lay_out(layout);
-    of_h.lay_out(layout);
-    recompute.lay_out(layout, split.threads);
-    after_steps = layout.take<char>(0);
-    weight_gradients.lay_out(layout, split.threads, recompute.capacity());
+  void lay_out(Arena& arena) {
+    places = arena.take<int64_t>(steps.scratch());
+    states.lay_out(arena);
+    cell_backward.lay_out(arena);
+    fed_back.lay_out(arena);
+    of_steps = arena.take<char>(0);
+    chunks.lay_out(arena);
+    of_h.lay_out(arena);
+    recompute.lay_out(arena, split.threads);
+    after_steps = arena.take<char>(0);
+    weight_gradients.lay_out(arena, split.threads, recompute.capacity());
   }
 
   void work(Member me) {
@@ -88,7 +88,7 @@ class Backward {
     me.barrier();
     const ThreadSlice slice = of_h.slice_of(me);
     ChunkRows after{};
-    for (long c = chunks.count() - 1; c >= 0; --c) {
+    for (int64_t c = chunks.count() - 1; c >= 0; --c) {
       after = step_chunk(slice, c, after);
       me.barrier();
       // This half of the ring has been read. Every thread has passed the barrier, so the next steps may overwrite the other half. (With
@@ -110,14 +110,14 @@ class Backward {
   }
 
   // All steps of a chunk; `after` is da of the step after the chunk. Returns da of the chunk's first step.
-  ChunkRows step_chunk(const ThreadSlice& slice, long chunk, ChunkRows after) {
-    static constexpr long groups_in_quad = max_vectors / RowBlocks<Cell, V>::blocks_in_group;
-    const long first = chunks.first(chunk), last = chunks.last(chunk);
+  ChunkRows step_chunk(const ThreadSlice& slice, int64_t chunk, ChunkRows after) {
+    static constexpr int64_t groups_in_quad = max_vectors / RowBlocks<Cell, V>::blocks_in_group;
+    const int64_t first = chunks.first(chunk), last = chunks.last(chunk);
     ChunkRows here = first_rows(chunk);
     recompute.run(slice.me, slice.share, slice.quad_first * groups_in_quad, std::min(slice.quad_last * groups_in_quad, shape.groups), chunk,
                   here, weight_gradients.lent(slice.me));
-    for (long s = first; s < last; ++s) here = chunks.shift(here, steps.active(s));
-    for (long s = last - 1; s >= first; --s) {
+    for (int64_t s = first; s < last; ++s) here = chunks.shift(here, steps.active(s));
+    for (int64_t s = last - 1; s >= first; --s) {
       here = chunks.shift(here, -steps.active(s));
       step(slice, s, here, after);
       after = here;
@@ -125,22 +125,22 @@ class Backward {
     return after;
   }
 
-  ChunkRows first_rows(long chunk) const {
+  ChunkRows first_rows(int64_t chunk) const {
     ChunkRows at = chunks.first_rows(chunk);
     at.unprojected = recompute.unprojected_of_chunk();
     return at;
   }
 
-  void step(const ThreadSlice& slice, long s, ChunkRows here, ChunkRows after) {
-    const long count = slice.share.below(steps.active(s));
+  void step(const ThreadSlice& slice, int64_t s, ChunkRows here, ChunkRows after) {
+    const int64_t count = slice.share.below(steps.active(s));
     of_h.begin(slice, s, here, after, count);
-    for (long p = slice.quad_first; p < slice.quad_last; ++p) {
+    for (int64_t p = slice.quad_first; p < slice.quad_last; ++p) {
       of_h.gather(slice, s, after, p, count);
-      const long first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
-      for (long i = 0; i < count; ++i) {
-        const long b = slice.share.row(i);
+      const int64_t first = p * max_vectors, last = std::min(first + max_vectors, shape.blocks);
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t b = slice.share.row(i);
         const typename CellBackward<Cell, V>::StepRow step_row = cell_backward.find_step_row(s, b, here);
-        for (long block = first; block < last; ++block)
+        for (int64_t block = first; block < last; ++block)
           cell_backward.step(step_row, block, load<V>(slice.a + (i * max_vectors + block - first) * L));
         round_da(here, b, first * L, last * L);
       }
@@ -149,7 +149,7 @@ class Backward {
   }
 
   // Rounds da of row b to an operand: the units [first, last), which are whole vectors.
-  CARROUSEL_INLINE void round_da(ChunkRows here, long b, long first, long last) const {
+  CARROUSEL_INLINE void round_da(ChunkRows here, int64_t b, int64_t first, int64_t last) const {
     if (!operands.rounded()) return;
     for (int r = 0; r < R; ++r) {
       const T* row = here.da + b * chunks.ld_da + r * shape.padded + first;

@@ -32,10 +32,10 @@ class CellBackward {
                const Chunks<Cell, V>& chunks)
       : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.masks) {}
 
-  void lay_out(Arena& layout) {
-    per_unit = layout.take<T>(Cell::weights * shape.padded);
-    for (int k = 0; k < Cell::states; ++k) ds[k] = layout.take<T>(q.rows.B * shape.padded);
-    row_weights = layout.take<T>(q.rows.B * Cell::weights * shape.padded);
+  void lay_out(Arena& arena) {
+    per_unit = arena.take<T>(Cell::weights * shape.padded);
+    for (int k = 0; k < Cell::states; ++k) ds[k] = arena.take<T>(q.rows.B * shape.padded);
+    row_weights = arena.take<T>(q.rows.B * Cell::weights * shape.padded);
   }
 
   void prepare(Member me) {
@@ -46,18 +46,18 @@ class CellBackward {
   }
 
   // [padded]  the gradient of state k of row b before the step
-  T* reached(int k, long b) const { return ds[k] + b * shape.padded; }
+  T* reached(int k, int64_t b) const { return ds[k] + b * shape.padded; }
 
-  // The addresses that a step reads and writes for one row, looked up once for all of its units: the compiler must assume that each store
-  // changes the pointers and would look them up again.
+  // The addresses that a step reads and writes for one row, looked up once for all of its units: the compiler must assume that each
+  // store changes the pointers and would look them up again.
   struct StepRow {
-    long s, b, at, row;
+    int64_t s, b, at, row;
     Origin origin;
     const T *old[Cell::states], *now[Cell::states], *d_now[Cell::states], *d_history[Cell::states], *saved;
     T *ds[Cell::states], *da, *row_weights;
   };
 
-  CARROUSEL_INLINE StepRow find_step_row(long s, long b, ChunkRows here) const {
+  CARROUSEL_INLINE StepRow find_step_row(int64_t s, int64_t b, ChunkRows here) const {
     StepRow p;
     p.s = s;
     p.b = b;
@@ -79,7 +79,7 @@ class CellBackward {
   }
 
   // On one block of units.
-  CARROUSEL_INLINE void step(const StepRow& p, long block, V dh) {
+  CARROUSEL_INLINE void step(const StepRow& p, int64_t block, V dh) {
     if (q.gates) return step_by_gates(p, block, dh);
     Looked l = look(p, block, dh);
     V save[Cell::saved + 1], d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
@@ -94,14 +94,14 @@ class CellBackward {
 
   // The gradients of the initial states, without what reaches h through R; and those of per-unit weights.
   void write(Member me) const {
-    states.template write_gradients<Cell::states>(me, d, [this](int k, long b) { return reached(k, b); });
+    states.template write_gradients<Cell::states>(me, d, [this](int k, int64_t b) { return reached(k, b); });
     if (me.rank) return;
     for (int w = 0; w < Cell::weights && d.d_per_unit; ++w)
-      for (long u = 0; u < q.H; ++u) {
+      for (int64_t u = 0; u < q.H; ++u) {
         T sum = 0;
-        for (long b = 0; b < q.rows.B; b += 32) {  // short sums of short sums, as for the biases
+        for (int64_t b = 0; b < q.rows.B; b += 32) {  // short sums of short sums, as for the biases
           T some = 0;
-          for (long row = b, end = std::min<long>(b + 32, q.rows.B); row < end; ++row)
+          for (int64_t row = b, end = std::min<int64_t>(b + 32, q.rows.B); row < end; ++row)
             some += row_weights[(row * Cell::weights + w) * shape.padded + u];
           sum += some;
         }
@@ -120,8 +120,8 @@ class CellBackward {
     V old[Cell::states], now[Cell::states], d_now[Cell::states], weights[Cell::weights + 1], mask[Cell::masks + 1];
   };
 
-  CARROUSEL_INLINE Looked look(const StepRow& p, long block, V dh) const {
-    const long unit = block * L;
+  CARROUSEL_INLINE Looked look(const StepRow& p, int64_t block, V dh) const {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     Looked l;
     l.d_now[0] = dh;
@@ -137,8 +137,8 @@ class CellBackward {
     return l;
   }
 
-  CARROUSEL_INLINE void put(const StepRow& p, long block, V* d_rows, V* d_old, const V* d_weights) const {
-    const long unit = block * L;
+  CARROUSEL_INLINE void put(const StepRow& p, int64_t block, V* d_rows, V* d_old, const V* d_weights) const {
+    const int64_t unit = block * L;
     const int n = shape.lanes_of(block);
     // Units beyond H have states of zero, and a cell that divides by a state makes NaN of them: it must not meet the zeros of the
     // weights.
@@ -152,10 +152,10 @@ class CellBackward {
     }
   }
 
-  // For callers that receive the gates, which are then saved in place of the kernel's own order. A function of its own, because inlined
-  // it took registers from the other.
-  [[gnu::noinline]] void step_by_gates(StepRow p, long block, V dh) {
-    const long at = p.at * q.H + block * L;
+  // For callers that receive the gates, which are then saved in place of the kernel's own order. A function of its own, because
+  // inlined it took registers from the other.
+  [[gnu::noinline]] void step_by_gates(StepRow p, int64_t block, V dh) {
+    const int64_t at = p.at * q.H + block * L;
     const int n = shape.lanes_of(block);
     const Looked l = look(p, block, dh);
     V d_rows[R], d_old[Cell::states], d_weights[Cell::weights + 1];
@@ -175,7 +175,7 @@ class CellBackward {
   }
 
   // Restored states: their gradients are added there, and none reaches the step before.
-  void add_restored(long row, long unit, int n, V* d_old) const {
+  void add_restored(int64_t row, int64_t unit, int n, V* d_old) const {
     for (int k = 0; k < Cell::states; ++k) {
       T* sum = d.d_restored[k] + row * q.H + unit;
       if (d.d_restored[k] && !(k == 0 && q.projection)) store_n<V>(sum, load_n<V>(sum, n) + d_old[k], n);
@@ -183,7 +183,7 @@ class CellBackward {
     }
   }
 
-  const T* unprojected_row(long s, long b, ChunkRows here) const {
+  const T* unprojected_row(int64_t s, int64_t b, ChunkRows here) const {
     return q.unprojected ? q.unprojected + steps.saved_at(s, b) * q.H : here.unprojected + b * q.H;
   }
 };

@@ -24,8 +24,8 @@ class Chunks {
   static constexpr int R = Cell::rows;
 
  public:
-  const long ld_da;  // not a power of two: equal columns of many rows would map to one set of the cache
-  const long ld_rounded = ld_da / 2;
+  const int64_t ld_da;  // not a power of two: equal columns of many rows would map to one set of the cache
+  const int64_t ld_rounded = ld_da / 2;
   const bool low_memory;
 
   // steps must outlive this.
@@ -37,15 +37,15 @@ class Chunks {
         steps(steps) {}
 
   // The most rows that a chunk has.
-  long rows() const { return steps_each * q.rows.B; }
+  int64_t rows() const { return steps_each * q.rows.B; }
 
-  void lay_out(Arena& layout) {
-    first_steps = layout.take<int64_t>(steps.count() + 1);
-    const long all = rows(), beside = low_memory ? q.rows.B : all;
+  void lay_out(Arena& arena) {
+    first_steps = arena.take<int64_t>(steps.count() + 1);
+    const int64_t all = rows(), beside = low_memory ? q.rows.B : all;
     for (const int k : {0, 1}) {
-      da_ring[k] = layout.take<T>((k ? beside : all) * ld_da);
-      dp_ring[k] = layout.take<T>(q.projection && !(k && low_memory) ? all * q.P : 0);
-      rounded_ring[k] = layout.take<T>(rounded ? (k ? beside : all) * ld_rounded : 0);
+      da_ring[k] = arena.take<T>((k ? beside : all) * ld_da);
+      dp_ring[k] = arena.take<T>(q.projection && !(k && low_memory) ? all * q.P : 0);
+      rounded_ring[k] = arena.take<T>(rounded ? (k ? beside : all) * ld_rounded : 0);
     }
   }
 
@@ -53,7 +53,7 @@ class Chunks {
   // most of the time would go into reading and writing the sums.
   void cut() {
     chunk_count = 0;
-    for (long s = 0, sum = 0; s < steps.count(); ++s) {
+    for (int64_t s = 0, sum = 0; s < steps.count(); ++s) {
       sum += steps.active(s);
       const bool full = q.rows.ragged() ? sum > rows() : s % steps_each == 0;
       if (s && !full) continue;
@@ -62,9 +62,9 @@ class Chunks {
     }
     first_steps[chunk_count] = steps.count();
   }
-  long count() const { return chunk_count; }
-  long first(long chunk) const { return first_steps[chunk]; }
-  long last(long chunk) const { return first_steps[chunk + 1]; }
+  int64_t count() const { return chunk_count; }
+  int64_t first(int64_t chunk) const { return first_steps[chunk]; }
+  int64_t last(int64_t chunk) const { return first_steps[chunk + 1]; }
 
   // The arrays of a chunk, at row 0 of a step. A chunk's rows lie step after step, without gaps.
   struct ChunkRows {
@@ -73,15 +73,15 @@ class Chunks {
     T* rounded = nullptr;      // [rows, R * padded / 2]  da rounded, for products of bfloat16
     T* unprojected = nullptr;  // [rows, H]  if it is recomputed
   };
-  ChunkRows first_rows(long chunk) const {
+  ChunkRows first_rows(int64_t chunk) const {
     const int k = low_memory ? 0 : chunk % 2;
     return {da_ring[k], dp_ring[k], rounded_ring[k]};
   }
 
   // The rows of a chunk's first step, which the next chunk reads. With memory="low" all members copy them out of the way of its da.
-  ChunkRows set_aside(Member me, ChunkRows first, long count) const {
+  ChunkRows set_aside(Member me, ChunkRows first, int64_t count) const {
     if (!low_memory) return first;
-    for (long b = me.first(count); b < me.last(count); ++b) {
+    for (int64_t b = me.first(count); b < me.last(count); ++b) {
       if (rounded)
         std::memcpy(rounded_ring[1] + b * ld_rounded, first.rounded + b * ld_rounded, ld_rounded * sizeof(T));
       else
@@ -89,7 +89,7 @@ class Chunks {
     }
     return {da_ring[1], nullptr, rounded_ring[1]};
   }
-  ChunkRows shift(ChunkRows at, long by) const {
+  ChunkRows shift(ChunkRows at, int64_t by) const {
     at.da += by * ld_da;
     at.dp += by * q.P;
     at.rounded += by * ld_rounded;
@@ -102,17 +102,18 @@ class Chunks {
   const RowBlocks<Cell, V>& shape;
   const Steps& steps;
   const bool rounded = Operands<V>(q).rounded();
-  const long steps_each = steps_of_chunk();
+  const int64_t steps_each = steps_of_chunk();
 
   // Scratch.
   int64_t* first_steps;                          // of each chunk; the last is steps.count()
-  long chunk_count;
+  int64_t chunk_count;
   T *da_ring[2], *dp_ring[2], *rounded_ring[2];  // this chunk and the next alternate; memory="low": the second for one step
 
   // Long enough that the sums are not read and written often, short enough that da stays in the cache.
-  long steps_of_chunk() const {
-    const long most = double(q.I + columns_of_R<Cell>(q)) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
-    return std::clamp<long>((most + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));
+  int64_t steps_of_chunk() const {
+    const int64_t most = double(q.I + columns_of_R<Cell>(q)) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256,
+                  B = std::max<int64_t>(q.rows.B, 1);
+    return std::clamp<int64_t>((most + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1));
   }
 };
 

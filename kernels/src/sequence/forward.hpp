@@ -42,7 +42,7 @@ class Forward {
         fed_back(q, steps) {}
 
   void run() {
-    Workspace scratch([this](Arena& layout) { lay_out(layout); });
+    Workspace scratch([this](Arena& arena) { lay_out(arena); });
     steps.locate(places);
     prefer_large_pages_of_outputs<Cell>(q, shape.saved_size());
     states.prepare({});
@@ -62,7 +62,7 @@ class Forward {
   FedBack<Cell, V> fed_back;
   // The addresses that a step reads and writes for one row, looked up once for all of its units.
   struct StepRow {
-    long s, b, at;
+    int64_t s, b, at;
     const T* old[Cell::states];
     T *h, *saved, *final[Cell::states], *history[Cell::states];  // all but h may be null: not written
   };
@@ -72,31 +72,32 @@ class Forward {
   T *accumulators, *unprojected, *rounded, *fed;
   const T** pointers;
   StepRow* step_rows;
-  long accumulators_each, projected_at, pointers_each, rounded_each;
+  int64_t accumulators_each, projected_at, pointers_each, rounded_each;
 
-  void lay_out(Arena& layout) {
-    places = layout.take<int64_t>(steps.scratch());
-    states.lay_out(layout);
-    panels.lay_out(layout);
-    fed_back.lay_out(layout);
-    fed = layout.take<T>(split.threads * fed_back.rows() * fed_back.width());
-    unprojected = layout.take<T>(q.projection && !q.unprojected ? q.rows.B * q.H : 0);
-    const long steps_at_once = split.steps_at_once;
+  void lay_out(Arena& arena) {
+    places = arena.take<int64_t>(steps.scratch());
+    states.lay_out(arena);
+    panels.lay_out(arena);
+    fed_back.lay_out(arena);
+    fed = arena.take<T>(split.threads * fed_back.rows() * fed_back.width());
+    unprojected = arena.take<T>(q.projection && !q.unprojected ? q.rows.B * q.H : 0);
+    const int64_t steps_at_once = split.steps_at_once;
     pointers_each = q.rows.B * (steps_at_once + 1);
-    pointers = layout.take<const T*>(split.threads * pointers_each);
-    step_rows = layout.take<StepRow>(split.threads * q.rows.B);
+    pointers = arena.take<const T*>(split.threads * pointers_each);
+    step_rows = arena.take<StepRow>(split.threads * q.rows.B);
     accumulators_each = q.rows.B * steps_at_once * R * (steps_at_once > 1 ? shape.padded : RowBlocks<Cell, V>::blocks_in_group * L);
     projected_at = accumulators_each;  // behind the W x of several steps
     accumulators_each += q.projection ? q.rows.B * panels.projection_width : 0;
-    accumulators = layout.take<T>(split.threads * accumulators_each);
-    rounded_each = operands.capacity(q.rows.B * steps_at_once, q.I) + operands.capacity(q.rows.B, std::max<long>(fed_back.columns(), q.H));
-    rounded = layout.take<T>(split.threads * rounded_each);
+    accumulators = arena.take<T>(split.threads * accumulators_each);
+    rounded_each =
+        operands.capacity(q.rows.B * steps_at_once, q.I) + operands.capacity(q.rows.B, std::max<int64_t>(fed_back.columns(), q.H));
+    rounded = arena.take<T>(split.threads * rounded_each);
   }
 
   struct ThreadSlice {  // what one thread computes
     Member me;
     Share share;
-    long group_first, group_last;
+    int64_t group_first, group_last;
     T* a;                // accumulators
     StepRow* step_rows;  // of a step
     const T** rows;      // pointers
@@ -122,37 +123,38 @@ class Forward {
                             .x = rounded + me.rank * rounded_each,
                             .h = rounded + me.rank * rounded_each + operands.capacity(q.rows.B * split.steps_at_once, q.I),
                             .fed = fed + me.rank * fed_back.rows() * fed_back.width()};
-    for (long s = 0; s < steps.count(); s += split.steps_at_once) {
-      const long last = std::min(s + split.steps_at_once, steps.count());
+    for (int64_t s = 0; s < steps.count(); s += split.steps_at_once) {
+      const int64_t last = std::min(s + split.steps_at_once, steps.count());
       if (split.steps_at_once > 1) multiply_x(slice, s, last);
-      long before = 0;  // rows of this chunk's steps that are done
-      for (long now = s; now < last; ++now) before += step(slice, now, before);
+      int64_t before = 0;  // rows of this chunk's steps that are done
+      for (int64_t now = s; now < last; ++now) before += step(slice, now, before);
     }
   }
 
-  const T* x_row(long s, long b) const { return q.x + steps.at(s, b) * q.I; }
+  const T* x_row(int64_t s, int64_t b) const { return q.x + steps.at(s, b) * q.I; }
 
   // Wide inputs: b + W x for all rows of the steps [s, last), group by group.
-  void multiply_x(const ThreadSlice& slice, long s, long last) {
-    long count = 0;
-    for (long now = s; now < last; ++now)
-      for (long i = 0, n = slice.share.below(steps.active(now)); i < n; ++i) slice.rows[count++] = x_row(now, slice.share.row(i));
+  void multiply_x(const ThreadSlice& slice, int64_t s, int64_t last) {
+    int64_t count = 0;
+    for (int64_t now = s; now < last; ++now)
+      for (int64_t i = 0, n = slice.share.below(steps.active(now)); i < n; ++i) slice.rows[count++] = x_row(now, slice.share.row(i));
     operands.round(slice.rows, count, slice.x, q.I);
-    for (long g = slice.group_first; g < slice.group_last; ++g) pre.add_x(chunk_accumulators(slice, g), g, panels.of(g), count, slice.rows);
+    for (int64_t g = slice.group_first; g < slice.group_last; ++g)
+      pre.add_x(chunk_accumulators(slice, g), g, panels.of(g), count, slice.rows);
   }
 
-  T* chunk_accumulators(const ThreadSlice& slice, long g) const {
+  T* chunk_accumulators(const ThreadSlice& slice, int64_t g) const {
     return slice.a + shape.first_block(g) * L * R * slice.share.count * split.steps_at_once;
   }
 
   // One step for this thread's rows and groups; returns the number of rows.
-  long step(const ThreadSlice& slice, long s, long before) {
-    const long count = slice.share.below(steps.active(s));
+  int64_t step(const ThreadSlice& slice, int64_t s, int64_t before) {
+    const int64_t count = slice.share.below(steps.active(s));
     const T** h_rows = slice.rows + slice.share.count * split.steps_at_once;
     if (split.steps_at_once == 1)
-      for (long i = 0; i < count; ++i) slice.rows[i] = x_row(s, slice.share.row(i));
-    for (long i = 0; i < count; ++i) {
-      const long b = slice.share.row(i);
+      for (int64_t i = 0; i < count; ++i) slice.rows[i] = x_row(s, slice.share.row(i));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t b = slice.share.row(i);
       const StepRow& p = slice.step_rows[i] = find_step_row(s, b);
       h_rows[i] = fed_back.made() ? fed_back.row(slice.fed + i * fed_back.width(), b, [&p](int k) { return p.old[k]; }) : p.old[0];
     }
@@ -160,11 +162,11 @@ class Forward {
     if (Cell::fed > 1 && split.by_units) slice.me.barrier();
     if (split.steps_at_once == 1) operands.round(slice.rows, count, slice.x, q.I);
     operands.round(h_rows, count, slice.h, fed_back.columns());
-    for (long g = slice.group_first; g < slice.group_last; ++g) {
-      const long width = pre.width(g);
+    for (int64_t g = slice.group_first; g < slice.group_last; ++g) {
+      const int64_t width = pre.width(g);
       T* a = split.steps_at_once > 1 ? chunk_accumulators(slice, g) + before * width : slice.a;
       pre.add_h(a, g, panels.of(g), count, slice.rows, h_rows, split.steps_at_once > 1);
-      for (long i = 0; i < count; ++i) cell(slice.step_rows[i], g, a + i * width);
+      for (int64_t i = 0; i < count; ++i) cell(slice.step_rows[i], g, a + i * width);
     }
     if (q.projection) project(slice, s, count);
     if (split.by_units) slice.me.barrier();
@@ -172,9 +174,9 @@ class Forward {
   }
 
   // The addresses of row b at step s.
-  StepRow find_step_row(long s, long b) const {
+  StepRow find_step_row(int64_t s, int64_t b) const {
     StepRow p;
-    const long saved_at = steps.saved_at(s, b), row = steps.row(b);
+    const int64_t saved_at = steps.saved_at(s, b), row = steps.row(b);
     const Origin origin = steps.origin(s, b);
     p.at = steps.at(s, b);
     p.s = s;
@@ -190,10 +192,10 @@ class Forward {
   }
 
   // The pointwise step of a row on all units of a group.
-  CARROUSEL_INLINE void cell(const StepRow& p, long g, const T* a) {
+  CARROUSEL_INLINE void cell(const StepRow& p, int64_t g, const T* a) {
     const int blocks = shape.blocks_of(g);
     for (int u = 0; u < blocks; ++u) {
-      const long block = shape.first_block(g) + u, unit = block * L;
+      const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
       V mask[Cell::masks + 1], show[Cell::shown + 1];
@@ -214,29 +216,29 @@ class Forward {
         for (int k = 0; k < Cell::shown; ++k) store_n<V>(q.gates[k] + p.at * q.H + unit, show[k], n);
       } else if (p.saved) {
         T* saved = p.saved + shape.saved_at(block);
-        for (int k = 0; k < Cell::saved; ++k) store<V>(saved + k * long(blocks) * L, save[k]);
+        for (int k = 0; k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, save[k]);
       }
     }
   }
 
-  T* unprojected_row(long saved_at, long b) const { return q.unprojected ? q.unprojected + saved_at * q.H : unprojected + b * q.H; }
+  T* unprojected_row(int64_t saved_at, int64_t b) const { return q.unprojected ? q.unprojected + saved_at * q.H : unprojected + b * q.H; }
 
   // h = P h_full, which needs all units of a row.
-  void project(const ThreadSlice& slice, long s, long count) {
+  void project(const ThreadSlice& slice, int64_t s, int64_t count) {
     if (split.by_units) slice.me.barrier();
-    const long width = panels.projection_width;
-    for (long i = 0; i < count; ++i) slice.rows[i] = unprojected_row(steps.saved_at(s, slice.share.row(i)), slice.share.row(i));
+    const int64_t width = panels.projection_width;
+    for (int64_t i = 0; i < count; ++i) slice.rows[i] = unprojected_row(steps.saved_at(s, slice.share.row(i)), slice.share.row(i));
     operands.round(slice.rows, count, slice.h, q.H);
-    const long all = panels.projection_count();
-    const long first = split.by_units ? slice.me.first(all) : 0, last = split.by_units ? slice.me.last(all) : all;
+    const int64_t all = panels.projection_count();
+    const int64_t first = split.by_units ? slice.me.first(all) : 0, last = split.by_units ? slice.me.last(all) : all;
     T* projected = slice.a + projected_at;
-    for (long p = first; p < last; ++p) {
+    for (int64_t p = first; p < last; ++p) {
       std::fill(projected, projected + count * width, T(0));
       gemm<V>(panels.projection_vectors, projected, width, projected, width, count,
               {slice.rows, panels.projection(p), width, operands.count(q.H)}, {}, operands.terms_of_many());
-      const long some = std::min(width, q.P - p * width);
-      for (long i = 0; i < count; ++i) {
-        const long b = slice.share.row(i);
+      const int64_t some = std::min(width, q.P - p * width);
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t b = slice.share.row(i);
         const size_t bytes = some * sizeof(T);
         std::memcpy(q.y + steps.at(s, b) * q.ld_y + p * width, projected + i * width, bytes);
         if (steps.ends(s, b)) std::memcpy(q.final[0] + steps.row(b) * q.P + p * width, projected + i * width, bytes);

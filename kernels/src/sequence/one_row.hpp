@@ -36,17 +36,17 @@ class OneRow {
 
   void run() {
     if (!q.rows.T) return;
-    const long bytes = (q.I * Cell::x_rows + fed_back.columns() * Cell::h_rows) * shape.padded * sizeof(T);
-    const long rounds = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / rounds;
+    const int64_t bytes = (q.I * Cell::x_rows + fed_back.columns() * Cell::h_rows) * shape.padded * sizeof(T);
+    const int64_t rounds = shape.groups <= at_once && bytes <= nearest_cache ? 1 : shape.groups, groups = shape.groups / rounds;
     alignas(64) T a[at_once * R * B * L];
-    for (long s = 0; s < q.rows.T; ++s) {
-      const long at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
+    for (int64_t s = 0; s < q.rows.T; ++s) {
+      const int64_t at = (q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride;
       T* h = q.y + at * q.ld_y;
       by_R = fed_back.made() ? fed_back.row(fed, 0, [this](int k) { return old[k]; }) : old[0];
-      for (long round = 0; round < rounds; ++round) {
-        const long first = q.from_last == (s % 2 == 0) ? rounds - 1 - round : round;
+      for (int64_t round = 0; round < rounds; ++round) {
+        const int64_t first = q.from_last == (s % 2 == 0) ? rounds - 1 - round : round;
         sum(a, first, groups, q.x + at * q.I);
-        for (long g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at, q.rows.reverse ? q.rows.T - 1 - s : s);
+        for (int64_t g = 0; g < groups; ++g) cell(first + g, a + g * R * L, h, at, q.rows.reverse ? q.rows.T - 1 - s : s);
       }
       old[0] = h;
       for (int k = 1; k < Cell::states; ++k) old[k] = q.final[k];
@@ -67,27 +67,27 @@ class OneRow {
   static constexpr bool joint = Cell::x_first == Cell::h_first && Cell::x_rows == Cell::h_rows;
 
   // The weights that stay in the first-level cache from step to step, in bytes.
-  static constexpr long nearest_cache = 48000;
+  static constexpr int64_t nearest_cache = 48000;
 
-  int blocks_of(long g) const { return B == 1 ? 1 : shape.blocks_of(g); }
+  int blocks_of(int64_t g) const { return B == 1 ? 1 : shape.blocks_of(g); }
 
   // a [groups][rows * blocks * L] = b + W x + R h
-  CARROUSEL_INLINE void sum(T* a, long g, long groups, const T* x) const {
+  CARROUSEL_INLINE void sum(T* a, int64_t g, int64_t groups, const T* x) const {
     const int blocks = blocks_of(g), x_vectors = Cell::x_rows * blocks, h_vectors = Cell::h_rows * blocks;
-    const long each = long(R) * blocks * L;
+    const int64_t each = int64_t(R) * blocks * L;
     const T* bias = panels.bias(g);
-    const Factor<T> from_x{&x, panels.x(g), long(x_vectors) * L, q.I, x_vectors * L * q.I};
+    const Factor<T> from_x{&x, panels.x(g), int64_t(x_vectors) * L, q.I, x_vectors * L * q.I};
     T* fed = a + Cell::h_first * blocks * L;
     if (!joint) {
       std::memcpy(a, bias, groups * each * sizeof(T));
-      for (long i = 0; i < groups; ++i) {
+      for (int64_t i = 0; i < groups; ++i) {
         T* by_x = a + i * each + Cell::x_first * blocks * L;
         tiles<V>[0][x_vectors - 1](by_x, 0, by_x, 0, {}, {&x, from_x.panel + i * from_x.between, from_x.ld_panel, q.I});
       }
     }
-    for (long k = 0, columns = fed_back.columns(); k < columns; k += k_block) {
+    for (int64_t k = 0, columns = fed_back.columns(); k < columns; k += k_block) {
       const T* h = by_R + k;
-      const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, long(h_vectors) * L, std::min(k_block, columns - k),
+      const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, int64_t(h_vectors) * L, std::min(k_block, columns - k),
                              h_vectors * L * columns};
       const Tile<V> tile = groups == 1 ? one_row_tiles<V>[h_vectors - 1] : one_row_panel_tiles<V, Cell::h_rows>[groups - 1];
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
@@ -95,10 +95,10 @@ class OneRow {
   }
 
   // The pointwise step on a group.
-  CARROUSEL_INLINE void cell(long g, const T* a, T* h, long at, [[maybe_unused]] long t) const {
+  CARROUSEL_INLINE void cell(int64_t g, const T* a, T* h, int64_t at, [[maybe_unused]] int64_t t) const {
     const int blocks = blocks_of(g);
     for (int u = 0; u < blocks; ++u) {
-      const long block = shape.first_block(g) + u, unit = block * L;
+      const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
       V mask[Cell::masks + 1], show[Cell::shown + 1];
@@ -113,7 +113,7 @@ class OneRow {
         if (q.history[k]) store_n<V>(q.history[k] + at * q.H + unit, now[k], n);
       }
       T* saved = q.saved ? q.saved + at * shape.saved_size() + shape.saved_at(block) : nullptr;
-      for (int k = 0; saved && k < Cell::saved; ++k) store<V>(saved + k * long(blocks) * L, save[k]);
+      for (int k = 0; saved && k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, save[k]);
     }
   }
 };

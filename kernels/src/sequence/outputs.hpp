@@ -8,7 +8,7 @@ namespace carrousel::CARROUSEL_TARGET {
 
 // saved_size: elements of `saved` for each pair.
 template <class Cell, class T>
-void prefer_large_pages_of_outputs(const Sequence<T>& q, long saved_size) {
+void prefer_large_pages_of_outputs(const Sequence<T>& q, int64_t saved_size) {
   const size_t pairs = count_step_rows(q.rows), places = q.rows.lengths ? q.rows.T * q.rows.B : pairs, unit = sizeof(T);
   prefer_large_pages(q.saved, pairs * saved_size * unit);
   prefer_large_pages(q.y, places * q.ld_y * unit);
@@ -37,7 +37,7 @@ void write_without_steps(Member me, const Sequence<T>& q, const Steps& steps, co
   for (T* history : q.history)
     if (q.histories_shown) put_padding(me, q.rows, history, q.H, q.H, q.padding);
   for (int k = 0; k < Cell::shown && q.gates; ++k) put_padding(me, q.rows, q.gates[k], q.H, q.H, q.padding);
-  for (long b = steps.rows_with_steps() + me.rank; b < q.rows.B; b += me.members)
+  for (int64_t b = steps.rows_with_steps() + me.rank; b < q.rows.B; b += me.members)
     for (int k = 0; k < Cell::states; ++k)
       std::memcpy(q.final[k] + steps.row(b) * states.width(k), states.start(k, Origin::initial, b), states.width(k) * sizeof(T));
 }

@@ -19,26 +19,26 @@ class Preactivations {
   Preactivations(const Sequence<T>& q, const RowBlocks<Cell, V>& shape, const Operands<V>& operands)
       : q(q), shape(shape), operands(operands) {}
 
-  long width(long g) const { return long(R) * shape.blocks_of(g) * L; }
+  int64_t width(int64_t g) const { return int64_t(R) * shape.blocks_of(g) * L; }
 
   // a [count, width] = b + W x, with the panels of group g; rows of x, and of h below, are operands.
-  void add_x(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x) const {
+  void add_x(T* a, int64_t g, const GroupPanels<T>& panels, int64_t count, const T* const* x) const {
     const int blocks = shape.blocks_of(g);
-    const long each = width(g);
-    for (long i = 0; !joint && i < count; ++i) std::memcpy(a + i * each, panels.bias, each * sizeof(T));
-    T* fed = a + long(Cell::x_first) * blocks * L;
+    const int64_t each = width(g);
+    for (int64_t i = 0; !joint && i < count; ++i) std::memcpy(a + i * each, panels.bias, each * sizeof(T));
+    T* fed = a + int64_t(Cell::x_first) * blocks * L;
     gemm<V>(Cell::x_rows * blocks, fed, each, joint ? panels.bias : fed, joint ? 0 : each, count, x_factor(x, g, panels), {},
             operands.terms_of_many());
   }
 
   // a [count, width] = b + W x + R h; `begun`: a already holds b + W x, unless both are one sum.
-  void add_h(T* a, long g, const GroupPanels<T>& panels, long count, const T* const* x, const T* const* h, bool begun) const {
+  void add_h(T* a, int64_t g, const GroupPanels<T>& panels, int64_t count, const T* const* x, const T* const* h, bool begun) const {
     const int blocks = shape.blocks_of(g);
-    const long each = width(g);
+    const int64_t each = width(g);
     if (!joined() && !begun) add_x(a, g, panels, count, x);
     const Terms terms = operands.terms();
-    T* fed = a + (joined() ? 0 : long(Cell::h_first) * blocks * L);
-    for (long i = 0, at_once = terms == Terms::one_row ? 1 : count; i < count; i += at_once, fed += at_once * each) {
+    T* fed = a + (joined() ? 0 : int64_t(Cell::h_first) * blocks * L);
+    for (int64_t i = 0, at_once = terms == Terms::one_row ? 1 : count; i < count; i += at_once, fed += at_once * each) {
       if (joined())
         gemm<V>(R * blocks, fed, each, panels.bias, 0, at_once, h_factor(h + i, g, panels), x_factor(x + i, g, panels), terms);
       else
@@ -57,11 +57,11 @@ class Preactivations {
   // from two.
   bool joined() const { return joint && q.I <= wide_input; }
 
-  Factor<T> x_factor(const T* const* rows, long g, const GroupPanels<T>& panels) const {
-    return {rows, panels.x, long(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
+  Factor<T> x_factor(const T* const* rows, int64_t g, const GroupPanels<T>& panels) const {
+    return {rows, panels.x, int64_t(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
   }
-  Factor<T> h_factor(const T* const* rows, long g, const GroupPanels<T>& panels) const {
-    return {rows, panels.h, long(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
+  Factor<T> h_factor(const T* const* rows, int64_t g, const GroupPanels<T>& panels) const {
+    return {rows, panels.h, int64_t(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
   }
 };
 

@@ -39,14 +39,14 @@ class Recompute {
 
   bool needed() const { return chunks.low_memory; }
 
-  void lay_out(Arena& layout, int threads) {
+  void lay_out(Arena& arena, int threads) {
     if (!needed()) return;
-    if (!one_panel) panels.lay_out(layout);
-    per_unit = layout.take<T>(Cell::weights * shape.padded);
-    pointers = layout.take<const T*>(threads * 2 * chunks.rows());
-    rounded = layout.take<T>(threads * (capacity_x() + capacity_h()));
-    fed = layout.take<T>(fed_back.made() ? threads * chunks.rows() * fed_back.width() : 0);
-    unprojected = layout.take<T>(q.projection ? chunks.rows() * q.H : 0);
+    if (!one_panel) panels.lay_out(arena);
+    per_unit = arena.take<T>(Cell::weights * shape.padded);
+    pointers = arena.take<const T*>(threads * 2 * chunks.rows());
+    rounded = arena.take<T>(threads * (capacity_x() + capacity_h()));
+    fed = arena.take<T>(fed_back.made() ? threads * chunks.rows() * fed_back.width() : 0);
+    unprojected = arena.take<T>(q.projection ? chunks.rows() * q.H : 0);
   }
 
   void prepare(Member me) const {
@@ -59,26 +59,26 @@ class Recompute {
   T* unprojected_of_chunk() const { return needed() && q.projection ? unprojected : nullptr; }
 
   // Elements of scratch that run() needs for each member.
-  long capacity() const { return needed() ? accumulators_each() + (one_panel ? panels.group_capacity() : 0) : 0; }
+  int64_t capacity() const { return needed() ? accumulators_each() + (one_panel ? panels.group_capacity() : 0) : 0; }
 
   // Computes this member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of
   // da, `all`; a [capacity()].
-  void run(Member me, const Share& share, long g0, long g1, long chunk, ChunkRows all, T* a) const {
+  void run(Member me, const Share& share, int64_t g0, int64_t g1, int64_t chunk, ChunkRows all, T* a) const {
     if (!needed()) return;
-    const long first = chunks.first(chunk), last = chunks.last(chunk), most_rows = chunks.rows();
+    const int64_t first = chunks.first(chunk), last = chunks.last(chunk), most_rows = chunks.rows();
     const T **x = pointers + me.rank * 2 * most_rows, **h = x + most_rows;
     T *group_panels = a + accumulators_each(), *rounded_x = rounded + me.rank * (capacity_x() + capacity_h());
-    long count = 0;
-    for (long s = first; s < last; ++s)
-      for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
-        const long b = share.row(i);
+    int64_t count = 0;
+    for (int64_t s = first; s < last; ++s)
+      for (int64_t i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
+        const int64_t b = share.row(i);
         x[count] = q.x + steps.at(s, b) * q.I;
         const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
         h[count] = fed_back.made() ? fed_back.row(fed + (me.rank * most_rows + count) * fed_back.width(), b, state) : state(0);
       }
     operands.round(x, count, rounded_x, q.I);
     operands.round(h, count, rounded_x + capacity_x(), fed_back.columns());
-    for (long g = g0; g < g1; ++g) {
+    for (int64_t g = g0; g < g1; ++g) {
       pre.add_h(a, g, one_panel ? panels.pack_one(group_panels, g) : panels.of(g), count, x, h, false);
       if (q.projection)
         cells<true>(share, g, a, first, last, all);
@@ -103,25 +103,25 @@ class Recompute {
   T *per_unit, *rounded, *fed, *unprojected;
   const T** pointers;
 
-  long capacity_x() const { return operands.capacity(chunks.rows(), q.I); }
-  long capacity_h() const { return operands.capacity(chunks.rows(), fed_back.columns()); }
-  long accumulators_each() const { return chunks.rows() * R * RowBlocks<Cell, V>::blocks_in_group * L; }
+  int64_t capacity_x() const { return operands.capacity(chunks.rows(), q.I); }
+  int64_t capacity_h() const { return operands.capacity(chunks.rows(), fed_back.columns()); }
+  int64_t accumulators_each() const { return chunks.rows() * R * RowBlocks<Cell, V>::blocks_in_group * L; }
 
   // The pointwise step on a group. Whether h is stored is known at compile time: tested pair by pair, the compiler computed the
   // states in another order and fused other products with sums, which changed bits.
   template <bool projected>
-  void cells(const Share& share, long g, const T* a, long first, long last, ChunkRows here) const {
-    for (long s = first; s < last; here = chunks.shift(here, steps.active(s++)))
-      for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, a += pre.width(g)) cell<projected>(s, share.row(i), g, a, here);
+  void cells(const Share& share, int64_t g, const T* a, int64_t first, int64_t last, ChunkRows here) const {
+    for (int64_t s = first; s < last; here = chunks.shift(here, steps.active(s++)))
+      for (int64_t i = 0, n = share.below(steps.active(s)); i < n; ++i, a += pre.width(g)) cell<projected>(s, share.row(i), g, a, here);
   }
 
   // Of row b.
   template <bool projected>
-  CARROUSEL_INLINE void cell(long s, long b, long g, const T* a, ChunkRows here) const {
+  CARROUSEL_INLINE void cell(int64_t s, int64_t b, int64_t g, const T* a, ChunkRows here) const {
     const int blocks = shape.blocks_of(g);
     const Origin origin = steps.origin(s, b);
     for (int u = 0; u < blocks; ++u) {
-      const long block = shape.first_block(g) + u, unit = block * L;
+      const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
       V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
       V mask[Cell::masks + 1], show[Cell::shown + 1];

@@ -31,20 +31,20 @@ class RecurrentWeights {
   // Writes the gradient of R to the caller's array.
   void finish(const Gradients<T>& given, const Gradients<T>& d) const {
     if (!given.dR) return;
-    for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + place_of(r), width * sizeof(T));
+    for (int64_t r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + place_of(r), width * sizeof(T));
     if (drops()) multiply_by_mask<V>(q.masks.of_weights, q.masks.seed, stream(), rows, width, given.dR, given.dR);
   }
 
  private:
-  const long rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
+  const int64_t rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
   MemoryBlock dropped, whole, d_whole;
 
   bool drops() const { return q.masks.of_weights.threshold > 0; }
   int64_t stream() const { return q.masks.first_stream + of_weights_stream; }
   // The offset in the whole R of row r's weights, [width] one after another.
-  long place_of(long r) const { return r * columns + r % q.H / width * width; }
+  int64_t place_of(int64_t r) const { return r * columns + r % q.H / width * width; }
 
-  static T* take(MemoryBlock& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }
+  static T* take(MemoryBlock& from, int64_t count) { return reinterpret_cast<T*>(from.reserve(std::max<int64_t>(count, 1) * sizeof(T))); }
 
   const T* left_of(const T* R) {
     T* to = take(dropped, rows * width);
@@ -54,7 +54,7 @@ class RecurrentWeights {
   const T* spread(const T* R) {
     T* to = take(whole, rows * columns);
     std::fill(to, to + rows * columns, T(0));
-    for (long r = 0; r < rows; ++r) std::memcpy(to + place_of(r), R + r * width, width * sizeof(T));
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + place_of(r), R + r * width, width * sizeof(T));
     return to;
   }
 };

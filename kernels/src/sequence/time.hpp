@@ -30,7 +30,7 @@ class Steps {
   }
 
   // Elements that locate() needs.
-  long scratch() const { return rows_.ragged() ? 2 * (T_ + 1) + 2 * rows_.B : packed() ? T_ : 0; }
+  int64_t scratch() const { return rows_.ragged() ? 2 * (T_ + 1) + 2 * rows_.B : packed() ? T_ : 0; }
 
   // Prepares the lookups of at() and the like. Fills scratch, which must live as long as this.
   void locate(int64_t* scratch) {
@@ -43,40 +43,40 @@ class Steps {
     }
   }
 
-  long count() const { return T_; }
+  int64_t count() const { return T_; }
   bool packed() const { return rows_.batch_sizes != nullptr; }
-  long t(long s) const { return rows_.reverse ? T_ - 1 - s : s; }
+  int64_t t(int64_t s) const { return rows_.reverse ? T_ - 1 - s : s; }
 
   // Rows 0 .. active(s) - 1 have the s-th step; no row has a step before the first or after the last.
-  long active(long s) const {
+  int64_t active(int64_t s) const {
     if (s < 0 || s >= T_) return 0;
     return sizes_ ? sizes_[t(s)] : rows_.B;
   }
-  long rows_with_steps() const { return !T_ ? 0 : sizes_ ? sizes_[0] : rows_.B; }
-  bool starts(long s, long b) const { return b >= active(s - 1); }
-  bool ends(long s, long b) const { return b >= active(s + 1); }
+  int64_t rows_with_steps() const { return !T_ ? 0 : sizes_ ? sizes_[0] : rows_.B; }
+  bool starts(int64_t s, int64_t b) const { return b >= active(s - 1); }
+  bool ends(int64_t s, int64_t b) const { return b >= active(s + 1); }
 
   // Whether the states are restored before a step. A reset splits step t from step t - 1, whichever of them is computed first:
   // resets make several sequences of one, the same ones in either direction. In reverse, a reset before a row's last step (its
   // first in time) splits nothing.
-  bool restarts(long s, long b) const {
+  bool restarts(int64_t s, int64_t b) const {
     if (!rows_.resets) return false;
     if (rows_.reverse) return !starts(s, b) && rows_.resets[at(s - 1, b)];
     return rows_.resets[at(s, b)];
   }
-  Origin origin(long s, long b) const { return restarts(s, b) ? Origin::restored : starts(s, b) ? Origin::initial : Origin::before; }
+  Origin origin(int64_t s, int64_t b) const { return restarts(s, b) ? Origin::restored : starts(s, b) ? Origin::initial : Origin::before; }
 
   // The caller's row.
-  long row(long b) const { return order_ ? order_[b] : b; }
+  int64_t row(int64_t b) const { return order_ ? order_[b] : b; }
   // And the number of the row for its masks.
-  int64_t number(const RandomMasks& masks, long b) const { return masks.rows ? masks.rows[row(b)] : row(b); }
+  int64_t number(const RandomMasks& masks, int64_t b) const { return masks.rows ? masks.rows[row(b)] : row(b); }
   // The pair's index in the caller's x and y.
-  long at(long s, long b) const {
+  int64_t at(int64_t s, int64_t b) const {
     if (starts_) return t(s) * stride_ + starts_[b];
     return packed() ? offsets_[t(s)] + b : t(s) * rows_.step_stride + b * rows_.row_stride;
   }
   // And in what is saved for backward: existing pairs only, one after another.
-  long saved_at(long s, long b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
+  int64_t saved_at(int64_t s, int64_t b) const { return starts_ ? offsets_[t(s)] + b : at(s, b); }
 
  private:
   // Ragged: sorts the longest row first; rows of equal length stay in the caller's order.
@@ -115,18 +115,18 @@ class Steps {
 // The rows of the batch that one thread computes. A dense batch is cut into runs, so that threads write far from each other; packed
 // and ragged rows are dealt in turn, because the first are the longest.
 struct Share {
-  long first, stride, count;
+  int64_t first, stride, count;
 
   // Dealt forwards and backwards: otherwise the first thread would get the longest row of each round.
-  long place(long round) const { return stride > 1 && round % 2 ? stride - 1 - first : first; }
-  long row(long i) const { return i * stride + place(i); }
+  int64_t place(int64_t round) const { return stride > 1 && round % 2 ? stride - 1 - first : first; }
+  int64_t row(int64_t i) const { return i * stride + place(i); }
   // Number of this thread's rows below `active`: always its first ones.
-  long below(long active) const {
-    if (stride == 1) return std::clamp(active - first, 0l, count);
-    const long rounds = active / stride;
+  int64_t below(int64_t active) const {
+    if (stride == 1) return std::clamp(active - first, int64_t(0), count);
+    const int64_t rounds = active / stride;
     return std::min(rounds + (place(rounds) < active % stride), count);
   }
-  static Share dealt(long rank, long members, long rows) {
+  static Share dealt(int64_t rank, int64_t members, int64_t rows) {
     const Share share{rank, members, rows};
     return {rank, members, members == 1 ? rows : rows / members + (share.place(rows / members) < rows % members)};
   }
