@@ -113,16 +113,20 @@ class Forward {
     if constexpr (OneRow<Cell, V>::fits)
       if (split.threads == 1 && OneRow<Cell, V>::applies_to(q))
         return OneRow<Cell, V>(q, panels, shape, masks, fed_back, states.zeros(), fed).run();
-    const ThreadSlice slice{.me = me,
-                            .share = split.share(me, q.rows),
-                            .group_first = split.by_units ? me.first(shape.groups) : 0,
-                            .group_last = split.by_units ? me.last(shape.groups) : shape.groups,
-                            .a = accumulators + me.rank * accumulators_each,
-                            .step_rows = step_rows + me.rank * q.rows.B,
-                            .rows = pointers + me.rank * pointers_each,
-                            .x = rounded + me.rank * rounded_each,
-                            .h = rounded + me.rank * rounded_each + operands.capacity(q.rows.B * split.steps_at_once, q.I),
-                            .fed = fed + me.rank * fed_back.rows() * fed_back.width()};
+    ThreadSlice slice{.me = me,
+                      .share = split.share(me, q.rows),
+                      .group_first = 0,
+                      .group_last = shape.groups,
+                      .a = accumulators + me.rank * accumulators_each,
+                      .step_rows = step_rows + me.rank * q.rows.B,
+                      .rows = pointers + me.rank * pointers_each,
+                      .x = rounded + me.rank * rounded_each,
+                      .h = rounded + me.rank * rounded_each + operands.capacity(q.rows.B * split.steps_at_once, q.I),
+                      .fed = fed + me.rank * fed_back.rows() * fed_back.width()};
+    if (split.by_units) {
+      slice.group_first = me.first(shape.groups);
+      slice.group_last = me.last(shape.groups);
+    }
     for (int64_t s = 0; s < steps.count(); s += split.steps_at_once) {
       const int64_t last = std::min(s + split.steps_at_once, steps.count());
       if (split.steps_at_once > 1) multiply_x(slice, s, last);
