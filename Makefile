@@ -26,6 +26,7 @@ help:
 	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
+	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
 	@echo "make speed    all of it into docs/speed.md (ten minutes)"
 	@echo "make clean    remove what these commands made"
 
@@ -47,6 +48,11 @@ bench: $(VENV)/bench-tools
 # Every command as it stands above its table. What fails leaves docs/speed.md as it was.
 SPEED := 'layers --threads 2 --seconds 0.3' 'options --threads 2' 'cells --threads 2 --seconds 0.1' \
          'memory' 'autocast --threads 2 --seconds 0.2' 'mlstm' 'own --threads 2' 'streaming'
+
+# What the kernels reach of what the machine could do, without Python: make bench-kernels ARGUMENTS="--only 'tile f32' --turns 9"
+bench-kernels: $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(LIBRARY) --target bench_kernels
+	$(LIBRARY)/kernels/bench/bench_kernels $(ARGUMENTS)
 
 speed: $(VENV)/bench-tools
 	@printf '# Speed\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`. The rule of 1997: README.md.\n' > docs/speed.md.partial
@@ -123,4 +129,4 @@ $(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build
 
-.PHONY: help demo test check bench speed test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test check bench bench-kernels speed test-python test-kernels sanitize lint format types clean

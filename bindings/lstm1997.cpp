@@ -1,4 +1,4 @@
-// carrousel._kernels.lstm1997: the network of 1997 behind Python. Addresses and sizes come in as integers from
+// carrousel._kernels.lstm1997: the network of 1997 behind Python. Addresses and sizes come as integers from
 // carrousel.papers.lstm1997, which owns and has checked every array. The GIL is released while trials run.
 #include "carrousel/lstm1997.hpp"
 
@@ -19,34 +19,64 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// I, K, C, S, H, output_gates, recurrent, recurrent_cells, shortcuts, cells_biased, gates_biased, hidden_biased, outputs_biased, wide_g,
-// squash_h, logistic_output
+// I, K, C, S, H, output_gates, recurrent, recurrent_cells, shortcuts, cells_biased, gates_biased, hidden_biased, outputs_biased,
+// wide_g, squash_h, logistic_output
 Network network(nb::tuple from) {
   const auto number = [&](int k) { return nb::cast<int>(from[k]); };
-  Network n;
-  n.I = number(0), n.K = number(1), n.C = number(2), n.S = number(3), n.H = number(4);
-  n.output_gates = number(5), n.recurrent = number(6), n.recurrent_cells = number(7), n.shortcuts = number(8);
-  n.cells_biased = number(9), n.gates_biased = number(10), n.hidden_biased = number(11), n.outputs_biased = number(12);
-  n.wide_g = number(13), n.squash_h = number(14), n.logistic_output = number(15);
-  return n;
+  const auto flag = [&](int k) { return nb::cast<int>(from[k]) != 0; };
+  return {.I = number(0),
+          .K = number(1),
+          .C = number(2),
+          .S = number(3),
+          .H = number(4),
+          .output_gates = flag(5),
+          .recurrent = flag(6),
+          .recurrent_cells = flag(7),
+          .shortcuts = flag(8),
+          .gates_biased = flag(10),
+          .cells_biased = flag(9),
+          .hidden_biased = flag(11),
+          .outputs_biased = flag(12),
+          .wide_g = flag(13),
+          .squash_h = flag(14),
+          .logistic_output = flag(15)};
 }
 
 // rate, learn, each_step, entropy
-Rule rule(nb::tuple from) { return {nb::cast<double>(from[0]), nb::cast<bool>(from[1]), nb::cast<bool>(from[2]), nb::cast<bool>(from[3])}; }
+Rule rule(nb::tuple from) {
+  return {.rate = nb::cast<double>(from[0]),
+          .learn = nb::cast<bool>(from[1]),
+          .each_step = nb::cast<bool>(from[2]),
+          .entropy = nb::cast<bool>(from[3])};
+}
 
 // window, bound, allowed, mean, squared, at_end, every
 Stop stop(nb::tuple from) {
-  return {nb::cast<int64_t>(from[0]), nb::cast<float>(from[1]), nb::cast<int64_t>(from[2]), nb::cast<double>(from[3]),
-          nb::cast<bool>(from[4]),    nb::cast<bool>(from[5]),  nb::cast<int64_t>(from[6])};
+  return {.window = nb::cast<int64_t>(from[0]),
+          .bound = nb::cast<float>(from[1]),
+          .allowed = nb::cast<int64_t>(from[2]),
+          .mean = nb::cast<double>(from[3]),
+          .squared = nb::cast<bool>(from[4]),
+          .at_end = nb::cast<bool>(from[5]),
+          .every = nb::cast<int64_t>(from[6])};
 }
 
 // count, lengths, x, symbols, targets, classes, at_end, weights, errors, outputs, recent, ring, presented
 Trial trial(nb::tuple from) {
   Trial t;
-  t.block = {nb::cast<int64_t>(from[0]), at<const int32_t>(from[1]), at<const float>(from[2]), at<const int32_t>(from[3]),
-             at<const float>(from[4]),   at<const int32_t>(from[5]), nb::cast<bool>(from[6])};
-  t.weights = at<float>(from[7]), t.errors = at<Errors>(from[8]), t.outputs = at<float>(from[9]), t.recent = at<Errors>(from[10]);
-  t.ring = nb::cast<int64_t>(from[11]), t.presented = nb::cast<int64_t>(from[12]);
+  t.block = {.count = nb::cast<int64_t>(from[0]),
+             .lengths = at<const int32_t>(from[1]),
+             .x = at<const float>(from[2]),
+             .symbols = at<const int32_t>(from[3]),
+             .targets = at<const float>(from[4]),
+             .classes = at<const int32_t>(from[5]),
+             .at_end = nb::cast<bool>(from[6])};
+  t.weights = at<float>(from[7]);
+  t.errors = at<Errors>(from[8]);
+  t.outputs = at<float>(from[9]);
+  t.recent = at<Errors>(from[10]);
+  t.ring = nb::cast<int64_t>(from[11]);
+  t.presented = nb::cast<int64_t>(from[12]);
   return t;
 }
 
@@ -66,9 +96,9 @@ nb::list present_trials(nb::tuple n, nb::tuple r, nb::tuple s, nb::list from, in
 }
 
 template <class F>
-class Living {
+class OnlineNetwork {
  public:
-  explicit Living(nb::tuple n) : online(make_online<F>(network(n))) {}
+  explicit OnlineNetwork(nb::tuple n) : online(make_online<F>(network(n))) {}
   void reset() { online->reset(); }
   void load(Address weights) { online->load(reinterpret_cast<const F*>(weights)); }
   void save(Address weights) { online->save(reinterpret_cast<F*>(weights)); }
@@ -77,7 +107,7 @@ class Living {
   void write_memory(Address from) { online->write_memory(reinterpret_cast<const F*>(from)); }
   void state(Address s, Address y) { online->state(reinterpret_cast<F*>(s), reinterpret_cast<F*>(y)); }
   void predict(Address x, int symbol, Address y) { online->predict(reinterpret_cast<const F*>(x), symbol, reinterpret_cast<F*>(y)); }
-  // steps rows of x [I] or of symbols, of targets [K] or none, of has (0: no target at that step) or none, and of y [K]
+  // steps rows of x [I] or of symbols; of targets [K] or none; of has (0: no target at that step) or none; and of y [K]
   void learn(nb::tuple r, int64_t steps, Address x_at, Address symbols_at, Address targets_at, Address has_at, Address y_at, int I, int K) {
     const Rule learned = rule(r);
     const F* x = reinterpret_cast<const F*>(x_at);
@@ -97,7 +127,7 @@ class Living {
 
 template <class F>
 void add_online(nb::module_& m, const char* name) {
-  using L = Living<F>;
+  using L = OnlineNetwork<F>;
   nb::class_<L>(m, name)
       .def(nb::init<nb::tuple>())
       .def("reset", &L::reset)

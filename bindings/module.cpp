@@ -1,5 +1,5 @@
-// carrousel._kernels: the kernels behind Python. Pointers and sizes come in as integers from carrousel.fused, which owns and
-// has checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
+// carrousel._kernels: the kernels behind Python. Addresses and sizes come as integers from carrousel.fused, which owns and has
+// checked every tensor; nothing is computed here. The GIL is released while a kernel runs.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "carrousel/own.hpp"
+#include "carrousel/custom_cell.hpp"
 #include "carrousel/sequence.hpp"
 
 namespace nb = nanobind;
@@ -17,7 +17,7 @@ using carrousel::Gradients;
 using carrousel::Kernel;
 using carrousel::Mask;
 using carrousel::Sequence;
-using Address = uintptr_t;  // of a tensor's data; 0 for an absent one
+using Address = uintptr_t;  // of a tensor's data; 0 for None
 
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
 void add_streams(nb::module_& m);         // stream.cpp
@@ -29,7 +29,7 @@ F* at(Address address) {
   return reinterpret_cast<F*>(address);
 }
 
-// Where a tensor's data lies; None lies nowhere. A tensor that has numbers but no memory would pass for one that was not given.
+// The address of a tensor's data; 0 for None. A tensor that has elements but no memory would pass for None: it is an error.
 Address address(nb::handle tensor) {
   static const nb::object& data_ptr = *new nb::str("data_ptr");
   if (tensor.is_none()) return 0;
@@ -38,8 +38,9 @@ Address address(nb::handle tensor) {
   return found;
 }
 
-// Where a tensor's data lies that is only read. data_ptr would make a copy of one that shares its memory until it is written to, as the
-// outputs of our layers do (copied_when_written in carrousel.fused.autograd); what torch names _data_address is where its storage begins.
+// The address of a tensor's data for reading only. data_ptr would copy a tensor that shares its memory until it is written to, as
+// the outputs of our layers do (copied_when_written in carrousel.fused.autograd); torch's _data_address is where its storage
+// begins.
 Address address_to_read(nb::handle tensor) {
   static const nb::object& torchs = *new nb::object(nb::module_::import_("torch").attr("_C"));
   static const nb::object& is_shared = *new nb::object(torchs.attr("_is_cow_tensor"));
@@ -55,7 +56,7 @@ class Addresses {
   size_t size() const { return tensors_.size(); }
   Address operator[](size_t k) const { return address(nb::object(tensors_[k])); }
 
-  // `count` of them, from `first` on, into the places from `to` on.
+  // Writes `count` of them, from `first` on, to places from `to` on.
   template <class F>
   void fill(F* (&places)[carrousel::max_states], size_t first, size_t count, size_t to = 0) const {
     if (to + count > size_t(carrousel::max_states)) throw std::invalid_argument("a cell has fewer states");
@@ -76,19 +77,19 @@ class Addresses {
   nb::tuple tensors_;
 };
 
-enum { alike = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
+enum { same_type = 1, in_order = 2, needs_grad = 4, wrapped = 8, lazy = 16 };
 
-// 0 unless all tensors, but for None, have the dtype and are on the CPU; else `alike`, with `in_order` where all are contiguous,
-// `needs_grad` where one requires a gradient, `wrapped` where one is not of the types `plain`, Tensor and Parameter, and `lazy` where the
-// memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look costs
-// twice as much, and a small network has forty.
+// 0 unless all tensors (except None) have the dtype and are on the CPU; else `same_type`, with `in_order` if all are contiguous,
+// `needs_grad` if one requires a gradient, `wrapped` if one is not of the types `plain`, Tensor and Parameter, and `lazy` if the
+// memory of one does not hold its numbers: torch negates them when they are read, or knows them to be zeros. From Python each look
+// costs twice as much, and a small network has forty.
 int look(nb::tuple tensors, nb::handle dtype, nb::tuple plain) {
   struct Names {
     nb::str dtype{"dtype"}, is_cpu{"is_cpu"}, is_contiguous{"is_contiguous"}, requires_grad{"requires_grad"}, is_neg{"is_neg"},
         is_zero{"_is_zerotensor"};
   };
   static const Names& its = *new Names;
-  int all = alike | in_order;
+  int all = same_type | in_order;
   for (nb::handle tensor : tensors) {
     if (tensor.is_none()) continue;
     if (!nb::object(tensor.attr(its.dtype)).is(dtype) || !nb::cast<bool>(tensor.attr(its.is_cpu))) return 0;
@@ -143,20 +144,20 @@ Mask mask(nb::handle from) {
 }
 
 // None: nothing is sampled.
-carrousel::Noise noise(nb::handle from, int masks_of_cell) {
-  carrousel::Noise noise;
-  if (from.is_none()) return noise;
+carrousel::RandomMasks random_masks(nb::handle from, int masks_of_cell) {
+  carrousel::RandomMasks masks;
+  if (from.is_none()) return masks;
   const Fields<MasksOfCall> given(from);
-  const nb::tuple masks = nb::cast<nb::tuple>(given[MasksOfCall::of_cell]);
-  if (masks.size() && masks.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
-  noise.seed = given.number<uint64_t>(MasksOfCall::seed);
-  noise.first_stream = given.number(MasksOfCall::first_stream);
-  noise.rows = given.data<const int64_t>(MasksOfCall::row_numbers);
-  noise.masks_given = masks.size() > 0;
-  for (size_t k = 0; k < masks.size(); ++k) noise.masks[k] = mask(masks[k]);
-  if (const nb::object h = given[MasksOfCall::fed_back]; !h.is_none()) noise.fed_back = mask(h);
-  if (const nb::object R = given[MasksOfCall::of_weights]; !R.is_none()) noise.of_weights = mask(R);
-  return noise;
+  const nb::tuple of_cell = nb::cast<nb::tuple>(given[MasksOfCall::of_cell]);
+  if (of_cell.size() && of_cell.size() != size_t(masks_of_cell)) throw std::invalid_argument("the cell has another number of masks");
+  masks.seed = given.number<uint64_t>(MasksOfCall::seed);
+  masks.first_stream = given.number(MasksOfCall::first_stream);
+  masks.rows = given.data<const int64_t>(MasksOfCall::row_numbers);
+  masks.has_cell_masks = of_cell.size() > 0;
+  for (size_t k = 0; k < of_cell.size(); ++k) masks.of_cell[k] = mask(of_cell[k]);
+  if (const nb::object h = given[MasksOfCall::fed_back]; !h.is_none()) masks.fed_back = mask(h);
+  if (const nb::object R = given[MasksOfCall::of_weights]; !R.is_none()) masks.of_weights = mask(R);
+  return masks;
 }
 
 // What forward and backward have in common. y, written or read, comes apart from these: see there.
@@ -169,21 +170,29 @@ Sequence<F> sequence(nb::tuple sizes, nb::handle x, nb::tuple states, nb::tuple 
   const Fields<Rows> row(rows);
   const Fields<Weights> weight(weights);
   Sequence<F> q;
-  q.rows = {size.number(Sizes::T),
-            size.number(Sizes::B),
-            size.number(Sizes::step_stride),
-            size.number(Sizes::row_stride),
-            row.data<const int64_t>(Rows::batch_sizes),
-            size.number(Sizes::reverse) != 0,
-            row.data<const int64_t>(Rows::lengths),
-            row.data<const int64_t>(Rows::offsets),
-            row.data<const uint8_t>(Rows::resets)};
-  q.I = size.number(Sizes::I), q.H = size.number(Sizes::H), q.P = size.number(Sizes::P);
-  q.bfloat16 = size.number(Sizes::bfloat16) != 0, q.heads = int(size.number(Sizes::heads));
-  q.ld_y = ld_y, q.threads = threads;
+  q.rows = {.T = size.number(Sizes::T),
+            .B = size.number(Sizes::B),
+            .step_stride = size.number(Sizes::step_stride),
+            .row_stride = size.number(Sizes::row_stride),
+            .batch_sizes = row.data<const int64_t>(Rows::batch_sizes),
+            .reverse = size.number(Sizes::reverse) != 0,
+            .lengths = row.data<const int64_t>(Rows::lengths),
+            .offsets = row.data<const int64_t>(Rows::offsets),
+            .resets = row.data<const uint8_t>(Rows::resets)};
+  q.I = size.number(Sizes::I);
+  q.H = size.number(Sizes::H);
+  q.P = size.number(Sizes::P);
+  q.bfloat16 = size.number(Sizes::bfloat16) != 0;
+  q.heads = int(size.number(Sizes::heads));
+  q.ld_y = ld_y;
+  q.threads = threads;
   q.x = at<F>(address_to_read(x));
-  q.W = weight.data<F>(Weights::W), q.R = weight.data<F>(Weights::R), q.b_x = weight.data<F>(Weights::b_x);
-  q.b_h = weight.data<F>(Weights::b_h), q.per_unit = weight.data<F>(Weights::c), q.projection = weight.data<F>(Weights::P);
+  q.W = weight.data<F>(Weights::W);
+  q.R = weight.data<F>(Weights::R);
+  q.b_x = weight.data<F>(Weights::b_x);
+  q.b_h = weight.data<F>(Weights::b_h);
+  q.per_unit = weight.data<F>(Weights::c);
+  q.projection = weight.data<F>(Weights::P);
   Addresses(states).fill(q.initial);
   Addresses(restored).fill(q.restored);
   if (F* const first = at<F>(address(saved))) {
@@ -191,7 +200,8 @@ Sequence<F> sequence(nb::tuple sizes, nb::handle x, nb::tuple states, nb::tuple 
       const int64_t start = nb::cast<int64_t>(parts[k]);
       return start < 0 ? nullptr : first + start * pairs;
     };
-    q.kept = part(0), q.unprojected = part(1);
+    q.saved = part(0);
+    q.unprojected = part(1);
     for (size_t k = 2; k < parts.size() && k < size_t(2 + carrousel::max_states); ++k) q.history[k - 2] = part(k);
   }
   const Addresses shown(histories);
@@ -209,7 +219,8 @@ void forward(const char* cell, nb::tuple sizes, nb::handle x, nb::tuple states, 
   q.y = at<F>(address(y));
   Addresses(final).fill(q.final);
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
-  q.padding = F(Fields<Rows>(rows).number<double>(Rows::padding_value)), q.noise = noise(masks, k.masks);
+  q.padding = F(Fields<Rows>(rows).number<double>(Rows::padding_value));
+  q.masks = random_masks(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   nb::gil_scoped_release released;
   k.forward(q);
@@ -226,10 +237,11 @@ void backward(const char* cell, nb::tuple sizes, nb::handle x, nb::tuple states,
   q.y = at<F>(address_to_read(y));
   const std::vector<F*> gate_addresses = Addresses(gates).all<F>();
   const std::vector<const F*> d_gate_addresses = Addresses(d_gates).all<const F>();
-  q.noise = noise(masks, k.masks);
+  q.masks = random_masks(masks, k.masks);
   if (gate_addresses.size()) q.gates = gate_addresses.data();
   Gradients<F> d;
-  d.dy = at<F>(address(dy)), d.ld_dy = ld_dy;
+  d.dy = at<F>(address(dy));
+  d.ld_dy = ld_dy;
   Addresses(d_final).fill(d.d_final);
   Addresses(d_histories).fill(d.d_history, 1);
   if (d_gate_addresses.size()) d.d_gates = d_gate_addresses.data();
@@ -239,8 +251,12 @@ void backward(const char* cell, nb::tuple sizes, nb::handle x, nb::tuple states,
   const auto of_weight = [&](Weights field) { return at<F>(to[1 + n_states + size_t(field)]); };
   d.dx = at<F>(to[0]);
   to.fill(d.d_initial, 1, n_states);
-  d.dW = of_weight(Weights::W), d.dR = of_weight(Weights::R), d.db_x = of_weight(Weights::b_x), d.db_h = of_weight(Weights::b_h);
-  d.d_per_unit = of_weight(Weights::c), d.d_projection = of_weight(Weights::P);
+  d.dW = of_weight(Weights::W);
+  d.dR = of_weight(Weights::R);
+  d.db_x = of_weight(Weights::b_x);
+  d.db_h = of_weight(Weights::b_h);
+  d.d_per_unit = of_weight(Weights::c);
+  d.d_projection = of_weight(Weights::P);
   to.fill(d.d_restored, 1 + n_states + n_weights, restored.size());
   nb::gil_scoped_release released;
   k.backward(q, d);
@@ -259,7 +275,7 @@ template <class F>
 void draw(nb::handle of, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, Address numbers, Address values) {
   const Mask how = mask(of);
   nb::gil_scoped_release released;
-  carrousel::draw<F>(how, seed, stream, rows, columns, at<const int64_t>(numbers), at<F>(values));
+  carrousel::sample_mask<F>(how, seed, stream, rows, columns, at<const int64_t>(numbers), at<F>(values));
 }
 
 template <class F>
@@ -270,7 +286,7 @@ nb::object describe(const char* cell) {
   for (int s = 0; s < k->states; ++s) history.append(bool(k->history[s]));
   nb::list shown;
   for (int i = 0; i < k->shown; ++i) shown.append(k->shown_names[i]);
-  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(shown), k->keeps_more);
+  return nb::make_tuple(k->states, nb::tuple(history), nb::tuple(shown), k->saves_more);
 }
 
 std::vector<std::string> instruction_sets() {
@@ -282,7 +298,7 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-  // A layer that something keeps until the interpreter ends, such as a cache, is no leak: nanobind would call what it has compiled one.
+  // A layer that a cache holds until the interpreter ends is not a leak; nanobind would report it as one.
   nb::set_leak_warnings(false);
   m.doc() = "Fused kernels of the cells: carrousel.fused calls them.";
   add_passes<float>(m, "forward_float32", "backward_float32");
@@ -291,23 +307,22 @@ NB_MODULE(_kernels, m) {
   m.def("draw_float32", draw<float>);
   m.def("draw_float64", draw<double>);
   m.def("describe", describe<float>, "cell"_a,
-        "(number of states, which of them backward reads, what a caller is shown of each unit, whether other things are kept in its "
-        "place), or None "
-        "without a kernel");
+        "(number of states, which of them backward reads, names of the returned values, whether backward needs other values too), "
+        "or None if there is no kernel");
   m.def(
       "kept_size",
       [](const char* cell, int64_t H, int64_t I, bool single) {
-        return single ? kernel<float>(cell).kept_size(H, I) : kernel<double>(cell).kept_size(H, I);
+        return single ? kernel<float>(cell).saved_size(H, I) : kernel<double>(cell).saved_size(H, I);
       },
       "cell"_a, "H"_a, "I"_a, "single"_a);
   m.def("instruction_set", carrousel::instruction_set);
-  m.def("instruction_sets", instruction_sets, "those this machine can run, best first");
+  m.def("instruction_sets", instruction_sets, "the instruction sets that this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
   m.def(
       "add", [](Address target) { carrousel::add(*at<const carrousel::Target>(target)); }, "target"_a,
-      "take up the cells of a library compiled at run time, which stays loaded: what its carrousel_target() returned");
-  m.def("compile_flags", carrousel::compile_flags, "what the kernels in force were compiled with");
-  m.def("interface_digest", carrousel::interface_digest, "of sequence.hpp and target.hpp");
+      "register the cells of a library compiled at run time, which must stay loaded; target: the result of its carrousel_target()");
+  m.def("compile_flags", carrousel::compile_flags, "the compiler flags of the kernels in force");
+  m.def("interface_digest", carrousel::interface_digest, "digest of sequence.hpp and target.hpp");
   add_lstm1997(m);
   add_streams(m);
 }

@@ -1,5 +1,5 @@
-// carrousel._kernels.Stack32, Stream32 and their twins in float64: streams behind Python. Addresses and sizes come in as integers from
-// carrousel.layers.streaming, which owns and has checked every tensor. Where a call takes long the GIL is released.
+// carrousel._kernels.Stack32, Stream32 and the same for float64: streams behind Python. Addresses and sizes come as integers from
+// carrousel.layers.streaming, which owns and has checked every tensor. The GIL is released where a call takes long.
 #include "carrousel/stream.hpp"
 
 #include <nanobind/nanobind.h>
@@ -14,8 +14,8 @@ using Address = uintptr_t;
 
 namespace {
 
-// About 20 us. Below, other threads wait no longer than they would for any function of Python's own; and to ask for the GIL again may
-// cost five milliseconds where another thread computes in Python.
+// About 20 us. Below, other threads wait no longer than for any function of Python's own; and reacquiring the GIL may take five
+// milliseconds while another thread computes in Python.
 constexpr double worth_releasing = 2e6;
 
 template <class F>
@@ -23,19 +23,25 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, what each mask always is. sources: each with its count
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count
 template <class F>
 std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources) {
   std::vector<Sequence<F>> described;
   for (nb::handle one : layers) {
     const nb::tuple from = nb::cast<nb::tuple>(one);
     Sequence<F> q;
-    q.I = nb::cast<int64_t>(from[0]), q.H = nb::cast<int64_t>(from[1]), q.P = nb::cast<int64_t>(from[2]);
-    q.W = at<F>(from[3]), q.R = at<F>(from[4]), q.b_x = at<F>(from[5]), q.b_h = at<F>(from[6]);
-    q.per_unit = at<F>(from[7]), q.projection = at<F>(from[8]);
+    q.I = nb::cast<int64_t>(from[0]);
+    q.H = nb::cast<int64_t>(from[1]);
+    q.P = nb::cast<int64_t>(from[2]);
+    q.W = at<F>(from[3]);
+    q.R = at<F>(from[4]);
+    q.b_x = at<F>(from[5]);
+    q.b_h = at<F>(from[6]);
+    q.per_unit = at<F>(from[7]);
+    q.projection = at<F>(from[8]);
     const nb::tuple masks = nb::cast<nb::tuple>(from[9]);
-    q.noise.masks_given = masks.size() > 0;
-    for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.noise.masks[k].left = nb::cast<double>(masks[k]);
+    q.masks.has_cell_masks = masks.size() > 0;
+    for (size_t k = 0; k < masks.size() && k < size_t(max_masks); ++k) q.masks.of_cell[k].otherwise = nb::cast<double>(masks[k]);
     described.push_back(q);
   }
   std::vector<Source<F>> listed;
@@ -46,12 +52,12 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sour
   return std::make_shared<Stack<F>>(cell, std::move(described), listed);
 }
 
-// Whether torch has counted a change in the parameters that a stack was packed from, they lie elsewhere, or they are other objects, which
-// may be views of the same memory. From Python each look costs
-// twice as much, and a step of a small layer has eight.
+// The parameters that a stack was packed from. They have changed if torch has counted a change, if their data has moved, or if they
+// are other objects, which may be views of the same memory. From Python each look costs twice as much, and a step of a small layer
+// has eight.
 class Parameters {
  public:
-  // For each its name, itself, address and version. Without versions torch does not count them.
+  // names, parameters, addresses and versions; without versions torch does not count changes.
   Parameters(nb::list names, nb::list parameters, nb::list places, nb::list versions) {
     for (size_t k = 0; k < names.size(); ++k)
       looks_.push_back(
@@ -72,7 +78,7 @@ class Parameters {
  private:
   struct Look {
     nb::object name;
-    const PyObject* parameter;  // not kept alive: what hooks on it hold might be the layer, in a circle that Python does not see
+    const PyObject* parameter;  // a borrowed reference: hooks on the parameter may hold the layer, a cycle that Python does not see
     Address place;
     int64_t version;
   };
@@ -82,7 +88,7 @@ class Parameters {
 
 template <class F>
 bool run(Stream<F>& stream, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
-  const Rows rows{T, stream.B(), step_stride, row_stride};
+  const Rows rows{.T = T, .B = stream.B(), .step_stride = step_stride, .row_stride = row_stride};
   const auto call = [&] { return stream.run(reinterpret_cast<const F*>(x), reinterpret_cast<F*>(y), rows, threads); };
   if (stream.stack().operations() * T * stream.B() < worth_releasing) return call();
   nb::gil_scoped_release released;
@@ -119,14 +125,14 @@ void add(nb::module_& m, const char* precision) {
             return x && self.parameters.hold(parameters) && run(self.stream, x, y, 1, self.stream.B(), 1, threads);
           },
           "parameters"_a, "x"_a, "y"_a, "threads"_a,
-          "x [B, I] -> y [B, P]; False, and nothing has happened, when the weights are other ones, or x has no memory")
+          "x [B, I] -> y [B, P]; False if the weights have changed or x has no memory; then nothing has happened")
       .def(
           "block",
           [](Bound<F>& self, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
             return run(self.stream, x, y, T, step_stride, row_stride, threads);
           },
           "x"_a, "y"_a, "T"_a, "step_stride"_a, "row_stride"_a, "threads"_a,
-          "x [T, B, I] -> y [T, B, P]; False, and nothing has happened, when the weights do not hold what was packed");
+          "x [T, B, I] -> y [T, B, P]; False if the weights have changed; then nothing has happened");
 }
 
 }  // namespace

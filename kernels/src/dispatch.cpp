@@ -1,9 +1,9 @@
-// Which instruction set runs: the best the machine has, unless CARROUSEL_ISA or use_instruction_set() says otherwise.
+// Which instruction set runs: the best of the machine, unless CARROUSEL_ISA or use_instruction_set() chooses another.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 
-#include "carrousel/own.hpp"
+#include "carrousel/custom_cell.hpp"
 #include "carrousel/targets.hpp"
 #include "target.hpp"
 
@@ -36,7 +36,7 @@ struct Available {
     targets[count] = &target;
     names[count++] = target.name;
   }
-  const Target* named(const char* name) const {
+  const Target* by_name(const char* name) const {
     for (int i = 0; name && i < count; ++i)
       if (!std::strcmp(name, targets[i]->name)) return targets[i];
     return nullptr;
@@ -48,16 +48,16 @@ const Available& available() {
   return available;
 }
 
-// A name in CARROUSEL_ISA that is not to be had leaves the best in force; Python reports it.
-std::atomic<const Target*>& chosen() {
+// An unknown name in CARROUSEL_ISA leaves the best in force; Python reports it.
+std::atomic<const Target*>& current() {
   static std::atomic<const Target*> chosen = [] {
-    const Target* named = available().named(std::getenv("CARROUSEL_ISA"));
+    const Target* named = available().by_name(std::getenv("CARROUSEL_ISA"));
     return named ? named : available().targets[0];
   }();
   return chosen;
 }
 
-// Libraries compiled at run time, latest first. Nothing is ever taken out: whoever follows the list needs no lock.
+// Libraries compiled at run time, latest first. Nothing is ever removed, so readers need no lock.
 struct Added {
   const Target* target;
   const Added* before;
@@ -68,11 +68,11 @@ template <class F>
 const Kernel<F>* table(const Target& target);
 template <>
 const Kernel<float>* table(const Target& target) {
-  return target.single;
+  return target.f32;
 }
 template <>
 const Kernel<double>* table(const Target& target) {
-  return target.twice;
+  return target.f64;
 }
 
 template <class F>
@@ -86,7 +86,7 @@ const Kernel<F>* find_in(const Target& target, const char* cell) {
 
 template <class F>
 const Kernel<F>* find(const char* cell) {
-  if (const Kernel<F>* kernel = find_in<F>(*chosen().load(), cell)) return kernel;
+  if (const Kernel<F>* kernel = find_in<F>(*current().load(), cell)) return kernel;
   for (const Added* added = latest.load(); added; added = added->before)
     if (const Kernel<F>* kernel = find_in<F>(*added->target, cell)) return kernel;
   return nullptr;
@@ -95,19 +95,19 @@ template const Kernel<float>* find(const char*);
 template const Kernel<double>* find(const char*);
 
 template <>
-void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, float* values) {
-  chosen().load()->draw_single(mask, seed, stream, rows, columns, numbers, values);
+void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, float* values) {
+  current().load()->sample_f32(mask, seed, stream, rows, columns, numbers, values);
 }
 template <>
-void draw(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, double* values) {
-  chosen().load()->draw_double(mask, seed, stream, rows, columns, numbers, values);
+void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, double* values) {
+  current().load()->sample_f64(mask, seed, stream, rows, columns, numbers, values);
 }
 
-const char* instruction_set() { return chosen().load()->name; }
+const char* instruction_set() { return current().load()->name; }
 
 bool use_instruction_set(const char* name) {
-  const Target* target = available().named(name);
-  if (target) chosen().store(target);
+  const Target* target = available().by_name(name);
+  if (target) current().store(target);
   return target != nullptr;
 }
 
@@ -119,7 +119,7 @@ void add(const Target& target) {
   }
 }
 
-const char* compile_flags() { return chosen().load()->flags; }
+const char* compile_flags() { return current().load()->flags; }
 
 const char* interface_digest() { return CARROUSEL_INTERFACE; }
 

@@ -1,5 +1,5 @@
-// A library of its own for cells that are compiled at run time, for one instruction set: the file that carrousel.own gives to the
-// machine's compiler, with the cells' generated headers on the path. Its one symbol is what fused/kernels.py looks for.
+// A shared library for cells that are compiled at run time, for one instruction set. carrousel.cell compiles this file with the cells'
+// generated headers on the include path; fused/kernels.py looks up its one symbol.
 #include "target.cpp"
 
 extern "C" __attribute__((visibility("default"))) const carrousel::Target* carrousel_target() {

@@ -1,4 +1,4 @@
-// Streams: everything that computes is Kernel::forward, once for each layer.
+// Streams: all computation is Kernel::forward, once for each layer.
 #include "carrousel/stream.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ const Kernel<F>& kernel_of(const char* cell) {
   return *found;
 }
 
-// Weights that fill a good part of a large page get large pages of their own: fewer misses of the address cache at each step.
+// Weights that fill a good part of a large page get large pages of their own: fewer TLB misses at each step.
 template <class F>
 std::shared_ptr<F[]> aligned(int64_t count) {
   constexpr size_t page = size_t(2) << 20;
@@ -34,15 +34,15 @@ std::shared_ptr<F[]> aligned(int64_t count) {
   return {static_cast<F*>(memory), [](F* p) { std::free(p); }};
 }
 
-// True at the start of one call, until its end.
-class Turn {
+// True from the start of one call to its end.
+class InUse {
  public:
-  explicit Turn(std::atomic<bool>& running) : running_(running) {
+  explicit InUse(std::atomic<bool>& running) : running_(running) {
     if (running.exchange(true, std::memory_order_acquire))
       throw std::runtime_error("this State is in use by another thread; use one State per thread");
   }
-  ~Turn() { running_.store(false, std::memory_order_release); }
-  Turn(const Turn&) = delete;
+  ~InUse() { running_.store(false, std::memory_order_release); }
+  InUse(const InUse&) = delete;
 
  private:
   std::atomic<bool>& running_;
@@ -103,14 +103,14 @@ Stream<F>::Stream(std::shared_ptr<const Stack<F>> stack, int64_t B, const std::v
 
 template <class F>
 bool Stream<F>::run(const F* x, F* y, const Rows& rows, int threads) {
-  const Turn turn(running_);
+  const InUse in_use(running_);
   const Sequence<F>&first = stack_->layers().front(), &last = stack_->layers().back();
   const int64_t count = rows.T * B_, parts = std::min(count, most_parts);
   const auto from = [](const F* p) { return reinterpret_cast<uintptr_t>(p); };
   if (from(x) < from(y + count * last.P) && from(y) < from(x + count * first.I))
     throw std::invalid_argument("out and input overlap in memory: the input is still read when out is written");
-  if (!stack_->holds(turn_, parts)) return false;
-  turn_ = (turn_ + parts) % most_parts;
+  if (!stack_->holds(next_part_, parts)) return false;
+  next_part_ = (next_part_ + parts) % most_parts;
   run_layers(x, y, rows, threads);
   if (rows.T % 2) from_last_ = !from_last_;
   return true;
@@ -121,14 +121,16 @@ void Stream<F>::run_layers(const F* x, F* y, const Rows& rows, int threads) {
   const std::vector<Sequence<F>>& layers = stack_->layers();
   const int64_t L = layers.size(), P = layers[0].P;
   F *next, *between[2];
-  // h cannot be written where it lies: the units to come need the old one.
-  const baseline::Workspace scratch([&](baseline::Layout& layout) {
-    next = layout.take<F>(B_ * P);
-    for (int k = 0; k < 2; ++k) between[k] = layout.take<F>(k + 1 < L ? rows.T * B_ * P : 0);
+  // h is not updated in place: the remaining units still need the old one.
+  const baseline::Workspace scratch([&](baseline::Arena& arena) {
+    next = arena.take<F>(B_ * P);
+    for (int k = 0; k < 2; ++k) between[k] = arena.take<F>(k + 1 < L ? rows.T * B_ * P : 0);
   });
   for (int64_t l = 0; l < L; ++l) {
     Sequence<F> q = layers[l];
-    q.rows = rows, q.threads = threads, q.from_last = from_last_;
+    q.rows = rows;
+    q.threads = threads;
+    q.from_last = from_last_;
     q.x = l ? between[(l - 1) % 2] : x;
     q.y = l + 1 < L ? between[l % 2] : y;
     q.ld_y = P;

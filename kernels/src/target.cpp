@@ -38,19 +38,19 @@ template <class Cell>
 inline constexpr bool is_normed = requires { Cell::normed; };
 
 template <class Cell, class F>
-int64_t kept_size(int64_t H, [[maybe_unused]] int64_t I) {
+int64_t saved_size(int64_t H, [[maybe_unused]] int64_t I) {
   return by_width<F>(H, [&]<class V>(V) {
     if constexpr (is_normed<Cell>)
-      return int64_t(Kept<Cell, V>(H, I).size());
+      return int64_t(Saved<Cell, V>(H, I).size());
     else
-      return int64_t(Shape<Cell, V>(H).kept_size());
+      return int64_t(RowBlocks<Cell, V>(H).saved_size());
   });
 }
 
 template <class Cell, class F>
 int64_t panels_size(const Sequence<F>& q) {
   return by_width<F>(q.H, [&]<class V>(V) {
-    const Shape<Cell, V> shape(q.H);
+    const RowBlocks<Cell, V> shape(q.H);
     return int64_t(Panels<Cell, V>(q, shape).size());
   });
 }
@@ -58,7 +58,7 @@ int64_t panels_size(const Sequence<F>& q) {
 template <class Cell, class F>
 void pack(const Sequence<F>& q, F* to) {
   by_width<F>(q.H, [&]<class V>(V) {
-    const Shape<Cell, V> shape(q.H);
+    const RowBlocks<Cell, V> shape(q.H);
     Panels<Cell, V>(q, shape).pack_into(to);
   });
 }
@@ -89,19 +89,31 @@ void backward(const Sequence<F>& q, const Gradients<F>& d) {
 
 template <class Cell, class F>
 constexpr Kernel<F> kernel() {
-  Kernel<F> k{Cell::name,           Cell::states,      Cell::fed,        Cell::x_rows,
-              Cell::h_rows,         Cell::weights,     Cell::masks,      {},
-              Cell::shown,          Cell::shown_names, is_normed<Cell>,  kept_size<Cell, F>,
-              panels_size<Cell, F>, pack<Cell, F>,     forward<Cell, F>, backward<Cell, F>};
+  Kernel<F> k{.cell = Cell::name,
+              .states = Cell::states,
+              .fed = Cell::fed,
+              .x_rows = Cell::x_rows,
+              .h_rows = Cell::h_rows,
+              .weights = Cell::weights,
+              .masks = Cell::masks,
+              .history = {},
+              .shown = Cell::shown,
+              .shown_names = Cell::shown_names,
+              .saves_more = is_normed<Cell>,
+              .saved_size = saved_size<Cell, F>,
+              .panels_size = panels_size<Cell, F>,
+              .pack = pack<Cell, F>,
+              .forward = forward<Cell, F>,
+              .backward = backward<Cell, F>};
   for (int s = 0; s < Cell::states; ++s) k.history[s] = is_normed<Cell> || Cell::reads_old[s] || Cell::reads_new[s];
   for (int j = 1; j < Cell::fed; ++j) k.history[Cell::fed_states[j]] = true;
   return k;
 }
 
-#define CARROUSEL_SINGLE(name) kernel<cells::name, float>(),
-#define CARROUSEL_DOUBLE(name) kernel<cells::name, double>(),
-constexpr Kernel<float> single[] = {CARROUSEL_CELLS(CARROUSEL_SINGLE) CARROUSEL_NORMED_CELLS(CARROUSEL_SINGLE) Kernel<float>{}};
-constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) CARROUSEL_NORMED_CELLS(CARROUSEL_DOUBLE) Kernel<double>{}};
+#define CARROUSEL_F32(name) kernel<cells::name, float>(),
+#define CARROUSEL_F64(name) kernel<cells::name, double>(),
+constexpr Kernel<float> f32[] = {CARROUSEL_CELLS(CARROUSEL_F32) CARROUSEL_NORMED_CELLS(CARROUSEL_F32) Kernel<float>{}};
+constexpr Kernel<double> f64[] = {CARROUSEL_CELLS(CARROUSEL_F64) CARROUSEL_NORMED_CELLS(CARROUSEL_F64) Kernel<double>{}};
 
 }  // namespace
 
@@ -110,7 +122,11 @@ constexpr Kernel<double> twice[] = {CARROUSEL_CELLS(CARROUSEL_DOUBLE) CARROUSEL_
 #ifndef CARROUSEL_FLAGS
 #define CARROUSEL_FLAGS ""
 #endif
-extern const Target target = {CARROUSEL_NAME(CARROUSEL_TARGET),    single, twice, CARROUSEL_FLAGS, draw_rows<vec<float, wide<float>>>,
-                              draw_rows<vec<double, wide<double>>>};
+extern const Target target = {.name = CARROUSEL_NAME(CARROUSEL_TARGET),
+                              .f32 = f32,
+                              .f64 = f64,
+                              .flags = CARROUSEL_FLAGS,
+                              .sample_f32 = sample_rows<vec<float, wide<float>>>,
+                              .sample_f64 = sample_rows<vec<double, wide<double>>>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -1,4 +1,4 @@
-// What each instruction set offers to the dispatcher: a table of kernels in each precision, made by target.cpp.
+// What each instruction set offers to dispatch.cpp: a table of kernels in each precision, made by target.cpp.
 #pragma once
 #include "carrousel/sequence.hpp"
 
@@ -6,11 +6,11 @@ namespace carrousel {
 
 struct Target {
   const char* name;
-  const Kernel<float>* single;  // ends with a kernel without a cell
-  const Kernel<double>* twice;
-  const char* flags;            // what it was compiled with
-  void (*draw_single)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
-  void (*draw_double)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
+  const Kernel<float>* f32;  // ends with a kernel without a name
+  const Kernel<double>* f64;
+  const char* flags;         // compiler flags
+  void (*sample_f32)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
+  void (*sample_f64)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
 };
 
 #define CARROUSEL_DECLARE(name) \

@@ -12,11 +12,11 @@ namespace {
 
 std::vector<double> random_values(std::mt19937& random, int64_t size, double scale) {
   std::vector<double> values(size);
-  for (double& value : values) value = float(scale * (double(random()) / 0x80000000 - 1));  // the standard's distributions vary
+  for (double& value : values) value = float(scale * (double(random()) / 0x80000000 - 1));  // std distributions differ between libraries
   return values;
 }
 
-// So that the pre-activations are of the order of one, where nothing saturates, and that rounding dies out over time.
+// So that pre-activations are of the order of one, where nothing saturates, and rounding errors decay over time.
 double scale_of(int input, const Case& c) {
   if (input == W) return 1 / std::sqrt(double(c.size.I));
   if (input == R) return 1 / std::sqrt(double(c.width_of_R()));
@@ -33,7 +33,7 @@ std::vector<int64_t> batch_sizes_of(const Size& size, bool packed) {
   return sizes;
 }
 
-// Neither sorted nor all above zero.
+// Neither sorted nor all positive.
 std::vector<int64_t> lengths_of(const Size& size) {
   std::vector<int64_t> lengths(size.B);
   for (int64_t b = 0; b < size.B; ++b) lengths[b] = (7 * b + 3) % (size.T + 1);
@@ -63,7 +63,7 @@ Case::Case(const Cell& cell, Size size, Way way, Options options)
   };
   draw(0, RESTORED, 0, HISTORY);
   draw(RESTORED, inputs, HISTORY, outputs);
-  // What must not be read is no number.
+  // What must not be read is NaN.
   const std::vector<bool> there = this->there();
   const auto strike = [&](std::vector<double>& rows, int64_t width, double value) {
     for (int64_t n = 0; n < N() && !rows.empty(); ++n)
@@ -125,7 +125,7 @@ int64_t Case::size_of_input(int input) const {
 
 int64_t Case::size_of_output(int output) const {
   if (output == Y) return N() * P;
-  if (output >= KEPT) return way.shown && output - KEPT < cell.shown ? N() * size.H : 0;
+  if (output >= SAVED) return way.shown && output - SAVED < cell.shown ? N() * size.H : 0;
   if (output >= HISTORY) return way.shown && output > HISTORY && output - HISTORY < cell.states ? N() * size.H : 0;
   const int state = output - FINAL;
   return state >= cell.states ? 0 : size.B * (state ? size.H : P);
@@ -147,7 +147,7 @@ std::string name_of_input(int input) {
 std::string name_of_output(int output) {
   if (output == Y) return "y";
   if (output < HISTORY) return "final " + std::to_string(output - FINAL);
-  return output < KEPT ? "history " + std::to_string(output - HISTORY) : "kept " + std::to_string(output - KEPT);
+  return output < SAVED ? "history " + std::to_string(output - HISTORY) : "saved " + std::to_string(output - SAVED);
 }
 
 }  // namespace carrousel::test

@@ -1,5 +1,5 @@
-// A sequence to run: a cell, sizes, a layout and random values. The kernels (run.hpp) and the plain loops (reference.hpp) take the
-// same one. Letters as in carrousel/sequence.hpp.
+// A sequence to run: a cell, sizes, a layout and random values, for the kernels (run.hpp) and for the plain loops (reference.hpp).
+// Letters as in carrousel/sequence.hpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace carrousel::test {
 
-inline constexpr int max_kept = 8;
+inline constexpr int max_saved = 8;
 
-// INITIAL + k, RESTORED + k, FINAL + k, HISTORY + k: state k; KEPT + k: the k-th value that backward needs of the rows
+// INITIAL + k, RESTORED + k, FINAL + k, HISTORY + k: state k; SAVED + k: the k-th value that backward needs of the rows
 enum Input { X, W, R, B_X, B_H, PER_UNIT, PROJECTION, INITIAL, RESTORED = INITIAL + max_states, inputs = RESTORED + max_states };
-enum Output { Y, FINAL, HISTORY = FINAL + max_states, KEPT = HISTORY + max_states, outputs = KEPT + max_kept };
+enum Output { Y, FINAL, HISTORY = FINAL + max_states, SAVED = HISTORY + max_states, outputs = SAVED + max_saved };
 std::string name_of_input(int input);
 std::string name_of_output(int output);
 
@@ -33,8 +33,8 @@ struct Size {
 struct Way {
   const char* name;
   bool batch_first = false, packed = false, reverse = false;
-  bool lengths = false, offsets = false;  // rows of different lengths, none included, in any order
-  bool resets = false;                    // sequences are parted here and there
+  bool lengths = false, offsets = false;  // rows of different lengths (0 included), in any order
+  bool resets = false;                    // sequences are split here and there
   bool shown = false;                     // the states and gates of every step are outputs too
 };
 inline constexpr Way ways[] = {{"dense"},
@@ -44,7 +44,7 @@ inline constexpr Way ways[] = {{"dense"},
                                {"packed", false, true, false},
                                {"packed_reverse", false, true, true}};
 
-// What else there is besides the ways above.
+// Further ways.
 inline constexpr Way ragged_ways[] = {
     {.name = "lengths", .lengths = true},
     {.name = "lengths_batch_first_reverse_shown", .batch_first = true, .reverse = true, .lengths = true, .shown = true},
@@ -60,7 +60,7 @@ struct Options {
   bool projected = false;
   bool bias = true;     // else b_x and b_h are null
   bool initial = true;  // else the initial states are null
-  int heads = 1;        // of h, in which R goes from each to itself alone; 1 where projected
+  int heads = 1;        // of h; R connects each to itself only; 1 if projected
 };
 
 struct Case {
@@ -69,22 +69,22 @@ struct Case {
   Way way;
   Options options;
   int64_t P;
-  std::vector<int64_t> batch_sizes;                     // rows that have step t; a sequence that is not packed has B at each
-  std::vector<int64_t> lengths, offsets;                // [B] and [B + 1]; empty where rows have all steps
-  std::vector<uint8_t> resets;                          // [N], or empty
-  double padding = 0.5;                                 // of outputs where there is no step
-  std::array<std::vector<double>, inputs> values;       // exact in float too; zeros where the kernel is given null
-  std::array<std::vector<double>, inputs> directions;   // in which the plain loops measure the slope of the loss
-  std::array<std::vector<double>, outputs> d_outputs;   // the loss is the sum of d_outputs * outputs
+  std::vector<int64_t> batch_sizes;                    // rows that have step t; a sequence that is not packed has B at each
+  std::vector<int64_t> lengths, offsets;               // [B] and [B + 1]; empty where rows have all steps
+  std::vector<uint8_t> resets;                         // [N], or empty
+  double padding = 0.5;                                // of outputs where there is no step
+  std::array<std::vector<double>, inputs> values;      // exact in float too; zeros where the kernel is given null
+  std::array<std::vector<double>, inputs> directions;  // the plain loops measure the slope of the loss along these
+  std::array<std::vector<double>, outputs> d_outputs;  // the loss is the sum of d_outputs * outputs
 
   Case(const Cell& cell, Size size, Way way = ways[0], Options options = {});
   int64_t N() const;
   int64_t width_of_R() const;
-  int64_t at(int64_t t, int64_t b) const;  // the row of x and y that holds step t of row b
+  int64_t at(int64_t t, int64_t b) const;     // the row of x and y that holds step t of row b
   int64_t length(int64_t b) const;
   bool restarts(int64_t t, int64_t b) const;  // the states before the step, in the order of the way, are restored
   std::vector<bool> there() const;            // [N] whether a row of x and y holds a step
-  bool is_gate(int k) const;                  // the k-th value that is kept: a row after its function, which has a gradient
+  bool is_gate(int k) const;                  // the k-th value that is saved: a row after its function, which has a gradient
   bool absent(int input) const;
   int64_t size_of_input(int input) const;
   int64_t size_of_output(int output) const;

@@ -16,7 +16,7 @@ constexpr int64_t batches[] = {1, 5, 6, 7, 13};            // around the tile's 
 constexpr int64_t inputs_wide[] = {1, 3, 65, 70};          // over 64, several steps of W x are computed at once
 constexpr int64_t lengths[] = {1, 2, 5};
 
-// Every pair of two letters' values occurs among the forty: a fault that needs three at once would have to be seen elsewhere.
+// Every pair of two letters' values occurs among the forty; a fault that needs three at once must be found elsewhere.
 Size awkward(int n) {
   const int h = n % 8, b = n / 8;
   return {lengths[(h + 2 * b) % 3], batches[b], inputs_wide[(h + b) % 4], units[h]};
@@ -25,7 +25,7 @@ Size awkward(int n) {
 void check_awkward_sizes(const Cell& cell, bool projected) {
   for (int n = 0; n < 40; ++n)
     for (int way = 0; way < int(std::size(ways)); ++way) {
-      if (sanitized && way % 3 != n % 3) continue;  // they take their time: each size in two of the six ways
+      if (sanitized && way % 3 != n % 3) continue;  // each size in two of the six ways, because sanitizers are slow
       const Options options{projected, (n + way) % 3 != 0, (n + way) % 4 != 0};
       check_exactness(Case(cell, awkward(n), ways[way], options), {.gap = (n + way) % 2 * 3});
     }
@@ -40,7 +40,7 @@ TEST_CASE("a projected cell equals the plain loops, and its gradients their slop
     if (!cell.reads_h) check_awkward_sizes(cell, true);
 }
 
-// Sizes at which something happens that it does not at small ones.
+// Sizes at which code runs that small ones do not reach.
 struct Large {
   const char* why;
   Size size;

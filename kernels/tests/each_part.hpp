@@ -1,4 +1,4 @@
-// What the tests of the templates share.
+// Shared by the tests of the templates.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -11,7 +11,7 @@
 
 namespace carrousel::test {
 
-// run(parts) for every instruction set of this machine and every width of vector.
+// Calls run(parts) for every instruction set of this machine and every width of vector.
 template <class F, class Run>
 void with_all_parts(Run run) {
   with_every_instruction_set([&](const char* set) {
@@ -22,9 +22,9 @@ void with_all_parts(Run run) {
   });
 }
 
-// Small integers: every product and sum of them is exact, so that results are compared for equality whatever the order of the terms.
+// Small integers: every product and sum of them is exact, so that results are equal whatever the order of the terms.
 template <class F>
-std::vector<F> integers(long n) {
+std::vector<F> integers(int64_t n) {
   std::mt19937 random(n);
   std::vector<F> values(n);
   for (F& value : values) value = F(int(random() % 17) - 8);

@@ -1,4 +1,4 @@
-// How functions of one number are judged: by their error in units of the last place, and by where they leave a NaN.
+// Measures for functions of one number: their error in ULP, and where they give NaN.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@
 
 namespace carrousel::test {
 
-// Exact enough to judge by: float against double, double against long double (which must have more bits than double).
+// Precise enough as a reference: double for float, long double for double (it must have more bits than double).
 template <class F>
 using Wide = std::conditional_t<sizeof(F) == 4, double, long double>;
 
@@ -29,14 +29,14 @@ constexpr F infinity = std::numeric_limits<F>::infinity();
 template <class F>
 constexpr F nan_of = std::numeric_limits<F>::quiet_NaN();
 
-// In units of the last place of the exact value, rounded to F.
+// In ULP of the exact value, rounded to F.
 template <class F>
 double ulps(F got, Wide<F> exact) {
   const int exponent = std::max(std::ilogb(exact), std::numeric_limits<F>::min_exponent - 1);
   return double(std::abs(Wide<F>(got) - exact) / std::ldexp(Wide<F>(1), exponent - std::numeric_limits<F>::digits + 1));
 }
 
-// Arguments of every size and sign: bit patterns at even distances, and numbers at even distances about zero.
+// Arguments of every size and sign: bit patterns at even distances, and numbers at even distances around zero.
 template <class F>
 std::vector<F> arguments(F low, F high) {
   using Bits = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
@@ -57,7 +57,7 @@ std::vector<F> arguments(F low, F high) {
 template <class F>
 std::vector<F> apply(const Parts<F>& parts, typename Parts<F>::Function Parts<F>::* function, const std::vector<F>& x) {
   std::vector<F> y(x.size());
-  (parts.*function)(y.data(), x.data(), long(x.size()));
+  (parts.*function)(y.data(), x.data(), int64_t(x.size()));
   return y;
 }
 

@@ -8,7 +8,7 @@
 namespace carrousel::test {
 namespace {
 
-// The furthest that an array is from another, in parts of its largest element; not a number where one of them is none.
+// The largest difference of two arrays, relative to the largest element of the second; NaN if one of them holds a NaN.
 template <class A, class B>
 double distance(const std::vector<A>& a, const std::vector<B>& b) {
   double most = 0, largest = 1e-3;
@@ -20,7 +20,7 @@ double distance(const std::vector<A>& a, const std::vector<B>& b) {
   return a.size() == b.size() ? most / largest : NAN;
 }
 
-// How far a gradient's slope in a direction is from the exact one, in parts of the sum of its terms.
+// The error of a gradient's slope in a direction, relative to the sum of its terms.
 double distance_of_slope(const std::vector<double>& gradient, const std::vector<double>& direction, double exact) {
   double slope = 0, terms = 1e-3;
   for (size_t i = 0; i < gradient.size(); ++i) {
@@ -30,8 +30,7 @@ double distance_of_slope(const std::vector<double>& gradient, const std::vector<
   return std::abs(slope - exact) / terms;
 }
 
-// Numbers that are normalised hardly depend on what they are made of where that is a single one, x or c: the derivative is what is left
-// of terms that cancel, and rounding weighs so much more.
+// A normalised value hardly depends on a single x or c: its derivative is the rest of terms that cancel, and rounding weighs more.
 double slack(const Case& c) { return std::string(c.cell.name) == "layer_norm_lstm" && (c.size.I == 1 || c.size.H == 1) ? 100 : 1; }
 
 void check_double(const Case& c, const Outcome<double>& got, const Expected& expected) {

@@ -1,4 +1,4 @@
-// How near a case must come to the plain loops.
+// How close a case must come to the plain loops.
 #pragma once
 #include "case.hpp"
 #include "reference.hpp"
@@ -6,9 +6,9 @@
 
 namespace carrousel::test {
 
-// In every instruction set: outputs equal the plain loops', gradients equal their slopes, and float equals double, all to rounding.
+// In every instruction set: outputs equal the plain loops', gradients equal their slopes, and float equals double, up to rounding.
 void check_exactness(const Case& c, const Ask& ask);
-// The same where something else is expected than of the case as it stands.
+// The same with other expected values.
 void check_exactness(const Case& c, const Ask& ask, const Expected& expected);
 
 }  // namespace carrousel::test

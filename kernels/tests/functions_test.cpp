@@ -51,7 +51,7 @@ TEST_CASE_TEMPLATE("outside its range softplus stays where it is, or is x", F, f
 TEST_CASE_TEMPLATE("signs, comparisons and choices are exact", F, float, double) {
   constexpr F inf = infinity<F>, nan = nan_of<F>;
   const std::vector<F> x{-inf, F(-1), -F(0), F(0), F(2), F(2), inf, nan, F(1)}, z{F(1), F(-2), F(0), F(0), F(3), F(2), inf, F(1), nan};
-  const long n = long(x.size());
+  const int64_t n = int64_t(x.size());
   with_all_parts<F>([&](const Parts<F>& parts) {
     const std::vector<F> size = apply(parts, &Parts<F>::abs, x), sign = apply(parts, &Parts<F>::sign, x);
     const auto pair = [&](typename Parts<F>::Function2 function) {
@@ -60,7 +60,7 @@ TEST_CASE_TEMPLATE("signs, comparisons and choices are exact", F, float, double)
       return y;
     };
     std::vector<F> most = pair(parts.maximum), least = pair(parts.minimum), chosen(n);
-    for (long i = 0; i < n; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       if (std::isnan(x[i])) continue;
       CHECK(size[i] == std::abs(x[i]));
       CHECK(!std::signbit(size[i]));
@@ -68,7 +68,8 @@ TEST_CASE_TEMPLATE("signs, comparisons and choices are exact", F, float, double)
     }
     CHECK((std::isnan(size[7]) && std::isnan(sign[7])));
     for (const auto& y : {most, least}) CHECK((std::isnan(y[7]) && std::isnan(y[8])));
-    most.resize(7), least.resize(7);
+    most.resize(7);
+    least.resize(7);
     CHECK(most == std::vector<F>{1, -1, 0, 0, 3, 2, inf});
     CHECK(least == std::vector<F>{-inf, -2, 0, 0, 2, 2, inf});
     CHECK(pair(parts.less) == std::vector<F>{1, 0, 0, 0, 1, 0, 0, 0, 0});

@@ -1,4 +1,4 @@
-// Arrays whose surroundings are watched.
+// Arrays with guarded margins.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -15,7 +15,7 @@ inline constexpr bool sanitized = __has_feature(address_sanitizer);
 inline constexpr bool sanitized = false;
 #endif
 
-// A NaN that no computation makes: what it fills was not written.
+// A NaN that no computation produces: where it remains nothing was written.
 template <class F>
 inline constexpr std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t> marker_bits = 0x7fc5ca7e;
 template <>
@@ -26,8 +26,8 @@ bool untouched(F x) {
   return std::bit_cast<std::remove_cv_t<decltype(marker_bits<F>)>>(x) == marker_bits<F>;
 }
 
-// An array between two margins of markers: a read outside shows as NaN in the results, a write outside in unharmed(). Under
-// AddressSanitizer there are no margins: its own begin where the array ends.
+// An array between two margins of markers: a read outside gives NaN in the results, a write outside shows in unharmed(). Under
+// AddressSanitizer there are no margins: its own begin at the end of the array.
 template <class F>
 class Guarded {
  public:

@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-#include "carrousel/own.hpp"
+#include "carrousel/custom_cell.hpp"
 #include "reference.hpp"
 #include "run.hpp"
 #include "target.hpp"
@@ -13,7 +13,7 @@
 namespace carrousel::test {
 namespace {
 
-// Before any test asks for another.
+// Before any test chooses another.
 const std::string at_start = instruction_set();
 
 TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA names") {
@@ -24,7 +24,7 @@ TEST_CASE("the best instruction set is in force, or the one that CARROUSEL_ISA n
   CHECK(at_start == expected);
 }
 
-// The name is all that is looked at.
+// Only the name is read.
 template <class F>
 Kernel<F> called(const char* cell) {
   Kernel<F> kernel{};
@@ -33,21 +33,21 @@ Kernel<F> called(const char* cell) {
 }
 
 TEST_CASE("a library's cells are found beside those that were built in, the latest first, whatever is in force") {
-  // What stays in the list must stay in memory.
-  static const Kernel<float> single[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
-  static const Kernel<double> twice[] = {called<double>("added_2"), {}}, none[] = {{}};
-  static const Target first{"avx2", single, twice, "", nullptr, nullptr};
+  // Entries of the list must stay in memory.
+  static const Kernel<float> f32[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
+  static const Kernel<double> f64[] = {called<double>("added_2"), {}}, none[] = {{}};
+  static const Target first{"avx2", f32, f64, "", nullptr, nullptr};
   static const Target second{"avx2", later, none, "", nullptr, nullptr};
   CHECK(find<float>("added_1") == nullptr);
   const Kernel<float>* lstm = find<float>("lstm");
   add(first);
-  CHECK(find<float>("added_1") == single);
+  CHECK(find<float>("added_1") == f32);
   CHECK(find<double>("added_1") == nullptr);
-  CHECK(find<double>("added_2") == twice);
+  CHECK(find<double>("added_2") == f64);
   CHECK(find<float>("lstm") == lstm);
   add(second);
   with_every_instruction_set([&](const char*) { CHECK(find<float>("added_1") == later); });
-  CHECK(find<double>("added_2") == twice);
+  CHECK(find<double>("added_2") == f64);
 }
 
 TEST_CASE("what a library is compiled with says for which instruction set, and has a digest of its interface") {
@@ -59,7 +59,7 @@ TEST_CASE("what a library is compiled with says for which instruction set, and h
 }
 
 TEST_CASE("each instruction set has its own kernels of every cell") {
-  std::set<const void*> single, twice;
+  std::set<const void*> f32, f64;
   int sets = 0;
   with_every_instruction_set([&](const char* name) {
     ++sets;
@@ -72,13 +72,13 @@ TEST_CASE("each instruction set has its own kernels of every cell") {
       CHECK(kernel->x_rows == cell.x_rows);
       CHECK(kernel->h_rows == cell.h_rows);
       CHECK(kernel->weights == cell.weights);
-      single.insert(kernel);
-      twice.insert(find<double>(cell.name));
+      f32.insert(kernel);
+      f64.insert(find<double>(cell.name));
     }
   });
   CHECK(sets >= 1);
-  CHECK(single.size() == sets * all_cells().size());
-  CHECK(twice.size() == sets * all_cells().size());
+  CHECK(f32.size() == sets * all_cells().size());
+  CHECK(f64.size() == sets * all_cells().size());
 }
 
 TEST_CASE("the last instruction set is one that every machine has") {

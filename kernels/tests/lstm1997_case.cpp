@@ -19,7 +19,10 @@ constexpr int numbers_in_errors = sizeof(Errors) / sizeof(float);
 
 Network everything_biased(int I, int K, int C, int S) {
   Network n;
-  n.I = I, n.K = K, n.C = C, n.S = S;
+  n.I = I;
+  n.K = K;
+  n.C = C;
+  n.S = S;
   n.cells_biased = n.gates_biased = n.hidden_biased = n.outputs_biased = true;
   return n;
 }
@@ -96,12 +99,15 @@ TrialOf1997::TrialOf1997(const Network& n, Telling telling, int number) : at_end
 
 Trial TrialOf1997::trial() {
   weights_now_ = Guarded<float>(weights_);
-  errors_ = Guarded<float>(count_ * numbers_in_errors), recent_ = Guarded<float>(ring * numbers_in_errors);
+  errors_ = Guarded<float>(count_ * numbers_in_errors);
+  recent_ = Guarded<float>(ring * numbers_in_errors);
   outputs_ = Guarded<float>(int64_t(outputs_.values().size()));
   Trial t;
   t.block = {count_, lengths_.data(), x_.data(), symbols_.data(), targets_.data(), classes_.data(), at_end_};
-  t.weights = weights_now_.data(), t.outputs = outputs_.data();
-  t.errors = reinterpret_cast<Errors*>(errors_.data()), t.recent = reinterpret_cast<Errors*>(recent_.data());
+  t.weights = weights_now_.data();
+  t.outputs = outputs_.data();
+  t.errors = reinterpret_cast<Errors*>(errors_.data());
+  t.recent = reinterpret_cast<Errors*>(recent_.data());
   t.ring = ring;
   return t;
 }

@@ -1,4 +1,4 @@
-// Networks of 1997 to test, and trials of them: random weights and blocks in arrays whose surroundings are watched.
+// Networks of 1997 to test, and trials of them: random weights and blocks in arrays with guarded margins.
 #pragma once
 #include <memory>
 #include <vector>
@@ -14,10 +14,10 @@ struct Described {
   const char* name;
   Network network;
 };
-// Everything a description can say is said by one of them; some go side by side in lanes, some do not.
+// Every option of a network occurs in one of them; some run side by side in lanes, some do not.
 const std::vector<Described>& networks_of_1997();
 
-// How a block tells its inputs and targets. Not at_end: at three steps in ten there is no target.
+// The form of a block's inputs and targets. Not at_end: three steps in ten have no target.
 struct Telling {
   bool symbols = false, at_end = true, classes = false;
 };
@@ -29,7 +29,7 @@ struct Result {  // of a trial
   bool operator==(const Result&) const;  // bit for bit
 };
 
-// A trial that depends on its number alone. Blocks have from no sequence to six, of 1 to 40 steps; symbols may be none (-1).
+// A trial that depends only on its number. Blocks have no sequence to six, of 1 to 40 steps; symbols may be none (-1).
 class TrialOf1997 {
  public:
   TrialOf1997(const Network& network, Telling telling, int number);

@@ -1,5 +1,5 @@
-// The truncated rule of 1997: the summed change is the slope of the summed squared error with the recurrent inputs frozen, by finite
-// differences of plain loops in double precision.
+// The truncated rule of 1997: the summed change equals the slope of the summed squared error with frozen recurrent inputs, by
+// finite differences of plain loops in double precision.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -18,7 +18,7 @@ using Values = std::vector<double>;
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
-// (6)-(9), a unit at a time.
+// (6)-(9), one unit at a time.
 struct Plain {
   const Network& n;
   const Values& weights;
@@ -60,7 +60,7 @@ struct Plain {
   }
 };
 
-// A stream: inputs come as numbers, as the index of the one that is on, or by turns as either.
+// A stream of inputs: numbers, the index of the one that is on, or alternately both.
 struct Stream {
   static constexpr int T = 9;
   std::vector<Values> x, targets, before;
@@ -69,19 +69,19 @@ struct Stream {
 
   Stream(const Network& n, int way, bool every_step) : every_step(every_step) {
     std::mt19937 random(way + 3);
-    const auto drawn = [&](int size, double low) {
+    const auto sample_units = [&](int size, double low) {
       Values values(size);
       for (double& value : values) value = low + (1 - low) * (random() / 4294967296.0);
       return values;
     };
     for (int t = 0; t < T; ++t) {
       symbols.push_back(way == 0 || (way == 2 && t % 3 == 0) ? -2 : int(random() % 4) - (t + 1 < T));
-      x.push_back(symbols[t] == -2 ? drawn(n.I, -1) : Values(n.I));
+      x.push_back(symbols[t] == -2 ? sample_units(n.I, -1) : Values(n.I));
       if (symbols[t] >= 0) x[t][symbols[t] % n.I] = 1, symbols[t] %= n.I;
-      targets.push_back(drawn(n.K, 0));
+      targets.push_back(sample_units(n.K, 0));
     }
   }
-  bool tells(int t) const { return every_step ? t != 2 : t == T - 1; }
+  bool has_target(int t) const { return every_step ? t != 2 : t == T - 1; }
 };
 
 double half_error(const Network& n, const Values& weights, const Stream& stream) {
@@ -89,12 +89,12 @@ double half_error(const Network& n, const Values& weights, const Stream& stream)
   double sum = 0;
   for (int t = 0; t < Stream::T; ++t) {
     const Values said = plain.step(stream.x[t], stream.before[t]);
-    for (int k = 0; k < n.K && stream.tells(t); ++k) sum += (stream.targets[t][k] - said[k]) * (stream.targets[t][k] - said[k]) / 2;
+    for (int k = 0; k < n.K && stream.has_target(t); ++k) sum += (stream.targets[t][k] - said[k]) * (stream.targets[t][k] - said[k]) / 2;
   }
   return sum;
 }
 
-// The rule's change at alpha = 1; what the hidden layer saw of itself goes into the stream.
+// The rule's change at alpha = 1; records the hidden layer's recurrent inputs in the stream.
 Values change(const Network& n, const Values& weights, Stream& stream) {
   const std::unique_ptr<Online<double>> online(lstm1997::make_online<double>(n));
   online->load(weights.data());
@@ -103,7 +103,7 @@ Values change(const Network& n, const Values& weights, Stream& stream) {
   for (int t = 0; t < Stream::T; ++t) {
     stream.before.push_back(plain.y);
     const double* x = stream.symbols[t] == -2 ? stream.x[t].data() : nullptr;
-    online->learn({1}, x, stream.symbols[t], stream.tells(t) ? stream.targets[t].data() : nullptr, said.data());
+    online->learn({1}, x, stream.symbols[t], stream.has_target(t) ? stream.targets[t].data() : nullptr, said.data());
     const Values expected = plain.step(stream.x[t], stream.before[t]);
     for (int k = 0; k < n.K; ++k) CHECK(said.values()[k] == doctest::Approx(expected[k]).epsilon(1e-12));
   }
@@ -118,7 +118,7 @@ Values change(const Network& n, const Values& weights, Stream& stream) {
   return difference;
 }
 
-bool learns(const Network& n, size_t weight) {  // all do, but those from the hidden layer into cells that do not see it
+bool learns(const Network& n, size_t weight) {  // all do, except those from the hidden layer into cells that do not read it
   const size_t unit = weight / n.Z(), source = weight % n.Z();
   return n.recurrent_cells || unit >= size_t(n.cells()) || source < size_t(n.I);
 }
@@ -132,9 +132,11 @@ void check_slope(const Network& n, int way, bool every_step) {
   double largest = 0, wrong = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
     Values up = weights, down = weights;
-    up[i] += 1e-5, down[i] -= 1e-5;
+    up[i] += 1e-5;
+    down[i] -= 1e-5;
     const double slope = learns(n, i) ? -(half_error(n, up, stream) - half_error(n, down, stream)) / 2e-5 : 0;
-    largest = std::max(largest, std::abs(slope)), wrong = std::max(wrong, std::abs(slope - found[i]));
+    largest = std::max(largest, std::abs(slope));
+    wrong = std::max(wrong, std::abs(slope - found[i]));
   }
   CHECK(wrong < 1e-7);
   CHECK(largest > 1e-3);
@@ -175,14 +177,18 @@ void check_memory(const Network& n) {
   first->load(weights.data());
   learned(*first, n, 13);
   Guarded<F> now(n.weight_count()), memory(first->memory_size());
-  first->save(now.data()), first->read_memory(memory.data());
-  second->load(now.data()), second->write_memory(memory.data());
+  first->save(now.data());
+  first->read_memory(memory.data());
+  second->load(now.data());
+  second->write_memory(memory.data());
   CHECK((now.unharmed() && memory.unharmed()));
   std::vector<F> x(n.I, F(0.25)), said(n.K), again(n.K);
-  first->predict(x.data(), -1, said.data()), first->predict(x.data(), -1, again.data());  // commits nothing
+  first->predict(x.data(), -1, said.data());  // commits nothing
+  first->predict(x.data(), -1, again.data());
   CHECK(same_bits(said, again));
   CHECK(same_bits(learned(*first, n, 17), learned(*second, n, 17)));
-  first->reset(), second->reset();
+  first->reset();
+  second->reset();
   CHECK(same_bits(learned(*first, n, 5), learned(*second, n, 5)));
 }
 

@@ -1,5 +1,5 @@
-// A trial of 1997 is the same bits alone and in any company, on any number of threads and in every instruction set: the lanes of a
-// vector and the network that stands alone compute the same sums in the same order.
+// A trial of 1997 gives the same bits alone and beside any others, on any number of threads and in every instruction set: the lanes
+// of a vector and the single network compute the same sums in the same order.
 #include <doctest/doctest.h>
 
 #include <numeric>
@@ -35,7 +35,7 @@ void check_company(const Described& described, Telling telling, const Rule& rule
   };
   with_every_instruction_set([&](const char* name) {
     INFO(std::string(name));
-    check(counted(0, 21), 2);  // a whole vector and a part of one
+    check(counted(0, 21), 2);  // a whole vector and a partial one
     check(counted(2, 9), 1);   // fewer than a vector of eight
     check({3}, 1);
     check({10}, 1);
@@ -59,7 +59,9 @@ TEST_CASE("1997: the same with the error signal of cross-entropy, and with froze
 TEST_CASE("1997: a criterion stops each trial where it would alone") {
   const Described& described = networks_of_1997()[0];
   Stop stop;
-  stop.window = 2, stop.bound = 1, stop.mean = 0.3;
+  stop.window = 2;
+  stop.bound = 1;
+  stop.mean = 0.3;
   for (const Telling telling : {tellings[0], tellings[4]}) {
     int stopped = 0;
     for (const Result& result : present_of_1997(described.network, telling, {0.4}, stop, counted(0, 21), 1)) stopped += result.stopped;
@@ -69,7 +71,7 @@ TEST_CASE("1997: a criterion stops each trial where it would alone") {
   }
 }
 
-TEST_CASE("1997: frozen weights stay, and what has no target is not told") {
+TEST_CASE("1997: frozen weights stay, and outputs without a target are not written") {
   for (const Described& described : networks_of_1997()) {
     INFO(std::string(described.name));
     TrialOf1997 owner(described.network, tellings[4], 0);
@@ -80,13 +82,13 @@ TEST_CASE("1997: frozen weights stay, and what has no target is not told") {
     CHECK(same_bits(result.weights, before));
     const int64_t rows = int64_t(result.outputs.size()) / described.network.K;
     for (int64_t row = 0; row < rows; ++row) {
-      const bool told = trial.block.targets[row * described.network.K] == trial.block.targets[row * described.network.K];
-      for (int k = 0; k < described.network.K; ++k) CHECK(untouched(result.outputs[row * described.network.K + k]) == !told);
+      const bool has_target = trial.block.targets[row * described.network.K] == trial.block.targets[row * described.network.K];
+      for (int k = 0; k < described.network.K; ++k) CHECK(untouched(result.outputs[row * described.network.K + k]) == !has_target);
     }
   }
 }
 
-TEST_CASE("1997: the errors told are those of the outputs") {
+TEST_CASE("1997: the reported errors are those of the outputs") {
   const Network& n = networks_of_1997()[1].network;
   for (const int together : {1, 9}) {
     std::vector<TrialOf1997> owners;
@@ -101,10 +103,13 @@ TEST_CASE("1997: the errors told are those of the outputs") {
       int rows = 0;
       for (int t = 0; t < trial.block.lengths[i]; ++t, target += n.K, said += n.K) {
         if (*target != *target) continue;
-        last = 0, ++rows;
+        last = 0;
+        ++rows;
         for (int k = 0; k < n.K; ++k) {
           const double e = std::abs(double(target[k]) - said[k]);
-          last = std::max(last, e), absolute += e, squared += e * e;
+          last = std::max(last, e);
+          absolute += e;
+          squared += e * e;
         }
         largest = std::max(largest, last);
       }

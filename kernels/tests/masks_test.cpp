@@ -1,5 +1,5 @@
-// Random masks: their numbers, and sequences with every mask there is, in arrays whose surroundings are checked. The Python tests compare
-// such sequences with plain loops.
+// Random masks: their values, and sequences with every kind of mask, in arrays with guarded margins. The Python tests compare such
+// sequences with plain loops.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -17,10 +17,10 @@ template <class F>
 void check_numbers(int64_t columns) {
   const std::vector<int64_t> rows = {5, 0, int64_t(1) << 40};
   std::vector<F> values(rows.size() * columns), expected(values.size());
-  draw<F>(half, 0xFEDCBA9876543210, 21, rows.size(), columns, rows.data(), values.data());
+  sample_mask<F>(half, 0xFEDCBA9876543210, 21, rows.size(), columns, rows.data(), values.data());
   for (size_t r = 0; r < rows.size(); ++r)
     for (int64_t c = 0; c < columns; ++c)
-      expected[r * columns + c] = uniform(0xFEDCBA9876543210, 21, rows[r], c) < half.threshold ? F(half.taken) : F(half.left);
+      expected[r * columns + c] = uniform(0xFEDCBA9876543210, 21, rows[r], c) < half.threshold ? F(half.below) : F(half.otherwise);
   CHECK(same_bits(values, expected));
 }
 
@@ -34,19 +34,21 @@ TEST_CASE("every instruction set draws the same numbers") {
   });
 }
 
-Noise every_mask() {
-  Noise noise;
-  noise.seed = 12345, noise.first_stream = 32, noise.masks_given = true;
-  for (Mask& mask : noise.masks) mask = {0x40000000, 0, 1};
-  noise.fed_back = {0x40000000, 0, 4.0 / 3};
-  return noise;
+RandomMasks every_mask() {
+  RandomMasks masks;
+  masks.seed = 12345;
+  masks.first_stream = 32;
+  masks.has_cell_masks = true;
+  for (Mask& mask : masks.of_cell) mask = {0x40000000, 0, 1};
+  masks.fed_back = {0x40000000, 0, 4.0 / 3};
+  return masks;
 }
 
 template <class F>
 void check_threads(const Case& c) {
   INFO(c.name());
   Ask ask;
-  ask.noise = every_mask();
+  ask.masks = every_mask();
   const Outcome<F> alone = run<F>(c, ask);
   ask.threads = 3;
   check_same_bits(run<F>(c, ask), alone);
@@ -56,7 +58,7 @@ TEST_CASE("masks are the same for any number of threads, and no memory is touche
   with_every_instruction_set([](const char* set) {
     INFO(std::string(set));
     for (const Cell& cell : all_cells()) {
-      if (std::string(cell.name) == "layer_norm_lstm") continue;  // cells that normalise take no masks
+      if (std::string(cell.name) == "layer_norm_lstm") continue;  // normalised cells take no masks
       for (const Size size : {Size{20, 13, 20, 33}, Size{30, 1, 3, 20}, Size{5, 3, 70, 300}})
         for (const Way& way : ways) {
           if (size.B == 1 && way.packed) continue;  // the same as dense
@@ -71,7 +73,7 @@ TEST_CASE("a mask of h that is one number multiplies R") {
   for (const char* name : {"lstm", "gru"}) {
     Case c(cell_named(name), {6, 5, 4, 19});
     Ask ask;
-    ask.noise.fed_back = {0, 1, 0.5};
+    ask.masks.fed_back = {0, 1, 0.5};
     const Outcome<double> masked = run<double>(c, ask);
     for (double& weight : c.values[R]) weight *= 0.5;  // exact
     const Outcome<double> scaled = run<double>(c);

@@ -1,4 +1,4 @@
-// What may be null: it is neither read nor written, and nothing else changes.
+// Optional arrays: null is neither read nor written, and nothing else changes.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr Size sizes[] = {{5, 7, 3, 17}, {3, 2, 70, 9}};
 
-// run(case) for every cell and each of the sizes, plain, packed, and projected where a cell may be.
+// Calls run(case) for every cell and each of the sizes, plain, packed, and projected where a cell may be.
 template <class Run>
 void with_cases(Run run) {
   for (const Cell& cell : all_cells())
@@ -59,7 +59,7 @@ TEST_CASE("a gradient that does not come is zero") {
   });
 }
 
-TEST_CASE("without a backward pass to come, nothing is kept and the outputs are the same") {
+TEST_CASE("without a backward pass to come, nothing is saved and the outputs are the same") {
   with_cases([](const Case& c) { check_same_bits(run<float>(c, {.backward = false}), run<float>(c)); });
 }
 
@@ -71,7 +71,7 @@ TEST_CASE("an initial state or a bias that is null is zero") {
   with_cases([](const Case& c) {
     const Case absent(c.cell, c.size, c.way, {c.options.projected, false, false});
     Case zeros = absent;
-    zeros.options = c.options;  // the same zeros, given
+    zeros.options = c.options;  // the same zeros, in an array
     const Outcome<float> null = run<float>(absent), zero = run<float>(zeros);
     for (int o = 0; o < outputs; ++o) CHECK(null.values[o] == zero.values[o]);
     for (int i = 0; i < inputs; ++i) CHECK(null.gradients[i] == zero.gradients[i]);

@@ -1,4 +1,4 @@
-// Weights, biases and kept values in the order of the vectors, against plain loops.
+// Weights, biases and saved values in the order of the vectors, against plain loops.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -11,34 +11,33 @@
 namespace carrousel::test {
 namespace {
 
-constexpr long units[] = {1, 7, 8, 9, 16, 17, 33, 65, 130};
+constexpr int64_t units[] = {1, 7, 8, 9, 16, 17, 33, 65, 130};
 
-// Calls place(group's first block, its blocks, row, block in the group, lane) for the vectors of `rows` rows in their order: group by
-// group, and `before each group` its blocks; what a panel's k-th line holds.
+// Iterates over the vectors of `rows` rows in their order, group by group.
 template <class F>
 struct Order {
   const Packing<F>& packing;
-  long H, lanes;
+  int64_t H, lanes;
 
-  long blocks() const { return (H + lanes - 1) / lanes; }
+  int64_t blocks() const { return (H + lanes - 1) / lanes; }
   template <class Place>
   void each_group(Place place) const {
-    for (long first = 0; first < blocks(); first += packing.blocks_in_group)
-      place(first, std::min<long>(packing.blocks_in_group, blocks() - first));
+    for (int64_t first = 0; first < blocks(); first += packing.blocks_in_group)
+      place(first, std::min<int64_t>(packing.blocks_in_group, blocks() - first));
   }
   // The line of a group: row by row, block by block, lane by lane.
   template <class Place>
-  static void each_lane(int rows, long first, long some, long lanes, Place place) {
+  static void each_lane(int rows, int64_t first, int64_t some, int64_t lanes, Place place) {
     for (int row = 0; row < rows; ++row)
-      for (long unit = first * lanes; unit < (first + some) * lanes; ++unit) place(row, unit);
+      for (int64_t unit = first * lanes; unit < (first + some) * lanes; ++unit) place(row, unit);
   }
 };
 
 TEST_CASE_TEMPLATE("weights are packed group by group, with zeros for units that do not exist", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (const Packing<F>& packing : parts.packings)
-      for (const long H : units)
-        for (const long K : {1, 3, 16, 35})
+      for (const int64_t H : units)
+        for (const int64_t K : {1, 3, 16, 35})
           for (const bool by_x : {true, false}) {
             const Order<F> order{packing, H, parts.lanes};
             const int rows = by_x ? packing.x_rows : packing.h_rows;
@@ -47,10 +46,10 @@ TEST_CASE_TEMPLATE("weights are packed group by group, with zeros for units that
             Guarded<F> out(order.blocks() * parts.lanes * rows * K);
             packing.matrix(out.data(), M.data(), K, by_x, H);
             std::vector<F> expected;
-            order.each_group([&](long first, long some) {
-              for (long k = 0; k < K; ++k)
+            order.each_group([&](int64_t first, int64_t some) {
+              for (int64_t k = 0; k < K; ++k)
                 order.each_lane(rows, first, some, parts.lanes,
-                                [&](int row, long unit) { expected.push_back(unit < H ? M[(blocks[row] * H + unit) * K + k] : F(0)); });
+                                [&](int row, int64_t unit) { expected.push_back(unit < H ? M[(blocks[row] * H + unit) * K + k] : F(0)); });
             });
             INFO(std::string(packing.cell), " H", H, " K", K);
             CHECK(out.values() == expected);
@@ -62,15 +61,15 @@ TEST_CASE_TEMPLATE("weights are packed group by group, with zeros for units that
 TEST_CASE_TEMPLATE("a bias is the sum of those that feed its row", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (const Packing<F>& packing : parts.packings)
-      for (const long H : units)
+      for (const int64_t H : units)
         for (int given = 0; given < 4; ++given) {  // b_x, b_h: neither, one, the other, both
           const Order<F> order{packing, H, parts.lanes};
           const std::vector<F> b_x = integers<F>(packing.x_rows * H), b_h = integers<F>(packing.h_rows * H);
           Guarded<F> out(order.blocks() * parts.lanes * packing.rows);
           packing.bias(out.data(), given & 1 ? b_x.data() : nullptr, given & 2 ? b_h.data() : nullptr, H);
           std::vector<F> expected;
-          order.each_group([&](long first, long some) {
-            order.each_lane(packing.rows, first, some, parts.lanes, [&](int row, long unit) {
+          order.each_group([&](int64_t first, int64_t some) {
+            order.each_lane(packing.rows, first, some, parts.lanes, [&](int row, int64_t unit) {
               const int x = row - packing.x_first, h = row - packing.h_first;
               F sum = 0;
               if (unit < H && given & 1 && x >= 0 && x < packing.x_rows) sum += b_x[packing.x_order[x] * H + unit];
@@ -88,21 +87,21 @@ TEST_CASE_TEMPLATE("a bias is the sum of those that feed its row", F, float, dou
 TEST_CASE_TEMPLATE("columns of the weights are packed for the way back", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (const Packing<F>& packing : parts.packings)
-      for (const long H : {1l, 9l, 17l})
-        for (const long columns : {1l, 7l, 70l})
+      for (const int64_t H : {int64_t(1), int64_t(9), int64_t(17)})
+        for (const int64_t columns : {int64_t(1), int64_t(7), int64_t(70)})
           for (const bool by_x : {true, false}) {
             const int rows = by_x ? packing.x_rows : packing.h_rows;
             const int* order = by_x ? packing.x_order : packing.h_order;
-            const long width = 2 * parts.lanes, padded = (H + parts.lanes - 1) / parts.lanes * parts.lanes;
-            const long ld = columns + H % 3;  // what lies beyond is another state's
+            const int64_t width = 2 * parts.lanes, padded = (H + parts.lanes - 1) / parts.lanes * parts.lanes;
+            const int64_t ld = columns + H % 3;  // the columns beyond belong to another state
             const std::vector<F> M = integers<F>(rows * H * ld);
-            for (long first = 0; first < columns; first += width) {
+            for (int64_t first = 0; first < columns; first += width) {
               Guarded<F> out(rows * padded * width);
               packing.columns(out.data(), width, M.data(), ld, columns, by_x, H, padded, first);
               std::vector<F> expected;
               for (int row = 0; row < rows; ++row)
-                for (long unit = 0; unit < padded; ++unit)
-                  for (long c = first; c < first + width; ++c)
+                for (int64_t unit = 0; unit < padded; ++unit)
+                  for (int64_t c = first; c < first + width; ++c)
                     expected.push_back(unit < H && c < columns ? M[(order[row] * H + unit) * ld + c] : F(0));
               CHECK(out.values() == expected);
               CHECK(out.unharmed());
@@ -124,16 +123,16 @@ TEST_CASE_TEMPLATE("rows are padded with zeros", F, float, double) {
   });
 }
 
-TEST_CASE_TEMPLATE("every kept vector has a place of its own, and they fill a row", F, float, double) {
+TEST_CASE_TEMPLATE("every saved vector has a place of its own, and they fill a row", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
     for (const Packing<F>& packing : parts.packings)
-      for (const long H : units) {
-        const long blocks = (H + parts.lanes - 1) / parts.lanes;
-        std::vector<int> taken(packing.kept_size(H));
-        CHECK(long(taken.size()) == blocks * parts.lanes * packing.kept);
-        for (long block = 0; block < blocks; ++block)
-          for (int k = 0; k < packing.kept; ++k)
-            for (int lane = 0; lane < parts.lanes; ++lane) ++taken.at(packing.kept_place(H, block, k) + lane);
+      for (const int64_t H : units) {
+        const int64_t blocks = (H + parts.lanes - 1) / parts.lanes;
+        std::vector<int> taken(packing.saved_size(H));
+        CHECK(int64_t(taken.size()) == blocks * parts.lanes * packing.saved);
+        for (int64_t block = 0; block < blocks; ++block)
+          for (int k = 0; k < packing.saved; ++k)
+            for (int lane = 0; lane < parts.lanes; ++lane) ++taken.at(packing.saved_place(H, block, k) + lane);
         CHECK(taken == std::vector<int>(taken.size(), 1));
       }
   });

@@ -3,9 +3,9 @@
 #include "machine/functions.hpp"  // before the cells, which call them
 
 #include "carrousel/cells/all.hpp"
+#include "gemm/gemm.hpp"
 #include "gemm/pack.hpp"
-#include "gemm/product.hpp"
-#include "gemm/shape.hpp"
+#include "gemm/row_blocks.hpp"
 #include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -16,10 +16,10 @@ using test::Parts;
 using test::Product;
 
 template <class V, V (*f)(V)>
-void map(element<V>* out, const element<V>* in, long n) {
-  for (long i = 0; i < n; i += lanes<V>) {
-    const int some = int(std::min<long>(n - i, lanes<V>));
-    store_some<V>(out + i, f(load_some<V>(in + i, some)), some);
+void map(element<V>* out, const element<V>* in, int64_t n) {
+  for (int64_t i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<int64_t>(n - i, lanes<V>));
+    store_n<V>(out + i, f(load_n<V>(in + i, some)), some);
   }
 }
 
@@ -42,13 +42,13 @@ CARROUSEL_UNARY(sqrt)
 CARROUSEL_UNARY(abs)
 CARROUSEL_UNARY(sign)
 
-#define CARROUSEL_BINARY(name)                                                                  \
-  template <class V>                                                                            \
-  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, long n) {       \
-    for (long i = 0; i < n; i += lanes<V>) {                                                    \
-      const int some = int(std::min<long>(n - i, lanes<V>));                                    \
-      store_some<V>(out + i, name(load_some<V>(x + i, some), load_some<V>(z + i, some)), some); \
-    }                                                                                           \
+#define CARROUSEL_BINARY(name)                                                               \
+  template <class V>                                                                         \
+  void name##_of_two(element<V>* out, const element<V>* x, const element<V>* z, int64_t n) { \
+    for (int64_t i = 0; i < n; i += lanes<V>) {                                              \
+      const int some = int(std::min<int64_t>(n - i, lanes<V>));                              \
+      store_n<V>(out + i, name(load_n<V>(x + i, some), load_n<V>(z + i, some)), some);       \
+    }                                                                                        \
   }
 CARROUSEL_BINARY(maximum)
 CARROUSEL_BINARY(minimum)
@@ -57,10 +57,10 @@ CARROUSEL_BINARY(less_equal)
 CARROUSEL_BINARY(equal)
 
 template <class V>
-void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, long n) {
-  for (long i = 0; i < n; i += lanes<V>) {
-    const int some = int(std::min<long>(n - i, lanes<V>));
-    store_some<V>(out + i, select(load_some<V>(mask + i, some), load_some<V>(x + i, some), load_some<V>(z + i, some)), some);
+void select_of(element<V>* out, const element<V>* mask, const element<V>* x, const element<V>* z, int64_t n) {
+  for (int64_t i = 0; i < n; i += lanes<V>) {
+    const int some = int(std::min<int64_t>(n - i, lanes<V>));
+    store_n<V>(out + i, select(load_n<V>(mask + i, some), load_n<V>(x + i, some), load_n<V>(z + i, some)), some);
   }
 }
 
@@ -78,12 +78,12 @@ void run_tile(const Product<element<V>>& p) {
   tiles<V>[p.count - 1][p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
-void run_lone_tile(const Product<element<V>>& p) {
-  lone_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
+void run_one_row_tile(const Product<element<V>>& p) {
+  one_row_tiles<V>[p.vectors - 1](p.acc, p.ld_acc, p.start, p.ld_start, lead_of(p), main_of(p));
 }
 template <class V>
-void run_product(const Product<element<V>>& p, bool lone) {
-  product<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), lone ? Terms::lone : Terms::numbers);
+void run_product(const Product<element<V>>& p, bool one_row) {
+  gemm<V>(p.vectors, p.acc, p.ld_acc, p.start, p.ld_start, p.count, main_of(p), lead_of(p), one_row ? Terms::one_row : Terms::numbers);
 }
 
 template <class V>
@@ -105,11 +105,11 @@ void run_machine_pair_tile([[maybe_unused]] const Product<float>& p) {
 #endif
 }
 
-// What there is of float alone.
+// For float only.
 template <class V>
 struct PairParts {
   using F = element<V>;
-  void (*round_row)(F*, const F*, long) = nullptr;
+  void (*round_row)(F*, const F*, int64_t) = nullptr;
   void (*tile)(const Product<F>&) = nullptr;
   bool (*machine_has)() = nullptr;
   void (*machine_tile)(const Product<F>&) = nullptr;
@@ -127,69 +127,82 @@ struct Pack {
   static const int* order(bool by_x) { return by_x ? Cell::x_order : Cell::h_order; }
   static int rows(bool by_x) { return by_x ? Cell::x_rows : Cell::h_rows; }
 
-  static void matrix(F* panels, const F* M, long K, bool by_x, long H) {
-    const Shape<Cell, V> shape(H);
-    for (long group = 0; group < shape.groups; ++group) {
+  static void matrix(F* panels, const F* M, int64_t K, bool by_x, int64_t H) {
+    const RowBlocks<Cell, V> shape(H);
+    for (int64_t group = 0; group < shape.groups; ++group) {
       pack_group<Cell, V>(panels, M, K, order(by_x), rows(by_x), shape, group);
       panels += K * rows(by_x) * shape.blocks_of(group) * lanes<V>;
     }
   }
-  static void bias(F* out, const F* b_x, const F* b_h, long H) {
-    const Shape<Cell, V> shape(H);
-    for (long group = 0; group < shape.groups; ++group) {
+  static void bias(F* out, const F* b_x, const F* b_h, int64_t H) {
+    const RowBlocks<Cell, V> shape(H);
+    for (int64_t group = 0; group < shape.groups; ++group) {
       pack_bias<Cell, V>(out, b_x, b_h, shape, group);
       out += Cell::rows * shape.blocks_of(group) * lanes<V>;
     }
   }
-  static void columns(F* panel, long width, const F* M, long ld, long columns, bool by_x, long H, long padded, long first) {
+  static void columns(F* panel, int64_t width, const F* M, int64_t ld, int64_t columns, bool by_x, int64_t H, int64_t padded,
+                      int64_t first) {
     pack_columns(panel, width, M, ld, columns, order(by_x), rows(by_x), H, padded, first);
   }
-  static long kept_size(long H) { return Shape<Cell, V>(H).kept_size(); }
-  static long kept_place(long H, long block, int k) {
-    const Shape<Cell, V> shape(H);
-    return shape.kept_at(block) + k * shape.kept_stride(block);
+  static int64_t saved_size(int64_t H) { return RowBlocks<Cell, V>(H).saved_size(); }
+  static int64_t saved_place(int64_t H, int64_t block, int k) {
+    const RowBlocks<Cell, V> shape(H);
+    return shape.saved_at(block) + k * shape.saved_stride(block);
   }
 };
 
 template <class Cell, class V>
 constexpr Packing<element<V>> packing() {
   using P = Pack<Cell, V>;
-  return {
-      Cell::name,    Cell::rows,    Cell::x_first, Cell::x_rows, Cell::h_first, Cell::h_rows, Cell::kept,   Shape<Cell, V>::blocks_in_group,
-      Cell::x_order, Cell::h_order, P::matrix,     P::bias,      P::columns,    P::kept_size, P::kept_place};
+  return {.cell = Cell::name,
+          .rows = Cell::rows,
+          .x_first = Cell::x_first,
+          .x_rows = Cell::x_rows,
+          .h_first = Cell::h_first,
+          .h_rows = Cell::h_rows,
+          .saved = Cell::saved,
+          .blocks_in_group = RowBlocks<Cell, V>::blocks_in_group,
+          .x_order = Cell::x_order,
+          .h_order = Cell::h_order,
+          .matrix = P::matrix,
+          .bias = P::bias,
+          .columns = P::columns,
+          .saved_size = P::saved_size,
+          .saved_place = P::saved_place};
 }
 
 template <class V>
 constexpr Parts<element<V>> parts() {
-  return {lanes<V>,
-          map<V, exp_of<V>>,
-          map<V, sigmoid_of<V>>,
-          map<V, tanh_of<V>>,
-          map<V, relu_of<V>>,
-          map<V, step_of_of<V>>,
-          map<V, expm1_of<V>>,
-          map<V, log_of<V>>,
-          map<V, log1p_of<V>>,
-          map<V, softplus_of<V>>,
-          map<V, sqrt_of<V>>,
-          map<V, abs_of<V>>,
-          map<V, sign_of<V>>,
-          maximum_of_two<V>,
-          minimum_of_two<V>,
-          less_of_two<V>,
-          less_equal_of_two<V>,
-          equal_of_two<V>,
-          select_of<V>,
-          run_tile<V>,
-          run_lone_tile<V>,
-          run_product<V>,
-          pair_parts<V>().round_row,
-          pair_parts<V>().tile,
-          pair_parts<V>().machine_has,
-          pair_parts<V>().machine_tile,
-          transpose<V>,
-          pack_rows<element<V>>,
-          {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
+  return {.lanes = lanes<V>,
+          .exp = map<V, exp_of<V>>,
+          .sigmoid = map<V, sigmoid_of<V>>,
+          .tanh = map<V, tanh_of<V>>,
+          .relu = map<V, relu_of<V>>,
+          .step_of = map<V, step_of_of<V>>,
+          .expm1 = map<V, expm1_of<V>>,
+          .log = map<V, log_of<V>>,
+          .log1p = map<V, log1p_of<V>>,
+          .softplus = map<V, softplus_of<V>>,
+          .sqrt = map<V, sqrt_of<V>>,
+          .abs = map<V, abs_of<V>>,
+          .sign = map<V, sign_of<V>>,
+          .maximum = maximum_of_two<V>,
+          .minimum = minimum_of_two<V>,
+          .less = less_of_two<V>,
+          .less_equal = less_equal_of_two<V>,
+          .equal = equal_of_two<V>,
+          .select = select_of<V>,
+          .tile = run_tile<V>,
+          .one_row_tile = run_one_row_tile<V>,
+          .product = run_product<V>,
+          .round_row = pair_parts<V>().round_row,
+          .pair_tile = pair_parts<V>().tile,
+          .machine_has_pairs = pair_parts<V>().machine_has,
+          .machine_pair_tile = pair_parts<V>().machine_tile,
+          .transpose = transpose<V>,
+          .pack_rows = pack_rows<element<V>>,
+          .packings = {packing<cells::rnn_tanh, V>(), packing<cells::lstm1997, V>(), packing<cells::gru, V>()}};
 }
 
 template <class F>

@@ -1,4 +1,4 @@
-// Which parts belong to which instruction set: as src/dispatch.cpp does it.
+// The parts of each instruction set, chosen as src/dispatch.cpp does.
 #include <cstring>
 #include <stdexcept>
 
@@ -25,11 +25,11 @@ const AllParts& all_parts_of(const char* name) {
 
 template <>
 const Parts<float>* parts_of(const char* name) {
-  return all_parts_of(name).single;
+  return all_parts_of(name).f32;
 }
 template <>
 const Parts<double>* parts_of(const char* name) {
-  return all_parts_of(name).twice;
+  return all_parts_of(name).f64;
 }
 
 }  // namespace carrousel::test

@@ -1,4 +1,4 @@
-// Rows of any lengths, sequences that are parted, states and gates that are shown, and what is not kept: equal to the plain loops, and
+// Rows of any length, sequences split by resets, returned states and gates, and recomputation: equal to the plain loops, and
 // nothing is read or written where there is no step.
 #include <doctest/doctest.h>
 
@@ -12,10 +12,10 @@
 namespace carrousel::test {
 namespace {
 
-// Sizes around the widths of vectors and tiles; T of 40 takes several chunks, and I of 70 several steps of W x at once.
+// Sizes around the widths of vectors and tiles; T of 40 has several chunks, and I of 70 several steps of W x at once.
 constexpr Size sizes[] = {{5, 7, 3, 17}, {2, 13, 70, 9}, {9, 1, 4, 8}, {40, 21, 2, 5}, {1, 6, 1, 33}};
 
-// run(case) for every cell, size and way, projected where a cell may be.
+// Calls run(case) for every cell, size and way, projected where a cell may be.
 template <class Run>
 void with_cases(Run run) {
   for (const Cell& cell : all_cells())
@@ -23,7 +23,7 @@ void with_cases(Run run) {
       for (const Way& way : ragged_ways) run(Case(cell, size, way, {.projected = !cell.reads_h && size.I == 3}));
 }
 
-TEST_CASE("ragged, parted and shown, every cell equals the plain loops") {
+TEST_CASE("ragged, split by resets and with gates returned, every cell equals the plain loops") {
   with_cases([](const Case& c) { check_exactness(c, {.gap = 2}); });
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("where there is no step, outputs are padding and gradients of x are ze
   });
 }
 
-TEST_CASE("the same bits for any number of threads, ragged, parted and shown") {
+TEST_CASE("the same bits for any number of threads, ragged, split by resets and with gates returned") {
   for (const Cell& cell : all_cells())
     for (const Size& size : {Size{40, 13, 20, 65}, Size{6, 3, 70, 330}})
       for (const Way& way : {ragged_ways[1], ragged_ways[2], ragged_ways[4]}) {
@@ -58,7 +58,7 @@ TEST_CASE("the same bits for any number of threads, ragged, parted and shown") {
       }
 }
 
-TEST_CASE("what is not kept is computed again, to the same bits") {
+TEST_CASE("what is not saved is computed again, to the same bits") {
   const auto check = [](const Case& c) {
     with_every_instruction_set([&](const char* set) {
       INFO(c.name(), " ", std::string(set));

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-// The generated cells on numbers with slopes: what they need must be declared before they are included.
+// The generated cells on numbers with slopes: the functions that cells call must be declared before the cells are included.
 #define CARROUSEL_TARGET reference
 #define CARROUSEL_INLINE inline
 
@@ -50,7 +50,7 @@ inline Dual less(const Dual& x, const Dual& y) { return Dual{double(x.value < y.
 inline Dual less_equal(const Dual& x, const Dual& y) { return Dual{double(x.value <= y.value)}; }
 inline const Dual& select(const Dual& mask, const Dual& x, const Dual& y) { return mask.value != 0 ? x : y; }
 template <class V>
-V broadcast(double x) {
+V set1(double x) {
   return V{x};
 }
 
@@ -98,7 +98,7 @@ class Loops {
  private:
   const Case& c;
   std::array<Duals, inputs> in;
-  Duals states[C::states];  // [B, P] or [B, H], where the rows have got to
+  Duals states[C::states];  // [B, P] or [B, H], the current states of the rows
   Expected expected;
 
   void put(int output, int64_t i, const Dual& x, bool in_loss = true) {
@@ -123,10 +123,10 @@ class Loops {
     }
   }
 
-  // One unit of a row: the states but h are put where they belong, the new h is returned.
+  // One unit of a row: updates the states but h, returns the new h.
   Dual pointwise(int64_t t, int64_t b, int64_t unit, const Duals& h_old) {
     const int64_t H = c.size.H;
-    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], noise[C::masks + 1], keep[C::kept + 1], show[C::shown + 1];
+    Dual a[C::rows], old[C::states], now[C::states], weights[C::weights + 1], mask[C::masks + 1], save[C::saved + 1], show[C::shown + 1];
     for (int k = 0; k < C::x_rows; ++k) {
       const int64_t line = C::x_order[k] * H + unit;
       a[C::x_first + k] = a[C::x_first + k] + in[B_X][line] + dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
@@ -138,21 +138,21 @@ class Loops {
     if (!c.options.projected) old[0] = h_old[unit];
     for (int k = 1; k < C::states; ++k) old[k] = states[k][b * H + unit];
     for (int w = 0; w < C::weights; ++w) weights[w] = in[PER_UNIT][w * H + unit];
-    for (int k = 0; k < C::masks; ++k) noise[k].value = C::neutral[k];
-    C::forward(a, old, weights, noise, now, keep, show);
+    for (int k = 0; k < C::masks; ++k) mask[k].value = C::neutral[k];
+    C::forward(a, old, weights, mask, now, save, show);
     const int64_t shown = c.at(t, b) * H + unit;
     for (int k = 1; k < C::states; ++k) {
       states[k][b * H + unit] = now[k];
       if (c.way.shown) put(HISTORY + k, shown, now[k]);
     }
-    for (int k = 0; k < C::shown && c.way.shown; ++k) put(KEPT + k, shown, show[k], c.is_gate(k));
+    for (int k = 0; k < C::shown && c.way.shown; ++k) put(SAVED + k, shown, show[k], c.is_gate(k));
     return now[0];
   }
 
-  // A row of a cell that is normalised, which needs all its units at once.
+  // A row of a normalised cell, which needs all its units at once.
   void normed(int64_t t, int64_t b, const Duals& h_old, Duals& h_new) {
     const int64_t H = c.size.H;
-    Duals x(C::x_rows * H), h(C::h_rows * H), raw(H), kept(H * (C::kept + 1));
+    Duals x(C::x_rows * H), h(C::h_rows * H), raw(H), saved(H * (C::saved + 1));
     for (size_t line = 0; line < x.size(); ++line) x[line] = dot(&in[W][line * c.size.I], &in[X][c.at(t, b) * c.size.I], c.size.I);
     for (size_t line = 0; line < h.size(); ++line) h[line] = fed_back(line, h_old);
     normalise(x);
@@ -169,7 +169,7 @@ class Loops {
         const int64_t line = C::h_order[k] * H + unit;
         a[C::h_first + k] = a[C::h_first + k] + in[B_H][line] + in[PER_UNIT][x.size() + line] * h[line];
       }
-      C::before(a, units[unit].old, units[unit].weights, now, &kept[unit * (C::kept + 1)], &raw[unit]);
+      C::before(a, units[unit].old, units[unit].weights, now, &saved[unit * (C::saved + 1)], &raw[unit]);
       for (int k = 0; k < C::states; ++k)
         if (!C::late[k]) (k ? states[k][b * H + unit] : h_new[unit]) = now[k];
     }
@@ -177,12 +177,12 @@ class Loops {
     for (int64_t unit = 0; unit < H; ++unit) {
       Dual late[C::states], now[C::states];
       for (int k = 1; k < C::states; ++k) now[k] = states[k][b * H + unit];
-      C::after(&kept[unit * (C::kept + 1)], units[unit].old, now, units[unit].weights, &raw[unit], late);
+      C::after(&saved[unit * (C::saved + 1)], units[unit].old, now, units[unit].weights, &raw[unit], late);
       for (int k = 0; k < C::states; ++k)
         if (C::late[k]) (k ? states[k][b * H + unit] : h_new[unit]) = late[k];
       const int64_t shown = c.at(t, b) * H + unit;
       for (int k = 1; k < C::states && c.way.shown; ++k) put(HISTORY + k, shown, states[k][b * H + unit]);
-      for (int k = 0; k < C::kept && c.way.shown; ++k) put(KEPT + k, shown, kept[unit * (C::kept + 1) + k], c.is_gate(k));
+      for (int k = 0; k < C::saved && c.way.shown; ++k) put(SAVED + k, shown, saved[unit * (C::saved + 1) + k], c.is_gate(k));
     }
   }
 
@@ -207,7 +207,7 @@ class Loops {
     for (Dual& x : v) x = (x - mean) / deviation;
   }
 
-  // A row of R times h or, by heads, times the part of it that is fed back to that row's unit.
+  // A row of R times h or, by heads, times the part of h that is fed back to that row's unit.
   Dual fed_back(int64_t line, const Duals& h) const {
     const int64_t width = c.width_of_R(), head = line % c.size.H * c.options.heads / c.size.H;
     return dot(&in[R][line * width], &h[head * width], width);
@@ -222,7 +222,7 @@ class Loops {
 
 template <class C>
 constexpr Cell facts() {
-  static_assert(C::shown <= max_kept);
+  static_assert(C::shown <= max_saved);
   return {C::name, C::rows, C::x_rows, C::h_rows, C::states, C::weights, C::reads_old[0] || is_normed<C>, C::shown, C::shown_names};
 }
 

@@ -17,11 +17,16 @@ class Call {
   Call(const Case& c, const Ask& ask) : c(c), ask(ask), kernel(find<F>(c.cell.name)), ld(c.P + ask.gap) {
     REQUIRE(kernel);
     q.rows = rows_of(c);
-    q.I = c.size.I, q.H = c.size.H, q.P = c.P, q.threads = ask.threads, q.ld_y = ld, q.noise = ask.noise;
+    q.I = c.size.I;
+    q.H = c.size.H;
+    q.P = c.P;
+    q.threads = ask.threads;
+    q.ld_y = ld;
+    q.masks = ask.masks;
     q.heads = c.options.heads;
     give_inputs();
     take_outputs();
-    if (ask.backward) keep();
+    if (ask.backward) save_for_backward();
   }
 
   Outcome<F> run() {
@@ -33,7 +38,7 @@ class Call {
       outcome.values[FINAL + k] = final[k].values();
       if (c.way.shown) outcome.values[HISTORY + k] = history[k].values();
     }
-    for (int k = 0; k < max_kept; ++k) outcome.values[KEPT + k] = gates[k].values();
+    for (int k = 0; k < max_saved; ++k) outcome.values[SAVED + k] = gates[k].values();
     if (!ask.backward) return outcome;
     ask_for_gradients();
     kernel->backward(q, d);
@@ -51,17 +56,21 @@ class Call {
   Gradients<F> d;
   std::array<Guarded<F>, inputs> values, gradients;
   std::array<Guarded<F>, max_states> final, history, d_final, d_history;
-  std::array<Guarded<F>, max_kept> gates, d_gates;
-  std::array<F*, max_kept> gate_rows{};
-  std::array<const F*, max_kept> d_gate_rows{};
-  Guarded<F> y, kept, unprojected, dy;
+  std::array<Guarded<F>, max_saved> gates, d_gates;
+  std::array<F*, max_saved> gate_rows{};
+  std::array<const F*, max_saved> d_gate_rows{};
+  Guarded<F> y, saved, unprojected, dy;
 
   void give_inputs() {
     for (int i = 0; i < inputs; ++i)
       if (!c.absent(i)) values[i] = Guarded<F>(c.values[i]);
-    q.x = values[X].data(), q.W = values[W].data(), q.R = values[R].data();
-    q.b_x = values[B_X].data(), q.b_h = values[B_H].data();
-    q.per_unit = values[PER_UNIT].data(), q.projection = values[PROJECTION].data();
+    q.x = values[X].data();
+    q.W = values[W].data();
+    q.R = values[R].data();
+    q.b_x = values[B_X].data();
+    q.b_h = values[B_H].data();
+    q.per_unit = values[PER_UNIT].data();
+    q.projection = values[PROJECTION].data();
     for (int k = 0; k < max_states; ++k) q.initial[k] = values[INITIAL + k].data(), q.restored[k] = values[RESTORED + k].data();
     q.padding = F(c.padding);
   }
@@ -91,9 +100,9 @@ class Call {
     q.history[k] = history[k].data();
   }
 
-  void keep() {
-    if (kernel->keeps_more || (!c.way.shown && !ask.low)) kept = Guarded<F>(c.N() * kernel->kept_size(c.size.H, c.size.I));
-    q.kept = kept.data();
+  void save_for_backward() {
+    if (kernel->saves_more || (!c.way.shown && !ask.low)) saved = Guarded<F>(c.N() * kernel->saved_size(c.size.H, c.size.I));
+    q.saved = saved.data();
     for (int k = 1; k < c.cell.states; ++k)
       if (!c.way.shown && (kernel->history[k] || ask.low)) take_history(k);
     if (c.options.projected && !ask.low) unprojected = Guarded<F>(c.N() * c.size.H);
@@ -103,7 +112,8 @@ class Call {
   void ask_for_gradients() {
     for (int k = 0; k < max_states; ++k) q.final[k] = nullptr;  // backward does not read it
     if (ask.dy) dy = Guarded<F>(with_gaps(c.d_outputs[Y]));
-    d.dy = dy.data(), d.ld_dy = ld;
+    d.dy = dy.data();
+    d.ld_dy = ld;
     for (int k = 0; k < c.cell.states && ask.d_final; ++k) {
       d_final[k] = Guarded<F>(c.d_outputs[FINAL + k]);
       d.d_final[k] = d_final[k].data();
@@ -111,9 +121,13 @@ class Call {
     if (c.way.shown) give_gradients_of_shown();
     for (int i = 0; i < inputs; ++i)
       if (ask.wanted[i]) gradients[i] = Guarded<F>(c.size_of_input(i));
-    d.dx = gradients[X].data(), d.dW = gradients[W].data(), d.dR = gradients[R].data();
-    d.db_x = gradients[B_X].data(), d.db_h = gradients[B_H].data();
-    d.d_per_unit = gradients[PER_UNIT].data(), d.d_projection = gradients[PROJECTION].data();
+    d.dx = gradients[X].data();
+    d.dW = gradients[W].data();
+    d.dR = gradients[R].data();
+    d.db_x = gradients[B_X].data();
+    d.db_h = gradients[B_H].data();
+    d.d_per_unit = gradients[PER_UNIT].data();
+    d.d_projection = gradients[PROJECTION].data();
     for (int k = 0; k < max_states; ++k) d.d_initial[k] = gradients[INITIAL + k].data();
     for (int k = 0; k < max_states; ++k) d.d_restored[k] = gradients[RESTORED + k].data();
   }
@@ -125,7 +139,7 @@ class Call {
     }
     for (int k = 0; k < kernel->shown; ++k) {
       if (!c.is_gate(k)) continue;
-      d_gates[k] = Guarded<F>(c.d_outputs[KEPT + k]);
+      d_gates[k] = Guarded<F>(c.d_outputs[SAVED + k]);
       d_gate_rows[k] = d_gates[k].data();
     }
     d.d_gates = kernel->shown ? d_gate_rows.data() : nullptr;
@@ -149,10 +163,10 @@ class Call {
   }
 
   void check_surroundings() const {
-    bool unharmed = y.unharmed() && kept.unharmed() && unprojected.unharmed() && dy.unharmed();
+    bool unharmed = y.unharmed() && saved.unharmed() && unprojected.unharmed() && dy.unharmed();
     for (int i = 0; i < inputs; ++i) unharmed = unharmed && values[i].unharmed() && gradients[i].unharmed();
     for (int k = 0; k < max_states; ++k) unharmed = unharmed && final[k].unharmed() && history[k].unharmed() && d_final[k].unharmed();
-    for (int k = 0; k < max_kept; ++k) unharmed = unharmed && gates[k].unharmed() && d_gates[k].unharmed();
+    for (int k = 0; k < max_saved; ++k) unharmed = unharmed && gates[k].unharmed() && d_gates[k].unharmed();
     CHECK(unharmed);
   }
 };

@@ -7,15 +7,15 @@
 
 namespace carrousel::test {
 
-// How the kernels are asked. What is not asked for is passed as null.
+// The request to the kernels. What is not requested is passed as null.
 struct Ask {
   int threads = 1;
-  int64_t gap = 0;  // elements between the rows of y, and of dy
+  int64_t gap = 0;   // elements between the rows of y, and of dy
   bool backward = true;
-  bool low = false;  // the states are kept only
+  bool low = false;  // only the states are saved (memory="low")
   bool dy = true, d_final = true;
   std::array<bool, inputs> wanted = all();
-  Noise noise{};
+  RandomMasks masks{};
 
   static constexpr std::array<bool, inputs> all() {
     std::array<bool, inputs> wanted{};
@@ -27,7 +27,7 @@ struct Ask {
 template <class F>
 struct Outcome {
   std::array<std::vector<F>, outputs> values;
-  std::array<std::vector<F>, inputs> gradients;  // empty where not asked for
+  std::array<std::vector<F>, inputs> gradients;  // empty where not requested
 };
 
 template <class F>
@@ -38,11 +38,11 @@ Rows rows_of(const Case& c);  // points into c
 // Whether two arrays hold the same bits.
 template <class F>
 bool same_bits(const std::vector<F>& a, const std::vector<F>& b);
-// Checks that all outputs and gradients hold the same bits; gradients that one of them was not asked for are left out.
+// Checks that all outputs and gradients hold the same bits, except gradients that one of the two did not request.
 template <class F>
 void check_same_bits(const Outcome<F>& a, const Outcome<F>& b);
 
-// The instruction set of that name while this lives.
+// Uses the instruction set with this name during its lifetime.
 class Using {
  public:
   explicit Using(const char* name);
@@ -53,7 +53,7 @@ class Using {
   const char* before_;
 };
 
-// run(name) for every instruction set of this machine.
+// Calls run(name) for every instruction set of this machine.
 template <class Run>
 void with_every_instruction_set(Run run) {
   for (const char* const* name = instruction_sets(); *name; ++name) {

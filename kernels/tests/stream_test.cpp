@@ -1,4 +1,4 @@
-// Streams: in any parts they are the whole sequence, to the last bit, and weights that have changed are found.
+// Streams: in any parts they give the whole sequence, to the last bit, and changed weights are detected.
 #include "carrousel/stream.hpp"
 
 #include <doctest/doctest.h>
@@ -23,8 +23,15 @@ struct Weights {
   Sequence<F> layer(const Case& c) {
     const auto at = [&](int i) { return c.absent(i) ? nullptr : values[i].data(); };
     Sequence<F> q;
-    q.I = c.size.I, q.H = c.size.H, q.P = c.P;
-    q.W = at(W), q.R = at(R), q.b_x = at(B_X), q.b_h = at(B_H), q.per_unit = at(PER_UNIT), q.projection = at(PROJECTION);
+    q.I = c.size.I;
+    q.H = c.size.H;
+    q.P = c.P;
+    q.W = at(W);
+    q.R = at(R);
+    q.b_x = at(B_X);
+    q.b_h = at(B_H);
+    q.per_unit = at(PER_UNIT);
+    q.projection = at(PROJECTION);
     return q;
   }
 };
@@ -112,7 +119,7 @@ TEST_CASE("a single changed number is found once every part was looked at") {
   const Case c(cell_named("lstm"), {1024, 1, 3, 100});
   Streamed<float> s(c);
   s.weights.values[R][12345] += 1;
-  CHECK_FALSE(s.run(c, 0, 1024));  // as many steps look at as many parts
+  CHECK_FALSE(s.run(c, 0, 1024));  // as many steps compare as many parts
   int64_t steps = 0;
   while (steps < 1024 && s.run(c, steps, steps + 1)) ++steps;
   CHECK(steps < 1024);
@@ -120,7 +127,7 @@ TEST_CASE("a single changed number is found once every part was looked at") {
 
 TEST_CASE("another instruction set is found") {
   const char* const* sets = instruction_sets();
-  if (!sets[1]) return;  // there is no other
+  if (!sets[1]) return;  // there is no other instruction set
   const Case c(cell_named("gru"), {2, 1, 3, 9});
   const Using best(sets[0]);
   Streamed<float> s(c);

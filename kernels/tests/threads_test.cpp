@@ -11,7 +11,7 @@
 #include "guarded.hpp"
 #include "reference.hpp"
 #include "run.hpp"
-#include "sequence/split.hpp"
+#include "sequence/work_split.hpp"
 
 namespace carrousel::test {
 namespace {
@@ -19,32 +19,35 @@ namespace {
 struct Divided {
   const char* how;
   Size size;
-  bool by_units;              // with four threads; else by rows
-  bool several_with_one;      // one thread computes W x for several steps at once
-  bool several_with_four;     // and each of four does
+  bool by_units;           // with four threads; else by rows
+  bool several_with_one;   // one thread computes W x for several steps at once
+  bool several_with_four;  // and each of four does
 };
 constexpr Divided divided[] = {
     {"by rows", {50, 13, 20, 65}, false, false, false},
     {"by rows, W x of several steps", {30, 13, 70, 65}, false, true, true},
     {"by rows, W x of several steps only where there are few rows each", {8, 96, 70, 40}, false, false, true},
     {"by units, fewer rows than threads", {8, 3, 100, 330}, true, true, true},
-    {"by units, a lone row", {8, 1, 30, 700}, true, false, false},
+    {"by units, one row", {8, 1, 30, 700}, true, false, false},
     {"by units, weights that outgrow the cache", {4, 5, 70, 410}, true, true, true},
 };
 
 template <int Rows>
-struct CellOf {  // what choose_split() asks of a cell
+struct CellOf {  // the part of a cell that choose_split() reads
   static constexpr int rows = Rows, h_rows = Rows, fed = 1;
 };
 
 template <class F, int Rows>
 void check_division(const Divided& d) {
   Sequence<F> q;
-  q.rows.T = d.size.T, q.rows.B = d.size.B, q.I = d.size.I, q.H = q.P = d.size.H;
+  q.rows.T = d.size.T;
+  q.rows.B = d.size.B;
+  q.I = d.size.I;
+  q.H = q.P = d.size.H;
   q.threads = 4;
-  const baseline::Split four = baseline::choose_split<CellOf<Rows>>(q);
+  const baseline::WorkSplit four = baseline::choose_split<CellOf<Rows>>(q);
   q.threads = 1;
-  const baseline::Split one = baseline::choose_split<CellOf<Rows>>(q);
+  const baseline::WorkSplit one = baseline::choose_split<CellOf<Rows>>(q);
   INFO(std::string(d.how), ", cells of ", Rows, " rows");
   CHECK(four.threads == 4);
   CHECK(four.by_units == d.by_units);
@@ -52,7 +55,8 @@ void check_division(const Divided& d) {
   CHECK((one.steps_at_once > 1) == d.several_with_one);
 }
 
-// Else the tests below would not test what they say. When src/sequence/split.hpp learns better thresholds, choose other sizes above.
+// Otherwise the tests below would not test what they claim. After changing thresholds in src/sequence/work_split.hpp choose other
+// sizes above.
 TEST_CASE("the sizes below are divided as they should be") {
   for (const Divided& d : divided) {
     check_division<float, 1>(d);
@@ -92,7 +96,7 @@ TEST_CASE("the same bits for any number of threads, projected") { check_threads_
 #if defined(_OPENMP)
 TEST_CASE("threads are as many as are asked for") {
   int members = 0;
-  baseline::team(4, [&](baseline::Member me) {
+  baseline::run_on_threads(4, [&](baseline::Member me) {
     if (me.rank == 0) members = me.members;
   });
   CHECK(members == 4);

@@ -1,4 +1,4 @@
-// The numbers behind random masks, one at a time: what carrousel/scan/noise.py says, for masks that are one for all steps.
+// The random numbers behind masks, one at a time, as the masks of carrousel.scan define them, for masks that are one for all steps.
 #pragma once
 #include <cstdint>
 

@@ -182,7 +182,7 @@ def test_the_step_is_parted_at_the_normalisation():
     assert [str(value) for value in stages.kept] == ["i", "f", "g", "o"]
     assert stages.late == [True, False]
     stores = {name: set(steps.stores) for name, steps in stages.functions.items()}
-    assert stores["before"] == {"s_new[1]", "raw[0]", *(f"keep[{k}]" for k in range(4))}
+    assert stores["before"] == {"s_new[1]", "raw[0]", *(f"save[{k}]" for k in range(4))}
     assert stores["after"] == {"s_late[0]"}
     assert stores["backward_after"] == {"d_normal[0]", "held[0]"}  # tanh of what is normalised
     assert stores["backward_before"] == {*(f"da[{k}]" for k in range(4)), "ds[0]", "ds[1]", "dp[8]", "dp[9]"}

@@ -30,7 +30,7 @@ inline Counted operator-(Counted x) {
   return {-x.v};
 }
 template <class V>
-V broadcast(double x) {
+V set1(double x) {
   return V{x};
 }
 inline Counted sigmoid(Counted x) { return {1 / (1 + std::exp(-x.v))}; }
@@ -63,14 +63,14 @@ template <class C>
 void run(int n, const Counted* a, const Counted* s, const Counted* p, const Counted* m, const Counted* ds_new, Counted* s_new, Counted* da,
          Counted* ds, Counted* dp) {
   const Counted nan{std::numeric_limits<double>::quiet_NaN()};
-  std::vector<Counted> keep(C::kept + 1), show(C::shown + 1), old(C::states), now(C::states);
+  std::vector<Counted> save(C::saved + 1), show(C::shown + 1), old(C::states), now(C::states);
   for (int k = 0; k < n; ++k) {
-    C::forward(a, s, p, m, s_new, keep.data(), show.data());
+    C::forward(a, s, p, m, s_new, save.data(), show.data());
     for (int j = 0; j < C::states; ++j) {
       old[j] = C::reads_old[j] ? s[j] : nan;
       now[j] = C::reads_new[j] ? s_new[j] : nan;
     }
-    C::backward(keep.data(), old.data(), now.data(), p, m, ds_new, da, ds, dp);
+    C::backward(save.data(), old.data(), now.data(), p, m, ds_new, da, ds, dp);
     a += C::rows, s += C::states, p += C::weights, m += C::masks, ds_new += C::states;
     s_new += C::states, da += C::rows, ds += C::states, dp += C::weights;
   }
@@ -79,7 +79,7 @@ void run(int n, const Counted* a, const Counted* s, const Counted* p, const Coun
 // The same with outputs laid on inputs: s_new on s, keep and da on a, ds on ds_new.
 template <class C>
 void run_in_place(int n, Counted* a, Counted* s, const Counted* p, const Counted* m, Counted* ds_new, Counted* dp) {
-  std::vector<Counted> old(C::states), room(std::max(C::kept, C::rows) + 1), show(C::shown + 1);
+  std::vector<Counted> old(C::states), room(std::max(C::saved, C::rows) + 1), show(C::shown + 1);
   for (int k = 0; k < n; ++k) {
     std::copy(s, s + C::states, old.data());
     std::copy(a, a + C::rows, room.data());
@@ -100,7 +100,7 @@ void run_in_place(int n, Counted* a, Counted* s, const Counted* p, const Counted
   }                                                                                                                            \
   extern "C" void c##_facts(int* facts) {                                                                                      \
     using C = carrousel::generic::cells::c;                                                                                    \
-    const int counts[] = {C::rows, C::x_first, C::x_rows, C::h_first, C::h_rows, C::states, C::weights, C::kept};              \
+    const int counts[] = {C::rows, C::x_first, C::x_rows, C::h_first, C::h_rows, C::states, C::weights, C::saved};              \
     std::copy(counts, counts + 8, facts);                                                                                      \
     std::copy(C::x_order, C::x_order + C::x_rows, facts + 8);                                                                  \
     std::copy(C::h_order, C::h_order + C::h_rows, facts + 8 + C::x_rows);                                                      \

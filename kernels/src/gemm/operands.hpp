@@ -1,8 +1,8 @@
-// What the matrix products of a sequence are made of: its numbers as they are, or rounded to bfloat16, in pairs. All that has to know it
-// is here; where numbers are taken as they are, nothing is done and no room is taken.
+// The operands of a sequence's matrix products: its numbers as they are, or rounded to bfloat16, in pairs. The only file that knows about
+// bf16 rounding; for fp32 and fp64 every function here is a no-op.
 #pragma once
 #include "carrousel/sequence.hpp"
-#include "gemm/product.hpp"
+#include "gemm/gemm.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -13,41 +13,41 @@ class Operands {
 
  public:
   Operands() = default;
-  explicit Operands(const Sequence<T>& q) : rounded_(can_round && q.bfloat16), lone_(q.rows.B == 1) {}
+  explicit Operands(const Sequence<T>& q) : rounded_(can_round && q.bfloat16), one_row_(q.rows.B == 1) {}
 
   bool rounded() const { return rounded_; }
-  // What product is told of them, and of those that are never the only row of a batch.
-  Terms terms() const { return rounded_ ? Terms::pairs : lone_ ? Terms::lone : Terms::numbers; }
+  // Which tiles to use; terms_of_many(): for products with more rows than a batch of one has.
+  Terms terms() const { return rounded_ ? Terms::pairs : one_row_ ? Terms::one_row : Terms::numbers; }
   Terms terms_of_many() const { return rounded_ ? Terms::pairs : Terms::numbers; }
-  // How many terms a sum over n numbers has.
-  long count(long n) const { return rounded_ ? pairs_for(n) : n; }
+  // Terms of a sum over n numbers.
+  int64_t count(int64_t n) const { return rounded_ ? pairs_for(n) : n; }
   // Elements of scratch that `round` needs.
-  long room(long rows, long n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
+  int64_t capacity(int64_t rows, int64_t n) const { return rounded_ ? rows * pair_stride<V>(n) : 0; }
 
-  // Rows [n], found by pointer, become operands: rounded into scratch, where the pointers then point.
-  void round(const T** rows, long count, T* scratch, long n) const {
+  // Turns rows [n], found by pointer, into operands: rounded into scratch, to which the pointers then point.
+  void round(const T** rows, int64_t count, T* scratch, int64_t n) const {
     if constexpr (can_round)
-      for (long i = 0; rounded_ && i < count; ++i) {
+      for (int64_t i = 0; rounded_ && i < count; ++i) {
         T* to = scratch + i * pair_stride<V>(n);
         round_row<V>(to, rows[i], n);
         rows[i] = to;
       }
   }
 
-  // A row that is written anyway, in place.
-  void round_in_place(T* row, long n) const {
+  // The same in place.
+  void round_in_place(T* row, int64_t n) const {
     if constexpr (can_round)
       if (rounded_) round_row<V>(row, row, n);
   }
 
-  // A panel's rows [count, width], row stride ld, become its operands: the k-th row of pairs holds the rows 2k and 2k + 1.
-  void pair_up(T* to, const T* rows, long ld, long count, long width, long first, long last) const {
+  // Turns a panel's rows [count, width], row stride ld, into operands: row k of pairs holds the rows 2k and 2k + 1.
+  void pair_up(T* to, const T* rows, int64_t ld, int64_t count, int64_t width, int64_t first, int64_t last) const {
     if constexpr (can_round)
       if (rounded_) pair_rows<V>(to, rows, ld, count, width, first, last);
   }
 
  private:
-  bool rounded_ = false, lone_ = false;
+  bool rounded_ = false, one_row_ = false;
 };
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -1,89 +1,89 @@
-// Weights in the order in which the tiles read them: panels of a few vectors, all k of a panel one after another. Done once a call;
-// units beyond H are zero, so that whole vectors can be computed everywhere and only loads and stores of user memory mind the tail.
+// Weights in the order in which the tiles read them: panels of a few vectors, all k of a panel one after another. Done once per call.
+// Units beyond H are zero: whole vectors are computed everywhere, and only loads and stores of the caller's memory handle the tail.
 #pragma once
 #include "carrousel/sequence.hpp"
 #include "gemm/operands.hpp"
-#include "gemm/shape.hpp"
+#include "gemm/row_blocks.hpp"
 #include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Where memory is spared (memory="low"), weights of more bytes are packed a panel at a time, when it is the panel's turn in a chunk.
-inline constexpr double worth_sparing = 2e6;
+// With memory="low", weights larger than this many bytes are packed one panel at a time, when a chunk needs the panel.
+inline constexpr double low_memory_bytes = 2e6;
 
-// Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k].
-// M [rows * H, K]; order[r] is the block of M that feeds row r. Of pairs, k counts those; scratch has room for a vector's worth of rows.
+// Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k]. M [rows * H, K]; order[r] is the block of M
+// that feeds row r. k counts pairs where operands are pairs; scratch holds a vector's worth of rows.
 template <class Cell, class V, class T>
-void pack_group(T* panel, const T* M, long K, const int* order, int rows, const Shape<Cell, V>& shape, long group,
+void pack_group(T* panel, const T* M, int64_t K, const int* order, int rows, const RowBlocks<Cell, V>& shape, int64_t group,
                 const Operands<V>& operands = {}, T* scratch = nullptr) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
-  const long width = long(rows) * blocks * L;
+  const int64_t width = int64_t(rows) * blocks * L;
   for (int r = 0; r < rows; ++r)
     for (int u = 0; u < blocks; ++u) {
-      const long block = shape.first_block(group) + u;
+      const int64_t block = shape.first_block(group) + u;
       const T* units[L] = {};
       const int n = shape.lanes_of(block);
       for (int lane = 0; lane < n; ++lane) units[lane] = M + (order[r] * shape.H + block * L + lane) * K;
       operands.round(units, n, scratch, K);
-      transpose_strip<V>(panel + (long(r) * blocks + u) * L, width, units, n, operands.count(K), true);
+      transpose_strip<V>(panel + (int64_t(r) * blocks + u) * L, width, units, n, operands.count(K), true);
     }
 }
 
-// Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane].
-// M [rows * H, ld], of which the columns from `columns` on are taken for zeros; the rows of da stand padded one after another, and so do
-// these.
+// Backward: for the vectors of columns [c0, c0 + width), panel[row * padded + unit][lane] = M[block of that row * H + unit][c0 + lane]. M
+// [rows * H, ld], zero from column `columns` on; rows are padded one after another, as the rows of da are.
 template <class T>
-void pack_columns(T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H, long padded, long c0) {
-  const long real = std::min(width, columns - c0);
+void pack_columns(T* panel, int64_t width, const T* M, int64_t ld, int64_t columns, const int* order, int rows, int64_t H, int64_t padded,
+                  int64_t c0) {
+  const int64_t real = std::min(width, columns - c0);
   for (int r = 0; r < rows; ++r)
-    for (long unit = 0; unit < padded; ++unit, panel += width) {
-      const long there = unit < H ? real : 0;
+    for (int64_t unit = 0; unit < padded; ++unit, panel += width) {
+      const int64_t there = unit < H ? real : 0;
       if (there) std::memcpy(panel, M + (order[r] * H + unit) * ld + c0, there * sizeof(T));
       std::fill(panel + there, panel + width, T(0));
     }
 }
 
-// The same of operands: of pairs, each of the panel's rows holds two units of `padded`, or the last one alone.
+// The same for operands: where they are pairs, each of the panel's rows holds two units of `padded`, or the last one and zero.
 template <class V, class T>
-void pack_columns(const Operands<V>& operands, T* panel, long width, const T* M, long ld, long columns, const int* order, int rows, long H,
-                  long padded, long c0) {
+void pack_columns(const Operands<V>& operands, T* panel, int64_t width, const T* M, int64_t ld, int64_t columns, const int* order, int rows,
+                  int64_t H, int64_t padded, int64_t c0) {
   if (!operands.rounded()) return pack_columns(panel, width, M, ld, columns, order, rows, H, padded, c0);
   if constexpr (std::is_same_v<T, float>) {
     constexpr int L = lanes<V>;
-    const auto part = [&](int r, long unit, long c) {
-      const int n = int(std::min<long>(L, columns - c0 - c));
-      return unit < H && n > 0 ? load_some<V>(M + (order[r] * H + unit) * ld + c0 + c, n) : V{};
+    const auto part = [&](int r, int64_t unit, int64_t c) {
+      const int n = int(std::min<int64_t>(L, columns - c0 - c));
+      return unit < H && n > 0 ? load_n<V>(M + (order[r] * H + unit) * ld + c0 + c, n) : V{};
     };
     for (int r = 0; r < rows; ++r)
-      for (long unit = 0; unit < padded; unit += 2, panel += width)
-        for (long c = 0; c < width; c += L) store<V>(panel + c, pair(part(r, unit, c), part(r, unit + 1, c)));
+      for (int64_t unit = 0; unit < padded; unit += 2, panel += width)
+        for (int64_t c = 0; c < width; c += L) store<V>(panel + c, pair(part(r, unit, c), part(r, unit + 1, c)));
   }
 }
 
-// One bias a row: both of torch's where both x and h feed it. out[row][block][lane] of a group.
+// One bias per row: the sum of torch's two where both x and h feed it. out[row][block][lane] of a group.
 template <class Cell, class V, class T>
-void pack_bias(T* out, const T* b_x, const T* b_h, const Shape<Cell, V>& shape, long group) {
+void pack_bias(T* out, const T* b_x, const T* b_h, const RowBlocks<Cell, V>& shape, int64_t group) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
-  const long unit0 = shape.first_block(group) * L;
+  const int64_t unit0 = shape.first_block(group) * L;
   for (int r = 0; r < Cell::rows; ++r)
-    for (long u = 0; u < long(blocks) * L; ++u) {
+    for (int64_t u = 0; u < int64_t(blocks) * L; ++u) {
       T sum = 0;
       const int x = r - Cell::x_first, h = r - Cell::h_first;
       if (unit0 + u < shape.H) {
         if (b_x && x >= 0 && x < Cell::x_rows) sum += b_x[Cell::x_order[x] * shape.H + unit0 + u];
         if (b_h && h >= 0 && h < Cell::h_rows) sum += b_h[Cell::h_order[h] * shape.H + unit0 + u];
       }
-      out[long(r) * blocks * L + u] = sum;
+      out[int64_t(r) * blocks * L + u] = sum;
     }
 }
 
-// rows [count, width] with each row padded with zeros to `padded`.
+// rows [count, width], each padded with zeros to `padded`.
 template <class T>
-void pack_rows(T* out, const T* in, long count, long width, long padded) {
-  for (long r = 0; r < count; ++r)
-    for (long u = 0; u < padded; ++u) out[r * padded + u] = u < width ? in[r * width + u] : T(0);
+void pack_rows(T* out, const T* in, int64_t count, int64_t width, int64_t padded) {
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t u = 0; u < padded; ++u) out[r * padded + u] = u < width ? in[r * width + u] : T(0);
 }
 
 }  // namespace carrousel::CARROUSEL_TARGET

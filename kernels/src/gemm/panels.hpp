@@ -1,13 +1,13 @@
-// A layer's weights in the order in which the forward pass reads them: packed at each call, or once by a stream, which brings them along
+// A layer's weights in the order in which the forward pass reads them: packed at each call, or once by a stream, which passes them in
 // (Sequence::panels).
 #pragma once
 #include "gemm/pack.hpp"
-#include "machine/team.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Those of one group.
+// The panels of one group.
 template <class T>
 struct GroupPanels {
   const T *x, *h, *bias;  // [I, x_rows * blocks * L], [P, h_rows * blocks * L], [rows * blocks * L]
@@ -20,90 +20,92 @@ class Panels {
 
  public:
   static constexpr int projection_vectors = max_vectors;
-  static constexpr long projection_width = projection_vectors * L;
+  static constexpr int64_t projection_width = projection_vectors * L;
 
-  Panels(const Sequence<T>& q, const Shape<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
+  Panels(const Sequence<T>& q, const RowBlocks<Cell, V>& shape) : q(q), shape(shape), operands(q) {}
 
-  // Where everything goes: into scratch, or where it lies already.
-  void lay_out(Layout& scratch) {
-    if (!q.panels) return take(scratch);
-    Layout brought(reinterpret_cast<char*>(const_cast<T*>(q.panels)));
+  // Places the panels in scratch, unless the caller has brought them.
+  void lay_out(Arena& arena) {
+    if (!q.panels) return take(arena);
+    Arena brought(reinterpret_cast<char*>(const_cast<T*>(q.panels)));
     take(brought);
   }
 
-  long size() {
-    Layout counted(nullptr);
+  int64_t size() {
+    Arena counted(nullptr);
     take(counted);
     return counted.used() / sizeof(T);
   }
   void pack_into(T* panels) {
-    Layout layout(reinterpret_cast<char*>(panels));
-    take(layout);
+    Arena arena(reinterpret_cast<char*>(panels));
+    take(arena);
     pack({});
   }
 
-  // This member's share of the packing.
+  // Packs this member's part.
   void pack(Member me) const {
     if (q.panels) return;
-    for (long g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
+    for (int64_t g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
       T* rows = scratch + me.rank * scratch_each();
       pack_group<Cell, V>(at(x_panels, g, x_terms()), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
       pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows);
       pack_bias<Cell, V>(at(biases, g, Cell::rows), q.b_x, q.b_h, shape, g);
     }
     if (me.rank == 0 && Cell::weights) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
-    for (long p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
+    for (int64_t p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  // One group's, packed into memory that has room for group_room() elements.
-  GroupPanels<T> pack_alone(T* to, long g) const {
-    const long units = shape.blocks_of(g) * L;
+  // Packs one group into memory for group_capacity() elements.
+  GroupPanels<T> pack_one(T* to, int64_t g) const {
+    const int64_t units = shape.blocks_of(g) * L;
     T *x = to, *h = x + x_terms() * units, *bias = h + h_terms() * units, *rows = bias + Cell::rows * units;
     pack_group<Cell, V>(x, q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
     pack_group<Cell, V>(h, q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows);
     pack_bias<Cell, V>(bias, q.b_x, q.b_h, shape, g);
     return {x, h, bias};
   }
-  long group_room() const { return (x_terms() + h_terms() + Cell::rows) * Shape<Cell, V>::blocks_in_group * L + scratch_each(); }
+  int64_t group_capacity() const { return (x_terms() + h_terms() + Cell::rows) * RowBlocks<Cell, V>::blocks_in_group * L + scratch_each(); }
 
-  GroupPanels<T> of(long group) const { return {x(group), h(group), bias(group)}; }
+  GroupPanels<T> of(int64_t group) const { return {x(group), h(group), bias(group)}; }
   // I, H and columns_of_R count pairs where the operands are rounded.
-  const T* x(long group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
-  const T* h(long group) const { return at(h_panels, group, h_terms()); }        // [columns_of_R, h_rows * blocks * L]
-  const T* bias(long group) const { return at(biases, group, Cell::rows); }      // [rows * blocks * L]
+  const T* x(int64_t group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
+  const T* h(int64_t group) const { return at(h_panels, group, h_terms()); }        // [columns_of_R, h_rows * blocks * L]
+  const T* bias(int64_t group) const { return at(biases, group, Cell::rows); }      // [rows * blocks * L]
   const T* per_unit(int weight) const { return units + weight * shape.padded; }  // [padded]
-  const T* projection(long panel) const { return projections + panel * operands.count(q.H) * projection_width; }  // [H, projection_width]
-  long projection_count() const { return q.projection ? (q.P + projection_width - 1) / projection_width : 0; }
+  const T* projection(int64_t panel) const {
+    return projections + panel * operands.count(q.H) * projection_width;
+  }  // [H, projection_width]
+  int64_t projection_count() const { return q.projection ? (q.P + projection_width - 1) / projection_width : 0; }
 
  private:
   const Sequence<T>& q;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Operands<V> operands;
   T *x_panels, *h_panels, *biases, *units, *projections, *scratch;
 
-  long x_terms() const { return Cell::x_rows * operands.count(q.I); }
-  long h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
-  long scratch_each() const { return operands.room(L, std::max<long>({q.I, columns_of_R<Cell>(q), q.H})); }  // for a member
+  int64_t x_terms() const { return Cell::x_rows * operands.count(q.I); }
+  int64_t h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
+  int64_t scratch_each() const { return operands.capacity(L, std::max<int64_t>({q.I, columns_of_R<Cell>(q), q.H})); }  // for each member
 
-  void take(Layout& layout) {
-    x_panels = layout.take<T>(x_terms() * shape.padded);
-    h_panels = layout.take<T>(h_terms() * shape.padded);
-    biases = layout.take<T>(Cell::rows * shape.padded);
-    units = layout.take<T>(Cell::weights * shape.padded);
-    projections = layout.take<T>(projection_count() * operands.count(q.H) * projection_width);
-    scratch = layout.take<T>(operands.rounded() ? q.threads * scratch_each() : 0);
+  void take(Arena& arena) {
+    x_panels = arena.take<T>(x_terms() * shape.padded);
+    h_panels = arena.take<T>(h_terms() * shape.padded);
+    biases = arena.take<T>(Cell::rows * shape.padded);
+    units = arena.take<T>(Cell::weights * shape.padded);
+    projections = arena.take<T>(projection_count() * operands.count(q.H) * projection_width);
+    scratch = arena.take<T>(operands.rounded() ? q.threads * scratch_each() : 0);
   }
 
-  // The groups before this one have so many elements for each of their units.
-  T* at(T* panels, long group, long each) const { return panels + shape.first_block(group) * L * each; }
+  // The groups before this one have `each` elements for each of their units.
+  T* at(T* panels, int64_t group, int64_t each) const { return panels + shape.first_block(group) * L * each; }
 
-  void pack_projection(Member me, long p) const {
+  void pack_projection(Member me, int64_t p) const {
     T* panel = projections + p * operands.count(q.H) * projection_width;
-    for (long c = 0; c < projection_width; ++c) {
-      const long out = p * projection_width + c;
+    for (int64_t c = 0; c < projection_width; ++c) {
+      const int64_t out = p * projection_width + c;
       const T* row = q.projection + out * q.H;
       if (out < q.P) operands.round(&row, 1, scratch + me.rank * scratch_each(), q.H);
-      for (long k = 0; k < operands.count(q.H); ++k) panel[k * projection_width + c] = out < q.P ? row[k] : T(0);
+      for (int64_t k = 0; k < operands.count(q.H); ++k) panel[k * projection_width + c] = out < q.P ? row[k] : T(0);
     }
   }
 };

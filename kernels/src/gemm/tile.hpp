@@ -1,14 +1,14 @@
-// The one inner loop of every matrix product here: rows[M][K] times panel[K][N vectors].
+// The inner loop of every matrix product: rows[M][K] times panel[K][N vectors].
 //
-// 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 of the panel, 1 broadcast), so that a loaded vector is used six
-// times and a broadcast four times. Rows come by pointer, one each: they may lie anywhere (a padded batch, packed sequences, batch
-// first), which is what lets one loop serve all layouts. Each accumulator adds its products in the order of k, whatever M is: a
-// row's result does not depend on the rows beside it, nor on how rows are dealt to threads. The sum starts from zero and is added to
-// what is there at the end: a long sum then consists of many short ones, and loses far less to rounding than one long chain would.
+// 6 rows x 4 vectors fill AVX-512's registers (24 accumulators, 4 for the panel, 1 broadcast): each loaded vector is used six times,
+// each broadcast four times. Rows are given by pointer, one each, so that one loop serves every layout (padded batch, packed sequences,
+// batch first). Each accumulator adds its products in the order of k, whatever M is: a row's result does not depend on the rows beside
+// it, nor on how rows are distributed over threads. The sum starts from zero and is added to `start` at the end: a long sum then
+// consists of many short ones and loses far less to rounding than one long chain.
 //
-// Tried and lost: prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the machine's own prefetch is enough); copying
-// each panel of da side by side before the tiles sum over it (no difference from H = 256 to 1500); all blocks of k for 48 rows at a time
-// (no difference, H = 256 and 512).
+// Tried and lost: prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the hardware prefetcher is enough); copying
+// each panel of da side by side before the tiles sum over it (no difference from H = 256 to 1500); all blocks of k for 48 rows at a
+// time (no difference, H = 256 and 512).
 #pragma once
 #include "machine/simd.hpp"
 
@@ -18,12 +18,12 @@ inline constexpr int max_rows = 6;
 inline constexpr int max_vectors = 4;
 
 template <class T>
-struct Factor {                  // what is summed: rows times panel
+struct Factor {  // one product: rows times panel
   const T* const* rows = nullptr;  // each [K], contiguous
   const T* panel = nullptr;        // [K, vectors * lanes], row stride ld_panel
-  long ld_panel = 0;
-  long K = 0;
-  long between = 0;                // from a panel to the next, where several are taken side by side
+  int64_t ld_panel = 0;
+  int64_t K = 0;
+  int64_t between = 0;  // from a panel to the next, where several are multiplied side by side
 };
 
 template <class V, int M, int N>
@@ -32,33 +32,33 @@ CARROUSEL_INLINE void accumulate(V (&sum)[M][N], const Factor<element<V>>& f) {
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) row[m] = f.rows[m];
   const element<V>* panel = f.panel;
-  const long K = f.K, ld_panel = f.ld_panel;
-  for (long k = 0; k < K; ++k, panel += ld_panel) {
+  const int64_t K = f.K, ld_panel = f.ld_panel;
+  for (int64_t k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const V a = splat<V>(row[m][k]);
+      const V a = set1<V>(row[m][k]);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] += a * p[n];
     }
   }
 }
 
-// acc = start + sum, of arrays as the tile's.
+// acc = start + sum, with the arrays of the tile.
 template <class V, int M, int N>
-CARROUSEL_INLINE void put_sums(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const V (&sum)[M][N]) {
+CARROUSEL_INLINE void put_sums(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const V (&sum)[M][N]) {
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) store<V>(acc + m * ld_acc + n * lanes<V>, load<V>(start + m * ld_start + n * lanes<V>) + sum[m][n]);
 }
 
-// acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one
-// row for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
+// acc [M, N * lanes], row stride ld_acc, becomes start + lead + main. start is like acc, and may be acc; with ld_start = 0 it is one row
+// for all (a bias). lead may be empty: it is W x, where that is added in the same pass as R h.
 template <class V, int M, int N>
-void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
+void tile(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const Factor<element<V>>& lead,
           const Factor<element<V>>& main) {
   V sum[M][N] = {};
   if (lead.K) accumulate(sum, lead);
@@ -66,28 +66,28 @@ void tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, 
   put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
-// The same for the only row of a batch of one. Where one row keeps few sums, each addition waits for the one before, so the terms are
-// dealt to several chains in turn. The result differs in its last bits from the tile's: a batch of one is no part of a larger one.
-// With G > 1 it does so for G panels side by side, Factor::between apart, and acc and start have ld_acc and ld_start between them: a
-// number of the row is read once for all. Their sums are those of the panels one by one.
+// The same for the only row of a batch of one. One row has few sums, so that each addition waits for the one before: the terms go to
+// several chains in turn. The result differs from the tile's in its last bits, so that a row alone and the same row in a batch may
+// differ. With G > 1 it multiplies G panels side by side, Factor::between apart, with ld_acc between their sums and ld_start between
+// their starts: each number of the row is read once for all. The sums are those of the panels one by one.
 template <class V, int N, int G = 1>
-void lone_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_start, const Factor<element<V>>& lead,
-               const Factor<element<V>>& main) {
+void one_row_tile(element<V>* acc, int64_t ld_acc, const element<V>* start, int64_t ld_start, const Factor<element<V>>& lead,
+                  const Factor<element<V>>& main) {
   constexpr int chains = 8 / N, L = lanes<V>;
   V sum[chains][G][N] = {};
   for (const Factor<element<V>>* f : {&lead, &main}) {
     const element<V>* panel = f->panel;
     const element<V>* row = f->K ? f->rows[0] : nullptr;
-    const long K = f->K, ld_panel = f->ld_panel, between = f->between;
-    const auto add = [&](V(&to)[G][N], long k) __attribute__((always_inline)) {
-      const V a = splat<V>(row[k]);
+    const int64_t K = f->K, ld_panel = f->ld_panel, between = f->between;
+    const auto add = [&](V(&to)[G][N], int64_t k) __attribute__((always_inline)) {
+      const V a = set1<V>(row[k]);
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g)
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) to[g][n] += a * load<V>(panel + g * between + n * L);
       panel += ld_panel;
     };
-    long k = 0;
+    int64_t k = 0;
     for (; k + chains <= K; k += chains)
 #pragma GCC unroll 8
       for (int c = 0; c < chains; ++c) add(sum[c], k + c);
@@ -106,7 +106,7 @@ void lone_tile(element<V>* acc, long ld_acc, const element<V>* start, long ld_st
 }
 
 template <class V>
-using Tile = void (*)(element<V>*, long, const element<V>*, long, const Factor<element<V>>&, const Factor<element<V>>&);
+using Tile = void (*)(element<V>*, int64_t, const element<V>*, int64_t, const Factor<element<V>>&, const Factor<element<V>>&);
 
 template <class V>
 inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
@@ -116,9 +116,9 @@ inline constexpr Tile<V> tiles[max_rows][max_vectors] = {
 };
 
 template <class V>
-inline constexpr Tile<V> lone_tiles[max_vectors] = {lone_tile<V, 1>, lone_tile<V, 2>, lone_tile<V, 3>, lone_tile<V, 4>};
+inline constexpr Tile<V> one_row_tiles[max_vectors] = {one_row_tile<V, 1>, one_row_tile<V, 2>, one_row_tile<V, 3>, one_row_tile<V, 4>};
 
-// As many panels side by side as registers hold the sums of.
+// As many panels side by side as there are registers for their sums.
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr int max_panels = 3;
 #else
@@ -126,11 +126,11 @@ inline constexpr int max_panels = 1;
 #endif
 
 template <class V, int N>
-inline constexpr Tile<V> wide_lone_tiles[max_panels] = {
-    lone_tile<V, N>,
+inline constexpr Tile<V> one_row_panel_tiles[max_panels] = {
+    one_row_tile<V, N>,
 #if defined(__AVX512F__) || defined(__aarch64__)
-    lone_tile<V, N, 2>,
-    lone_tile<V, N, 3>,
+    one_row_tile<V, N, 2>,
+    one_row_tile<V, N, 3>,
 #endif
 };
 

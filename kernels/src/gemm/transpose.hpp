@@ -1,5 +1,5 @@
-// Transposition a vector's worth of rows at a time, in registers. Weights are packed, inputs turned and gradients written through it:
-// done element by element these took a quarter of the whole backward pass at H = 650.
+// Transposition in registers, a vector's worth of rows at a time. Packing weights, transposing inputs and writing gradients go through
+// it: element by element they took a quarter of the whole backward pass at H = 650.
 #pragma once
 #include <algorithm>
 #include <utility>
@@ -17,8 +17,8 @@ CARROUSEL_INLINE V shuffle(V a, V b, Index index, std::integer_sequence<int, J..
 #endif
 }
 
-// Swaps the blocks of width S across the diagonal of each 2S x 2S block; S = 1, 2, 4 ... in turn transpose the square, or, of fewer
-// rows than a vector has lanes, the squares that lie side by side in them.
+// Swaps the blocks of width S across the diagonal of each 2S x 2S block. S = 1, 2, 4 ... in turn transposes the square, or, with fewer
+// rows than a vector has lanes, the squares side by side in them.
 template <class V, int S, int N>
 CARROUSEL_INLINE void swap_blocks(V (&v)[N]) {
   constexpr int L = lanes<V>;
@@ -37,25 +37,26 @@ CARROUSEL_INLINE void swap_blocks(V (&v)[N]) {
 
 // out[c][r] = rows[r][c] for r < n (at most a vector's worth) and c < columns. With `padded`, whole vectors are written, zero from n on.
 template <class V>
-void transpose_strip(element<V>* out, long ld_out, const element<V>* const* rows, int n, long columns, bool padded) {
+void transpose_strip(element<V>* out, int64_t ld_out, const element<V>* const* rows, int n, int64_t columns, bool padded) {
   constexpr int L = lanes<V>;
-  for (long c = 0; c < columns; c += L) {
-    const int some = int(std::min<long>(L, columns - c));
+  for (int64_t c = 0; c < columns; c += L) {
+    const int some = int(std::min<int64_t>(L, columns - c));
     V v[L];
 #pragma GCC unroll 16
-    for (int r = 0; r < L; ++r) v[r] = r < n ? load_some<V>(rows[r] + c, some) : V{};
+    for (int r = 0; r < L; ++r) v[r] = r < n ? load_n<V>(rows[r] + c, some) : V{};
     swap_blocks<V, 1, L>(v);
 #pragma GCC unroll 16
     for (int j = 0; j < L; ++j)
-      if (j < some) store_some<V>(out + (c + j) * ld_out, v[j], padded ? L : n);
+      if (j < some) store_n<V>(out + (c + j) * ld_out, v[j], padded ? L : n);
   }
 }
 
 // The same for any number of rows.
 template <class V>
-void transpose(element<V>* out, long ld_out, const element<V>* const* rows, long count, long columns) {
+void transpose(element<V>* out, int64_t ld_out, const element<V>* const* rows, int64_t count, int64_t columns) {
   constexpr int L = lanes<V>;
-  for (long r = 0; r < count; r += L) transpose_strip<V>(out + r, ld_out, rows + r, int(std::min<long>(L, count - r)), columns, false);
+  for (int64_t r = 0; r < count; r += L)
+    transpose_strip<V>(out + r, ld_out, rows + r, int(std::min<int64_t>(L, count - r)), columns, false);
 }
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -1,20 +1,20 @@
-// Backward of a cell that is normalised, over a whole sequence (backpropagation through time, exact).
+// Backward of a normalised cell over a whole sequence (backpropagation through time, exact).
 //
 //   for each step, last to first:  dh = dy + d(R h) R        d(R h) of the step after
-//                                  row by row, from what is kept: the gates again; da, ds through the two stages; then through LN:
-//                                  d(R h) = scale (gain da - mean(gain da) - LN mean(gain da LN)), and alike d(W x)
-//   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in sums.hpp; biases, gains and weights of units from what the
-//                                  sets of rows have summed up
+//                                  row by row, from what is saved: recompute the gates; da, ds through the two stages; then through LN:
+//                                  d(R h) = scale (gain da - mean(gain da) - LN mean(gain da LN)), and likewise d(W x)
+//   for each chunk of steps:       dx, dW, dR from d(W x) and d(R h) as in weight_gradients.hpp; biases, gains and per-unit weights from
+//                                  the sums of the row sets
 #pragma once
-#include "layer_norm/lone_backward.hpp"
-#include "layer_norm/unit_sums.hpp"
-#include "sequence/gather.hpp"
-#include "sequence/padding.hpp"
-#include "sequence/sums.hpp"
+#include "layer_norm/one_row_backward.hpp"
+#include "layer_norm/unit_gradients.hpp"
+#include "sequence/gradient_of_h.hpp"
+#include "sequence/outputs.hpp"
+#include "sequence/weight_gradients.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// A cell's rows as the weights' gradients see them: d(W x) and d(R h) are two, though they were added.
+// A cell's rows as the weight gradients use them: d(W x) and d(R h) are separate, though their sum was one row.
 template <class Cell>
 struct Apart {
   static constexpr int x_first = 0, x_rows = Cell::x_rows, h_first = x_rows, h_rows = Cell::h_rows, rows = x_rows + h_rows;
@@ -26,7 +26,7 @@ template <class Cell, class V>
 class NormedBackward {
   using T = element<V>;
   static constexpr int L = lanes<V>, R = Cell::rows, X = Cell::x_rows, H = Cell::h_rows, S = Cell::states;
-  static constexpr long N = max_vectors * L;                                 // columns of a full panel
+  static constexpr int64_t N = max_vectors * L;                                 // columns of a full panel
 
  public:
   NormedBackward(const Sequence<T>& q, const Gradients<T>& d)
@@ -38,45 +38,45 @@ class NormedBackward {
         states(q, steps),
         split(choose_split<Cell>(q)),
         sets(q.rows),
-        kept(q.H, q.I),
-        stages(q, d, shape, steps, states, kept),
-        unit_sums(q, d, shape, steps, kept, sets, stages),
+        saved(q.H, q.I),
+        stages(q, d, shape, steps, states, saved),
+        unit_gradients(q, d, shape, steps, saved, sets, stages),
         fed_back(q, steps),
-        sums(q, of_matrices, steps, states, fed_back, ld_da, chunk_rows()) {}
+        weight_gradients(q, of_matrices, steps, states, fed_back, ld_da, chunk_rows()) {}
 
   void run() {
-    Workspace scratch([this](Layout& layout) { lay_out(layout); });
+    Workspace scratch([this](Arena& arena) { lay_out(arena); });
     steps.locate(places);
     cut_into_chunks();
     std::fill(zeros, zeros + zero_count(), T(0));
-    team(split.threads, [this](Member me) { work(me); });
+    run_on_threads(split.threads, [this](Member me) { work(me); });
   }
 
  private:
   const Sequence<T>& q;
   const Gradients<T>& d;
   const Gradients<T> of_matrices;
-  const Shape<Cell, V> shape;
+  const RowBlocks<Cell, V> shape;
   Steps steps;
   States<T> states;
-  const Split split;
-  const Sets sets;
-  const Kept<Cell, V> kept;
+  const WorkSplit split;
+  const RowSets sets;
+  const Saved<Cell, V> saved;
   BackwardStages<Cell, V> stages;
-  UnitSums<Cell, V> unit_sums;
-  const long ld_da = (X + H) * shape.padded + L;  // not a power of two, and so for the others
-  const long ld_x = X * shape.padded + L;
-  const long quads = (q.P + N - 1) / N, ld_dh = quads * N + L;
-  const FedBack<Apart<Cell>, V> fed_back;  // as it is: such a cell has no masks
-  Sums<Apart<Cell>, V> sums;
+  UnitGradients<Cell, V> unit_gradients;
+  const int64_t ld_da = (X + H) * shape.padded + L;  // not a power of two; likewise the others
+  const int64_t ld_x = X * shape.padded + L;
+  const int64_t quads = (q.P + N - 1) / N, ld_dh = quads * N + L;
+  const FedBack<Apart<Cell>, V> fed_back;  // h in place: such a cell has no masks
+  WeightGradients<Apart<Cell>, V> weight_gradients;
 
   // Scratch.
-  int64_t *places, *chunks;  // chunks: the first step of each, and at last count()
-  long chunk_count;
+  int64_t *places, *chunks;  // chunks: the first step of each; the last is the number of steps
+  int64_t chunk_count;
   T* zeros;
-  T *x_panels, *h_panels;     // W as forward reads it, where W x was not kept; R by columns
-  T* da_ring[2];              // [chunk rows, ld_da]  d(W x), then d(R h): this chunk's, and those of the chunk before
-  // Members have their own places in these or, where they split the units, all have all.
+  T *x_panels, *h_panels;  // W as forward reads it, if W x was not saved; R by columns
+  T* da_ring[2];           // [chunk rows, ld_da]  d(W x), then d(R h): of this chunk and of the one before it in the loop
+  // Each member has its own part of these; if they split the units, all share one.
   T *dh, *wx;                 // [sets.rows(), ld_dh], [sets.rows(), ld_x]
   const T** pointers;
   int64_t* restored;
@@ -87,14 +87,14 @@ class NormedBackward {
   }
 
   // Long enough that the sums are not read and written often, short enough that da stays cached.
-  long chunk_rows() const {
-    const long rows = double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<long>(q.rows.B, 1);
-    return std::clamp<long>((rows + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1)) * B;
+  int64_t chunk_rows() const {
+    const int64_t rows = double(q.I + q.P) * R * shape.padded * sizeof(T) > 4e6 ? 768 : 256, B = std::max<int64_t>(q.rows.B, 1);
+    return std::clamp<int64_t>((rows + B - 1) / B, 1, std::max<int64_t>(steps.count(), 1)) * B;
   }
   void cut_into_chunks() {
-    const long most = chunk_rows();
+    const int64_t most = chunk_rows();
     chunk_count = 0;
-    for (long s = 0, rows = 0; s < steps.count(); ++s) {
+    for (int64_t s = 0, rows = 0; s < steps.count(); ++s) {
       if (s && rows + steps.active(s) <= most) {
         rows += steps.active(s);
         continue;
@@ -104,185 +104,188 @@ class NormedBackward {
     }
     chunks[chunk_count] = steps.count();
   }
-  long zero_count() const { return std::max<long>(H * shape.padded, X * L); }
-  Terms terms() const { return q.rows.B == 1 ? Terms::lone : Terms::numbers; }
+  int64_t zero_count() const { return std::max<int64_t>(H * shape.padded, X * L); }
+  Terms terms() const { return q.rows.B == 1 ? Terms::one_row : Terms::numbers; }
 
-  void lay_out(Layout& layout) {
-    const long B = q.rows.B, rows = chunk_rows();
-    places = layout.take<int64_t>(steps.scratch());
-    chunks = layout.take<int64_t>(steps.count() + 1);
-    zeros = layout.take<T>(zero_count());
-    x_panels = layout.take<T>(kept.has_x() ? 0 : q.I * X * shape.padded);
-    h_panels = layout.take<T>(quads * N * H * shape.padded);
-    da_ring[0] = layout.take<T>(rows * ld_da);
-    da_ring[1] = rows >= pairs_of(q.rows) ? da_ring[0] : layout.take<T>(rows * ld_da);  // one chunk needs one
-    dh = layout.take<T>(sets.rows() * ld_dh);
-    wx = layout.take<T>(kept.has_x() ? 0 : (alone() ? rows : sets.rows()) * ld_x);
-    states.lay_out(layout);
-    stages.lay_out(layout, sets, split.threads);
-    unit_sums.lay_out(layout);
-    pointers = layout.take<const T*>(alone() ? rows : split.threads * B);
-    restored = layout.take<int64_t>(q.rows.resets ? split.threads * B : 0);
-    sums.lay_out(layout, split.threads);
+  void lay_out(Arena& arena) {
+    const int64_t B = q.rows.B, rows = chunk_rows();
+    places = arena.take<int64_t>(steps.scratch());
+    chunks = arena.take<int64_t>(steps.count() + 1);
+    zeros = arena.take<T>(zero_count());
+    x_panels = arena.take<T>(saved.has_x() ? 0 : q.I * X * shape.padded);
+    h_panels = arena.take<T>(quads * N * H * shape.padded);
+    da_ring[0] = arena.take<T>(rows * ld_da);
+    da_ring[1] = rows >= count_step_rows(q.rows) ? da_ring[0] : arena.take<T>(rows * ld_da);  // one chunk needs one
+    dh = arena.take<T>(sets.rows() * ld_dh);
+    wx = arena.take<T>(saved.has_x() ? 0 : (is_one_row() ? rows : sets.rows()) * ld_x);
+    states.lay_out(arena);
+    stages.lay_out(arena, sets, split.threads);
+    unit_gradients.lay_out(arena);
+    pointers = arena.take<const T*>(is_one_row() ? rows : split.threads * B);
+    restored = arena.take<int64_t>(q.rows.resets ? split.threads * B : 0);
+    weight_gradients.lay_out(arena, split.threads);
   }
 
-  struct Turn {  // what one thread does
+  struct ThreadSlice {  // what one thread computes
     Member me;
-    Own own;
+    ThreadSets thread_sets;
     bool by_units;
-    long quad_first, quad_last, block_first, block_last;  // of the products' columns
+    int64_t quad_first, quad_last, block_first, block_last;  // of the products' columns
     T *dh, *wx;
     const T** rows;
     int64_t* restored;
 
     // The rows whose products it computes.
-    long count(long active) const { return by_units ? active : own.below(active); }
-    long row(long i) const { return by_units ? i : own.row(i); }
+    int64_t count(int64_t active) const { return by_units ? active : thread_sets.below(active); }
+    int64_t row(int64_t i) const { return by_units ? i : thread_sets.row(i); }
   };
 
-  Turn turn_of(Member me) const {
-    const Own own(sets, me);
+  ThreadSlice slice_of(Member me) const {
+    const ThreadSets thread_sets(sets, me);
     const bool all = !split.by_units;
-    const long base = all ? own.base() : 0, B = q.rows.B;
-    return {me,
-            own,
-            split.by_units,
-            all ? 0 : me.first(quads),
-            all ? quads : me.last(quads),
-            all ? 0 : me.first(shape.blocks),
-            all ? shape.blocks : me.last(shape.blocks),
-            dh + base * ld_dh,
-            kept.has_x() ? nullptr : wx + base * ld_x,
-            pointers + me.rank * B,
-            restored + (q.rows.resets ? me.rank * B : 0)};
+    const int64_t base = all ? thread_sets.base() : 0, B = q.rows.B;
+    return {.me = me,
+            .thread_sets = thread_sets,
+            .by_units = split.by_units,
+            .quad_first = all ? 0 : me.first(quads),
+            .quad_last = all ? quads : me.last(quads),
+            .block_first = all ? 0 : me.first(shape.blocks),
+            .block_last = all ? shape.blocks : me.last(shape.blocks),
+            .dh = dh + base * ld_dh,
+            .wx = saved.has_x() ? nullptr : wx + base * ld_x,
+            .rows = pointers + me.rank * B,
+            .restored = restored + (q.rows.resets ? me.rank * B : 0)};
   }
 
   void work(Member me) {
     prepare(me);
-    me.meet();
-    const Turn turn = turn_of(me);
-    NormedLoneBackward<Cell, V> lone(q, d, kept, stages, h_panels, N, zeros);
+    me.barrier();
+    const ThreadSlice slice = slice_of(me);
+    NormedOneRowBackward<Cell, V> one_row(q, d, saved, stages, h_panels, N, zeros);
     const T* after = nullptr;
-    for (long c = chunk_count - 1; c >= 0; --c) {
-      const long first = chunks[c], last = chunks[c + 1];
+    for (int64_t c = chunk_count - 1; c >= 0; --c) {
+      const int64_t first = chunks[c], last = chunks[c + 1];
       T* here = da_ring[c % 2];
-      if (alone()) {
-        multiply_x(turn, first, last);
-        lone.run(first, last, turn.wx, ld_x, here, ld_da, unit_sums.of_one(c));
+      if (is_one_row()) {
+        multiply_x(slice, first, last);
+        one_row.run(first, last, slice.wx, ld_x, here, ld_da, unit_gradients.of_one(c));
         after = here;
       } else {
-        after = step_chunk(turn, c, here, after);
+        after = step_chunk(slice, c, here, after);
       }
-      me.meet();
-      // These halves are read; the next steps write the others, which all members have left before they met.
-      sums.add(me, da_ring[c % 2], nullptr, nullptr, nullptr, first, last);
-      unit_sums.add_sets(me, c);
+      me.barrier();
+      // Every thread has passed the barrier, so the next steps may overwrite the other halves.
+      weight_gradients.add(me, da_ring[c % 2], nullptr, nullptr, nullptr, first, last);
+      unit_gradients.add_sets(me, c);
     }
-    restore(turn, 0, after);
-    gather_dh(turn, -1, after);
-    me.meet();
-    sums.write(me);
-    if (me.rank == 0) unit_sums.write();
-    states.template write_gradients<S>(me, d, [this](int k, long b) { return stages.reached(k, b); });
+    restore(slice, 0, after);
+    gather_dh(slice, -1, after);
+    me.barrier();
+    weight_gradients.write(me);
+    if (me.rank == 0) unit_gradients.write();
+    states.template write_gradients<S>(me, d, [this](int k, int64_t b) { return stages.reached(k, b); });
     put_padding(me, q.rows, d.dx, q.I, q.I, T(0));
   }
 
-  // Whether there is but one row, of one vector of units.
-  bool alone() const { return NormedLone<Cell, V>::fits && NormedLone<Cell, V>::takes(q); }
+  // Whether there is only one row, of one vector of units.
+  bool is_one_row() const { return NormedOneRow<Cell, V>::fits && NormedOneRow<Cell, V>::applies_to(q); }
 
-  // All steps of a chunk; returns where da of its first step are.
-  const T* step_chunk(const Turn& turn, long chunk, T* here, const T* after) {
-    const long first = chunks[chunk], last = chunks[chunk + 1];
-    for (long s = first; s < last; ++s) here += steps.active(s) * ld_da;
-    for (long s = last - 1; s >= first; --s) {
+  // All steps of a chunk; returns da of its first step.
+  const T* step_chunk(const ThreadSlice& slice, int64_t chunk, T* here, const T* after) {
+    const int64_t first = chunks[chunk], last = chunks[chunk + 1];
+    for (int64_t s = first; s < last; ++s) here += steps.active(s) * ld_da;
+    for (int64_t s = last - 1; s >= first; --s) {
       here -= steps.active(s) * ld_da;
-      step(turn, s, here, after, chunk);
+      step(slice, s, here, after, chunk);
       after = here;
     }
     return after;
   }
 
   void prepare(Member me) {
-    for (long g = me.first(shape.groups); g < me.last(shape.groups) && !kept.has_x(); ++g)
+    for (int64_t g = me.first(shape.groups); g < me.last(shape.groups) && !saved.has_x(); ++g)
       pack_group<Cell, V>(x_panels + g * L * X * q.I, q.W, q.I, Cell::x_order, X, shape, g);
-    for (long p = me.first(quads); p < me.last(quads); ++p)
+    for (int64_t p = me.first(quads); p < me.last(quads); ++p)
       pack_columns(h_panels + p * N * H * shape.padded, N, q.R, q.P, q.P, Cell::h_order, H, q.H, shape.padded, p * N);
     states.prepare(me);
     stages.prepare(me);
-    unit_sums.prepare(me);
-    sums.prepare(me);
+    unit_gradients.prepare(me);
+    weight_gradients.prepare(me);
   }
 
-  void step(const Turn& turn, long s, T* here, const T* after, long chunk) {
-    restore(turn, s + 1, after);
-    gather_dh(turn, s, after);
-    if (!kept.has_x()) multiply_x(turn, s, s + 1);
-    if (turn.by_units) turn.me.meet();
-    turn.own.each(steps.active(s), [&](long set, long b, long n, long at) {
-      const long i = turn.by_units ? b : at;
-      T* x = turn.wx ? turn.wx + i * ld_x : nullptr;
-      const typename BackwardStages<Cell, V>::Place place{turn.dh + i * ld_dh, x, here + b * ld_da, ld_dh, ld_x, ld_da};
-      stages.run(turn.me, s, b, n, place);
-      unit_sums.add(turn.me, chunk, set, s, b, n, place);
+  void step(const ThreadSlice& slice, int64_t s, T* here, const T* after, int64_t chunk) {
+    restore(slice, s + 1, after);
+    gather_dh(slice, s, after);
+    if (!saved.has_x()) multiply_x(slice, s, s + 1);
+    if (slice.by_units) slice.me.barrier();
+    slice.thread_sets.each(steps.active(s), [&](int64_t set, int64_t b, int64_t n, int64_t at) {
+      const int64_t i = slice.by_units ? b : at;
+      T* x = slice.wx ? slice.wx + i * ld_x : nullptr;
+      const typename BackwardStages<Cell, V>::SetRows place{slice.dh + i * ld_dh, x, here + b * ld_da, ld_dh, ld_x, ld_da};
+      stages.run(slice.me, s, b, n, place);
+      unit_gradients.add(slice.me, chunk, set, s, b, n, place);
     });
-    if (turn.by_units) turn.me.meet();
+    if (slice.by_units) slice.me.barrier();
   }
 
   // ---- products
 
-  // How many vectors the p-th panel really has.
-  int vectors_of(long p) const { return int((std::min(N, q.P - p * N) + L - 1) / L); }
-  Factor<T> h_factor(const T* const* rows, long p) const { return {rows, h_panels + p * N * H * shape.padded, N, H * shape.padded}; }
+  // Vectors that the p-th panel has.
+  int vectors_of(int64_t p) const { return int((std::min(N, q.P - p * N) + L - 1) / L); }
+  Factor<T> h_factor(const T* const* rows, int64_t p) const { return {rows, h_panels + p * N * H * shape.padded, N, H * shape.padded}; }
 
-  // The row of d(R h) at step s that reaches the step before: none where the states were restored in between.
-  const T* reaching(long s, long b, const T* here) const { return steps.restarts(s, b) ? zeros : here + b * ld_da + X * shape.padded; }
+  // The row of d(R h) at step s that reaches the step before: zeros if the states were restored in between.
+  const T* reaching(int64_t s, int64_t b, const T* here) const {
+    return steps.restarts(s, b) ? zeros : here + b * ld_da + X * shape.padded;
+  }
 
-  // What reaches h at step s from outside and from the step after; for rows whose first step that was, what reaches h before it.
-  void gather_dh(const Turn& turn, long s, const T* after) {
-    const long active = steps.active(s), count = turn.count(active), continuing = turn.count(steps.active(s + 1));
-    for (long i = 0; i < continuing; ++i) turn.rows[i] = reaching(s + 1, turn.row(i), after);
-    for (long p = turn.quad_first; p < turn.quad_last; ++p) {
+  // The gradient of h at step s from outside and from the step after; for rows that start after step s, that of h before their
+  // first step.
+  void gather_dh(const ThreadSlice& slice, int64_t s, const T* after) {
+    const int64_t active = steps.active(s), count = slice.count(active), continuing = slice.count(steps.active(s + 1));
+    for (int64_t i = 0; i < continuing; ++i) slice.rows[i] = reaching(s + 1, slice.row(i), after);
+    for (int64_t p = slice.quad_first; p < slice.quad_last; ++p) {
       const int vectors = vectors_of(p);
-      for (long i = 0, n = std::max(count, continuing); i < n; ++i) {
-        const long b = turn.row(i);
+      for (int64_t i = 0, n = std::max(count, continuing); i < n; ++i) {
+        const int64_t b = slice.row(i);
         const T* dy = i < count && d.dy ? d.dy + steps.at(s, b) * d.ld_dy : nullptr;
         const T* d_final = i >= continuing && d.d_final[0] ? d.d_final[0] + steps.row(b) * q.P : nullptr;
         const T* reached = i < continuing ? stages.reached(0, b) : nullptr;
-        gather_row<V>(turn.dh + i * ld_dh + p * N, dy, d_final, reached, p * N, vectors, q.P);
+        gather_row<V>(slice.dh + i * ld_dh + p * N, dy, d_final, reached, p * N, vectors, q.P);
       }
-      T* to = turn.dh + p * N;
-      if (continuing) product<V>(vectors, to, ld_dh, to, ld_dh, continuing, h_factor(turn.rows, p), {}, terms());
-      for (long i = count; i < continuing && d.d_initial[0]; ++i)
-        std::memcpy(d.d_initial[0] + steps.row(turn.row(i)) * q.P + p * N, to + i * ld_dh, std::min(N, q.P - p * N) * sizeof(T));
+      T* to = slice.dh + p * N;
+      if (continuing) gemm<V>(vectors, to, ld_dh, to, ld_dh, continuing, h_factor(slice.rows, p), {}, terms());
+      for (int64_t i = count; i < continuing && d.d_initial[0]; ++i)
+        std::memcpy(d.d_initial[0] + steps.row(slice.row(i)) * q.P + p * N, to + i * ld_dh, std::min(N, q.P - p * N) * sizeof(T));
     }
   }
 
-  // What reached the restored h through R at step s, for each row where it was restored.
-  void restore(const Turn& turn, long s, const T* here) {
+  // The gradient of the restored h through R at step s, for each row that was restored there.
+  void restore(const ThreadSlice& slice, int64_t s, const T* here) {
     if (!q.rows.resets || !d.d_restored[0] || s >= steps.count()) return;
-    long count = 0;
-    for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i)
-      if (steps.restarts(s, turn.row(i))) turn.restored[count++] = turn.row(i);
+    int64_t count = 0;
+    for (int64_t i = 0, n = slice.count(steps.active(s)); i < n; ++i)
+      if (steps.restarts(s, slice.row(i))) slice.restored[count++] = slice.row(i);
     if (!count) return;
-    for (long i = 0; i < count; ++i) turn.rows[i] = here + turn.restored[i] * ld_da + X * shape.padded;
-    for (long p = turn.quad_first; p < turn.quad_last; ++p) {
-      T* to = turn.dh + p * N;
-      for (long i = 0; i < count; ++i) std::fill(to + i * ld_dh, to + i * ld_dh + N, T(0));
-      product<V>(vectors_of(p), to, ld_dh, to, ld_dh, count, h_factor(turn.rows, p), {}, terms());
-      for (long i = 0; i < count; ++i) {
-        T* sum = d.d_restored[0] + steps.row(turn.restored[i]) * q.P + p * N;
-        for (long c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += to[i * ld_dh + c];
+    for (int64_t i = 0; i < count; ++i) slice.rows[i] = here + slice.restored[i] * ld_da + X * shape.padded;
+    for (int64_t p = slice.quad_first; p < slice.quad_last; ++p) {
+      T* to = slice.dh + p * N;
+      for (int64_t i = 0; i < count; ++i) std::fill(to + i * ld_dh, to + i * ld_dh + N, T(0));
+      gemm<V>(vectors_of(p), to, ld_dh, to, ld_dh, count, h_factor(slice.rows, p), {}, terms());
+      for (int64_t i = 0; i < count; ++i) {
+        T* sum = d.d_restored[0] + steps.row(slice.restored[i]) * q.P + p * N;
+        for (int64_t c = 0, some = std::min(N, q.P - p * N); c < some; ++c) sum[c] += to[i * ld_dh + c];
       }
     }
   }
 
-  // W x of the steps [first, last) once more.
-  void multiply_x(const Turn& turn, long first, long last) {
-    long count = 0;
-    for (long s = first; s < last; ++s)
-      for (long i = 0, n = turn.count(steps.active(s)); i < n; ++i) turn.rows[count++] = q.x + steps.at(s, turn.row(i)) * q.I;
-    for (long block = turn.block_first; block < turn.block_last; ++block)
-      product<V>(X, turn.wx + block * X * L, ld_x, zeros, 0, count, {turn.rows, x_panels + block * L * X * q.I, X * L, q.I});
+  // W x of the steps [first, last), recomputed.
+  void multiply_x(const ThreadSlice& slice, int64_t first, int64_t last) {
+    int64_t count = 0;
+    for (int64_t s = first; s < last; ++s)
+      for (int64_t i = 0, n = slice.count(steps.active(s)); i < n; ++i) slice.rows[count++] = q.x + steps.at(s, slice.row(i)) * q.I;
+    for (int64_t block = slice.block_first; block < slice.block_last; ++block)
+      gemm<V>(X, slice.wx + block * X * L, ld_x, zeros, 0, count, {slice.rows, x_panels + block * L * X * q.I, X * L, q.I});
   }
 };
 

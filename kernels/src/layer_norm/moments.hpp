@@ -1,8 +1,8 @@
 // Layer normalisation of a row: v becomes (v - mean) * scale, scale = 1 / sqrt(variance + epsilon).
 //
-// Two passes over numbers that lie in the nearest cache: the variance is the mean of squares of what is left of the mean, in which nothing
-// cancels, and costs no more than one pass in float64 would. Where a row is one vector of each of its rows, a step waits for every addition
-// on the way: there both are found in one pass, by merging halves (Chan, Golub and LeVeque 1979), in which nothing cancels either.
+// Two passes over numbers in the first-level cache: the variance is the mean of the squared differences from the mean, without
+// cancellation, and costs no more than one pass in float64. If a row is one vector for each of its rows, a step waits for every
+// addition on the way: then one pass finds both by merging halves (Chan, Golub and LeVeque 1979), also without cancellation.
 #pragma once
 #include <cmath>
 #include <utility>
@@ -26,7 +26,7 @@ CARROUSEL_INLINE element<V> sum_of(V v) {
   }
 }
 
-// v with each lane in the place of the one `distance` from it, a power of two.
+// v with each lane swapped with the one at `distance`, a power of two.
 template <int distance, class V>
 CARROUSEL_INLINE V swapped(V v) {
   return [&]<int... lane>(std::integer_sequence<int, lane...>) {
@@ -34,7 +34,7 @@ CARROUSEL_INLINE V swapped(V v) {
   }(std::make_integer_sequence<int, lanes<V>>{});
 }
 
-// What sum_of gives, in each lane.
+// The result of sum_of in each lane.
 template <class V, int distance = lanes<V> / 2>
 CARROUSEL_INLINE V everywhere(V v) {
   const V sum = v + swapped<distance>(v);
@@ -47,21 +47,21 @@ CARROUSEL_INLINE V everywhere(V v) {
 // v, of which n lanes exist, with zeros in the others.
 template <class V>
 CARROUSEL_INLINE V existing(V v, int n) {
-  return n < lanes<V> ? first_lanes<V>(v, n) : v;
+  return n < lanes<V> ? mask_first_n<V>(v, n) : v;
 }
 
 template <class V>
 CARROUSEL_INLINE V normalised(V v, const Moments<element<V>>& m, int n) {
-  return existing<V>((v - splat<V>(m.mean)) * splat<V>(m.scale), n);
+  return existing<V>((v - set1<V>(m.mean)) * set1<V>(m.scale), n);
 }
 
-// Sums of `count` numbers in each lane, and of squares of what is left of their means; in the end of all lanes, in each of them.
+// Sums of `count` numbers in each lane, and sums of squared differences from their means; at the end of all lanes, in each of them.
 template <int distance, class V>
-CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, long count) {
+CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, int64_t count) {
   using T = element<V>;
   const V other = swapped<distance>(sum), apart = sum - other;
   squares += swapped<distance>(squares);
-  squares += apart * apart * splat<V>(T(1) / T(2 * count));
+  squares += apart * apart * set1<V>(T(1) / T(2 * count));
   sum += other;
   if constexpr (2 * distance < lanes<V>) merge_lanes<2 * distance>(sum, squares, 2 * count);
 }
@@ -69,7 +69,7 @@ CARROUSEL_INLINE void merge_lanes(V& sum, V& squares, long count) {
 template <int Each>
 inline constexpr bool merges = Each == 1 || Each == 2 || Each == 4;
 
-// Of a row in registers, all of whose lanes exist.
+// For a row in registers, all of whose lanes exist.
 template <class V, int Each>
 CARROUSEL_INLINE Moments<element<V>> moments_of(const V (&row)[Each], double epsilon) {
   static_assert(merges<Each>, "rows merge by halves");
@@ -83,7 +83,7 @@ CARROUSEL_INLINE Moments<element<V>> moments_of(const V (&row)[Each], double eps
     for (int r = 0; r < half; ++r) {
       const V apart = sum[r] - sum[r + half];
       squares[r] += squares[r + half];
-      squares[r] += apart * apart * splat<V>(T(half) / T(Each));
+      squares[r] += apart * apart * set1<V>(T(half) / T(Each));
       sum[r] += sum[r + half];
     }
   merge_lanes<1>(sum[0], squares[0], Each);
@@ -91,9 +91,9 @@ CARROUSEL_INLINE Moments<element<V>> moments_of(const V (&row)[Each], double eps
   return {sum[0][0] * part, T(1) / std::sqrt(squares[0][0] * part + T(epsilon))};
 }
 
-// Of a row [blocks][Each][lanes], whose last block has n lanes that exist; the others hold zeros.
+// For a row [blocks][Each][lanes], whose last block has n existing lanes; the others are zero.
 template <class V, int Each>
-CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, long blocks, int n, double epsilon) {
+CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, int64_t blocks, int n, double epsilon) {
   using T = element<V>;
   constexpr int L = lanes<V>;
   if constexpr (merges<Each>)
@@ -102,15 +102,15 @@ CARROUSEL_INLINE Moments<element<V>> moments(const element<V>* row, long blocks,
       for (int r = 0; r < Each; ++r) only[r] = load<V>(row + r * L);
       return moments_of(only, epsilon);
     }
-  const T part = T(1) / (T(Each) * T((blocks - 1) * L + n));  // one division, which nothing waits for
+  const T part = T(1) / (T(Each) * T((blocks - 1) * L + n));  // one division, off the critical path
   V sum[Each] = {}, squares[Each] = {};
-  for (long k = 0; k < blocks; ++k)
+  for (int64_t k = 0; k < blocks; ++k)
     for (int r = 0; r < Each; ++r) sum[r] += load<V>(row + (k * Each + r) * L);
   for (int r = 1; r < Each; ++r) sum[0] += sum[r];
   const T mean = sum_of<V>(sum[0]) * part;
-  for (long k = 0; k < blocks; ++k)
+  for (int64_t k = 0; k < blocks; ++k)
     for (int r = 0; r < Each; ++r) {
-      const V left = existing<V>(load<V>(row + (k * Each + r) * L) - splat<V>(mean), k + 1 < blocks ? L : n);
+      const V left = existing<V>(load<V>(row + (k * Each + r) * L) - set1<V>(mean), k + 1 < blocks ? L : n);
       squares[r] += left * left;
     }
   for (int r = 1; r < Each; ++r) squares[0] += squares[r];

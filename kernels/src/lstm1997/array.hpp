@@ -1,5 +1,5 @@
-// Numbers or vectors on the heap, zero to begin with. Not std::vector: its functions are the linker's to choose among the instruction
-// sets' copies, and they differ, even in how a vector is aligned (the baseline's alignof of 8 floats is 16).
+// Numbers or vectors on the heap, initially zero. Not std::vector: the linker would choose one instruction set's copy of its
+// functions for all, and the copies differ, even in the alignment of a vector (the baseline's alignof of 8 floats is 16).
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -18,18 +18,19 @@ class Array {
   Array& operator=(const Array&) = delete;
   ~Array() { ::operator delete(first, alignment); }
 
-  // So many elements, all zero.
+  // Becomes `size` elements, all zero.
   void reset(int64_t size) {
     ::operator delete(first, alignment);
-    first = nullptr;  // if the next line throws
+    first = nullptr;  // in case the next line throws
     first = static_cast<T*>(::operator new(size * sizeof(T), alignment));
     count = size;
     clear();
   }
   CARROUSEL_INLINE void clear() { std::memset(static_cast<void*>(first), 0, count * sizeof(T)); }
   CARROUSEL_INLINE void swap(Array& other) {
-    T* const mine = first;  // both of one size
-    first = other.first, other.first = mine;
+    T* const mine = first;  // both have the same size
+    first = other.first;
+    other.first = mine;
   }
 
   CARROUSEL_INLINE int64_t size() const { return count; }

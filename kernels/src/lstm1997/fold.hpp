@@ -1,5 +1,5 @@
-// Sums over the output units, in one order for one network and for many: 16 partial sums, of the units k mod 16, folded in halves.
-// Vectors of any width take the terms in that order alike, and 101 units are no chain of 101 additions.
+// Sums over the output units, in the same order for one network and for many: 16 partial sums, of the units k mod 16, folded in
+// halves. Vectors of any width add in that order, and 101 units are not a chain of 101 additions.
 #pragma once
 #include "machine/simd.hpp"
 
@@ -7,7 +7,7 @@ namespace carrousel::CARROUSEL_TARGET {
 
 inline constexpr int partials = 16;
 
-// The sum of partial sums [partials], numbers or vectors, of which those from `count` on are zero; they are overwritten.
+// The sum of partial sums [partials], numbers or vectors, of which those from `count` on are zero; overwrites them.
 template <class T>
 CARROUSEL_INLINE T folded(T* partial, int count) {
   for (int half = partials / 2; half; half /= 2)
@@ -15,7 +15,7 @@ CARROUSEL_INLINE T folded(T* partial, int count) {
   return partial[0];
 }
 
-// The sum over k of what term(at), a vector of N, holds for k = at ... at + N - 1; K is padded to whole vectors, with zeros.
+// The sum over k of term(at), a vector of the N values k = at ... at + N - 1; K is padded to whole vectors, with zeros.
 template <class F, int N, class Term>
 CARROUSEL_INLINE F sum_over_outputs(int padded_K, Term term) {
   using V = vec<F, N>;

@@ -1,5 +1,5 @@
-// The hidden layer of one network, its cells side by side in vectors. A gate's rows are repeated for each cell of its block, so that
-// everything between the sums is element by element: rows are [cells | input gates | output gates | conventional], each padded to
+// The hidden layer of one network, its cells side by side in vectors. A gate's rows are repeated for each cell of its block, so
+// that everything between the sums is elementwise: rows are [cells | input gates | output gates | conventional], each padded to
 // whole vectors.
 //
 // P = cells padded, Q = conventional units padded, L = length of a column of weights.
@@ -27,10 +27,16 @@ struct Hidden {
   explicit Hidden(const Network& network)
       : n(network), cells(n.cells()), P(padded<N>(cells)), Q(padded<N>(n.H)), L((2 + n.output_gates) * P + Q), U(n.units()), Z(n.Z()) {
     weights.reset((Z + 1) * L);
-    s.reset(P), y.reset(U + N), y_before.reset(U + N), net.reset(L), h.reset(P), dh.reset(P), entering.reset(2 * P);
+    s.reset(P);
+    y.reset(U + N);
+    y_before.reset(U + N);
+    net.reset(L);
+    h.reset(P);
+    dh.reset(P);
+    entering.reset(2 * P);
   }
 
-  // The unit whose weights row r holds, or -1 for padding; a gate's unit stands in several rows.
+  // The unit whose weights row r holds, or -1 for padding; a gate's unit has several rows.
   int unit_of(int r) const {
     if (r < L - Q) {
       const int part = r / P, cell = r % P;
@@ -47,7 +53,7 @@ struct Hidden {
     return (1 + gate / n.C) * P + gate % n.C * n.S;
   }
 
-  // From the flat weights, and to them; both return where the output layer's begin.
+  // Copies from and to the flat weights; both return where the output layer's weights begin.
   const F* load(const F* from) {
     const F* bias = from + int64_t(U) * Z;
     Array<F> biases(U);
@@ -72,14 +78,14 @@ struct Hidden {
     y.clear();
   }
 
-  // (6)-(9): the next step.
+  // (6)-(9): one step.
   CARROUSEL_INLINE void forward(const Input<F>& input) {
     y.swap(y_before);
     int at = 0;
     for (; at + 3 * N <= L; at += 3 * N) sums<3>(at, input);
     if (at + 2 * N == L) sums<2>(at, input);
     if (at + N == L) sums<1>(at, input);
-    for (int c = 0; c < P; c += N) cell(c);  // what lies past the cells in y is written next
+    for (int c = 0; c < P; c += N) cell(c);  // writes past the cells in y, where the gates are written next
     F* gates = &y[cells];
     for (int part = 1; part < 2 + n.output_gates; ++part)
       for (int j = 0; j < n.C; ++j) *gates++ = net[part * P + j * n.S];
@@ -90,31 +96,31 @@ struct Hidden {
   static CARROUSEL_INLINE V at(const Array<F>& from, int place) { return load_(from.data() + place); }
   static CARROUSEL_INLINE V load_(const F* p) { return carrousel::CARROUSEL_TARGET::load<V>(p); }
 
-  // Net inputs of B vectors of rows, from `place` on: (bias + inputs) + (recurrent, even + odd): two chains are faster than one.
+  // Net inputs of B vectors of rows, from `place` on: (bias + inputs) + (recurrent, even + odd); two chains are faster than one.
   template <int B>
   CARROUSEL_INLINE void sums(int place, const Input<F>& input) {
     V a[B], even[B] = {}, odd[B] = {};
     for (int b = 0; b < B; ++b) a[b] = load_(&weights[int64_t(Z) * L + place + b * N]);
     const F* w = &weights[place];
     input.each(n.I, [&](int m, F x) {
-      for (int b = 0; b < B; ++b) a[b] += load_(w + int64_t(m) * L + b * N) * splat<V>(x);
+      for (int b = 0; b < B; ++b) a[b] += load_(w + int64_t(m) * L + b * N) * set1<V>(x);
     });
     if (n.recurrent) {
       w += int64_t(n.I) * L;
       int j = 0;
       for (; j + 1 < U; j += 2, w += 2 * L)
         for (int b = 0; b < B; ++b) {
-          even[b] += load_(w + b * N) * splat<V>(y_before[j]);
-          odd[b] += load_(w + L + b * N) * splat<V>(y_before[j + 1]);
+          even[b] += load_(w + b * N) * set1<V>(y_before[j]);
+          odd[b] += load_(w + L + b * N) * set1<V>(y_before[j + 1]);
         }
       if (j < U)
-        for (int b = 0; b < B; ++b) even[b] += load_(w + b * N) * splat<V>(y_before[j]);
+        for (int b = 0; b < B; ++b) even[b] += load_(w + b * N) * set1<V>(y_before[j]);
     }
     for (int b = 0; b < B; ++b) store<V>(&net[place + b * N], sigmoid(a[b] + (even[b] + odd[b])));
   }
 
   CARROUSEL_INLINE void cell(int c) {
-    const V one = splat<V>(1), two = splat<V>(2), four = splat<V>(4);
+    const V one = set1<V>(1), two = set1<V>(2), four = set1<V>(4);
     const V f = at(net, c), in = at(net, P + c);
     const V g = n.wide_g ? four * f - two : f, f_slope = f * (one - f), in_slope = in * (one - in);
     const V s_new = at(s, c) + in * g;
@@ -124,7 +130,8 @@ struct Hidden {
     V h_new = s_new, slope = one;
     if (n.squash_h) {
       const V q = sigmoid(s_new);
-      h_new = two * q - one, slope = two * (q * (one - q));
+      h_new = two * q - one;
+      slope = two * (q * (one - q));
     }
     store<V>(&h[c], h_new);
     store<V>(&dh[c], slope);

@@ -1,4 +1,4 @@
-// When a trial is done. The window's mean is kept in whole numbers, so that it does not depend on where blocks begin.
+// The stopping criterion of a trial. The window's mean is an integer sum, so that it does not depend on where blocks begin.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -7,9 +7,9 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-inline constexpr double fixed_point = double(1ll << 40);
+inline constexpr double fixed_point = double(int64_t(1) << 40);
 
-inline int64_t fixed(float error) { return int64_t((error < 1024.0f ? double(error) : 1024.0) * fixed_point); }  // NaN is large
+inline int64_t fixed(float error) { return int64_t((error < 1024.0f ? double(error) : 1024.0) * fixed_point); }  // NaN counts as large
 
 inline void count_in(const lstm1997::Stop& stop, lstm1997::Trial& trial, const lstm1997::Errors& e, int sign) {
   const float judged = stop.at_end ? e.at_end : e.largest;
@@ -17,7 +17,7 @@ inline void count_in(const lstm1997::Stop& stop, lstm1997::Trial& trial, const l
   trial.sum += sign * fixed(stop.squared ? e.squared : e.absolute);
 }
 
-// Before a block: the window as the blocks before it left it.
+// Before a block: rebuilds the window of the blocks before it.
 inline void open_window(const lstm1997::Stop& stop, lstm1997::Trial& trial) {
   trial.above = trial.sum = 0;
   for (int64_t i = std::max<int64_t>(0, trial.presented - stop.window); i < trial.presented && stop.window; ++i)

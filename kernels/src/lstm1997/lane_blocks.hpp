@@ -1,4 +1,4 @@
-// What the blocks of up to W trials hold, step by step and side by side: the n-th sequence of each, in its lane.
+// The blocks of up to W trials, step by step and side by side: the n-th sequence of each, in its lane.
 #pragma once
 #include "lstm1997/array.hpp"
 #include "lstm1997/step.hpp"
@@ -14,7 +14,7 @@ class LaneBlocks {
   using V = vec<float, W>;
   using Mask = bits_of<V>;
 
-  // Trials whose blocks are all of numbers or all of symbols, and all with targets at the ends or all with targets at every step.
+  // The blocks of all trials hold numbers, or all hold symbols; all have targets at the ends, or all at every step.
   LaneBlocks(const Network& network, Trial* const* trials, int count)
       : trial(trials),
         taken(count),
@@ -33,7 +33,7 @@ class LaneBlocks {
   const bool symbolic, at_end;
   Mask length = {}, symbol = {};  // of the sequences; of this step
 
-  // Turns to the i-th sequence of every trial that still has one; how long the longest is, 0 when none has.
+  // Begins the i-th sequence of every trial that still has one; returns the length of the longest, 0 if there is none.
   int open(int64_t i) {
     sequence = i;
     int longest = 0;
@@ -46,7 +46,7 @@ class LaneBlocks {
     std::memcpy(&length, lengths, sizeof length);
     return longest;
   }
-  // Done with it; visit(lane) for the trials that had one.
+  // Ends it; calls visit(lane) for the trials that had one.
   template <class Visit>
   void close(Visit visit) {
     for (int lane = 0; lane < taken; ++lane) {
@@ -55,7 +55,7 @@ class LaneBlocks {
     }
   }
 
-  CARROUSEL_INLINE void turn_to(int t) {
+  CARROUSEL_INLINE void load_step(int t) {
     if (t % staged == 0) stage(t);
     if (symbolic) std::memcpy(&symbol, symbols[t % staged], sizeof symbol);
   }
@@ -63,20 +63,20 @@ class LaneBlocks {
   CARROUSEL_INLINE V input(int t, int m) const {
     if (!symbolic) return x(t, m);
     const Mask on = symbol == m;
-    return on ? splat<V>(1) : V{};
+    return on ? set1<V>(1) : V{};
   }
   CARROUSEL_INLINE int symbol_of(int lane) const { return reinterpret_cast<const int32_t*>(&symbol)[lane]; }
 
-  // Whether any trial is told something at step t, and which are.
-  CARROUSEL_INLINE bool tells(int t) const { return any[t % staged]; }
-  CARROUSEL_INLINE Mask told(int t) const { return at_end ? Mask(length == t + 1) : Mask(classes_at(t) >= 0); }
+  // Whether any trial has a target at step t, and which have.
+  CARROUSEL_INLINE bool any_target(int t) const { return any[t % staged]; }
+  CARROUSEL_INLINE Mask has_target(int t) const { return at_end ? Mask(length == t + 1) : Mask(classes_at(t) >= 0); }
   CARROUSEL_INLINE V target(int t, int k) const {
     if (at_end) return target_staged[k];
     if (!indexed) return target_staged[int64_t(t % staged) * K + k];
     const Mask wanted = classes_at(t) == k;
-    return wanted ? splat<V>(1) : V{};
+    return wanted ? set1<V>(1) : V{};
   }
-  // Where a lane's errors go, and where its outputs at step t, or null.
+  // A lane's errors, and its outputs at step t, or null.
   Errors& errors(int lane) const { return trial[lane]->errors[sequence]; }
   float* outputs(int lane, int t) const {
     float* const to = trial[lane]->outputs;
@@ -135,14 +135,14 @@ class LaneBlocks {
   static float& lane_of(V& v, int lane) { return reinterpret_cast<float*>(&v)[lane]; }
 
   const int I, K;
-  bool indexed = true;                        // all targets come as classes
+  bool indexed = true;    // all targets come as classes
   int64_t sequence = 0;
-  int64_t begin[W] = {};                      // of each trial, the first step of its sequence in its block
+  int64_t begin[W] = {};  // of each trial, the first step of its sequence in its block
   alignas(64) int32_t lengths[W] = {};
   alignas(64) int32_t symbols[staged][W] = {};
-  alignas(64) int32_t classes[staged][W];     // not at_end: which output is wanted, -1: none; 0 where targets come as numbers
+  alignas(64) int32_t classes[staged][W];  // not at_end: the index of the target output, -1: none; 0 if targets are numbers
   bool any[staged] = {};
-  Array<V> x_staged, target_staged;           // [staged, I]; [staged, K], or [K] at_end
+  Array<V> x_staged, target_staged;        // [staged, I]; [staged, K], or [K] at_end
 };
 
 }  // namespace carrousel::CARROUSEL_TARGET

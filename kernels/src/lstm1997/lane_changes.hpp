@@ -1,5 +1,5 @@
-// How the weights of W networks change, each in its lane: at once, by the error signals of one step (22), (26), (28); or by what the
-// steps of a sequence have collected.
+// The weight changes of W networks, each in its lane: immediately, by the error signals of one step (22), (26), (28); or collected
+// over the steps of a sequence.
 #pragma once
 #include "lstm1997/lane_errors.hpp"
 
@@ -20,35 +20,35 @@ struct LaneChanges {
   Array<V> in, out;  // [columns, G], [K, O]
 
   LaneChanges(const Weights& weights, double rate)
-      : alpha(float(rate)), rate(splat<V>(alpha)), in(int64_t(weights.columns) * G), out(int64_t(weights.n.K) * weights.O) {}
+      : alpha(float(rate)), rate(set1<V>(alpha)), in(int64_t(weights.columns) * G), out(int64_t(weights.n.K) * weights.O) {}
 
-  // The trials that were told something learn from it now.
-  void apply(Weights& weights, Units& units, const Signals& e, Mask told, int taken) {
+  // The trials with a target at this step change their weights now.
+  void apply(Weights& weights, Units& units, const Signals& e, Mask has_target, int taken) {
     each_column(weights, units, e, [&](V* w, const V* d, V*, V z, bool cells_learn, bool gates_learn) {
-      for (int c = 0; c < CS && cells_learn; ++c) w[c] = told ? w[c] + rate * (e.e_s[c] * d[c]) : w[c];
+      for (int c = 0; c < CS && cells_learn; ++c) w[c] = has_target ? w[c] + rate * (e.e_s[c] * d[c]) : w[c];
       for (int j = 0; j < C && gates_learn; ++j) {
         V sum = e.e_s[j * S] * d[CS + j * S];
         for (int v = 1; v < S; ++v) sum += e.e_s[j * S + v] * d[CS + j * S + v];
-        w[CS + j] = told ? w[CS + j] + rate * sum : w[CS + j];
-        w[CS + C + j] = told ? w[CS + C + j] + rate * (e.e_out[j] * z) : w[CS + C + j];
+        w[CS + j] = has_target ? w[CS + j] + rate * sum : w[CS + j];
+        w[CS + C + j] = has_target ? w[CS + C + j] + rate * (e.e_out[j] * z) : w[CS + C + j];
       }
     });
-    each_output(weights, e, [&](V& w, V&, V step) { w = told ? w + rate * step : w; });
+    each_output(weights, e, [&](V& w, V&, V step) { w = has_target ? w + rate * step : w; });
     for (int lane = 0; lane < taken && weights.sparse; ++lane)
-      if (told[lane]) apply_symbols(weights, units, e, lane);
+      if (has_target[lane]) apply_symbols(weights, units, e, lane);
   }
 
-  // Or they collect it.
-  void collect(Weights& weights, Units& units, const Signals& e, Mask told) {
+  // Or they collect the changes.
+  void collect(Weights& weights, Units& units, const Signals& e, Mask has_target) {
     each_column(weights, units, e, [&](V*, const V* d, V* change, V z, bool, bool) {
-      for (int c = 0; c < CS; ++c) change[c] = told ? change[c] + e.e_s[c] * d[c] : change[c];
-      for (int c = 0; c < CS; ++c) change[CS + c] = told ? change[CS + c] + e.e_s[c] * d[CS + c] : change[CS + c];
-      for (int j = 0; j < C; ++j) change[D + j] = told ? change[D + j] + e.e_out[j] * z : change[D + j];
+      for (int c = 0; c < CS; ++c) change[c] = has_target ? change[c] + e.e_s[c] * d[c] : change[c];
+      for (int c = 0; c < CS; ++c) change[CS + c] = has_target ? change[CS + c] + e.e_s[c] * d[CS + c] : change[CS + c];
+      for (int j = 0; j < C; ++j) change[D + j] = has_target ? change[D + j] + e.e_out[j] * z : change[D + j];
     });
-    each_output(weights, e, [&](V&, V& change, V step) { change = told ? change + step : change; });
+    each_output(weights, e, [&](V&, V& change, V step) { change = has_target ? change + step : change; });
   }
 
-  // And all learn from what they have collected.
+  // And apply what they have collected.
   void apply_collected(Weights& weights, Units& units, const Signals& e) {
     each_column(weights, units, e, [&](V* w, const V*, V* change, V, bool cells_learn, bool gates_learn) {
       for (int c = 0; c < CS && cells_learn; ++c) w[c] += rate * change[c];
@@ -64,23 +64,24 @@ struct LaneChanges {
   }
 
  private:
-  // visit(the column's weights, its ds/dw, its collected changes, what fed it, whether cells learn it, whether gates do)
+  // Calls visit(the column's weights, its ds/dw, its collected changes, its input, whether cells learn it, whether gates do).
   template <class Visit>
   CARROUSEL_INLINE void each_column(Weights& weights, Units& units, const Signals& e, Visit visit) {
     const Network& n = weights.n;
     for (int64_t m = 0; m < weights.columns; ++m) visit(&weights.in[m * U], &units.d_in[m * D], &in[m * G], e.z_x[m], true, true);
     for (int j = 0; j < U; ++j) visit(weights.rec[j], units.d_rec[j], rec[j], e.z_y[j], n.recurrent_cells, true);
-    visit(weights.bias, units.d_bias, bias, splat<V>(1), n.cells_biased, n.gates_biased);
+    visit(weights.bias, units.d_bias, bias, set1<V>(1), n.cells_biased, n.gates_biased);
   }
 
-  template <class Visit>  // visit(weight, its collected change, its change by this step)
+  template <class Visit>  // calls visit(weight, its collected change, its change by this step)
   CARROUSEL_INLINE void each_output(Weights& weights, const Signals& e, Visit visit) {
     for (int k = 0; k < weights.n.K; ++k) {
       V* w = &weights.out[int64_t(k) * weights.O];
       V* change = &out[int64_t(k) * weights.O];
       for (int m = 0; m < weights.first; ++m) visit(w[m], change[m], e.e_k[k] * e.z_x[m]);
-      w += weights.first, change += weights.first;
-      for (int c = 0; c < CS; ++c) visit(w[c], change[c], e.e_k[k] * e.y_told[c]);
+      w += weights.first;
+      change += weights.first;
+      for (int c = 0; c < CS; ++c) visit(w[c], change[c], e.e_k[k] * e.y_at_target[c]);
       if (weights.n.outputs_biased) visit(w[CS], change[CS], e.e_k[k]);
     }
   }

@@ -1,18 +1,18 @@
-// Columns of numbers that lie apart in memory, one for each lane, turned to and from vectors that hold one number of every column. Four
-// numbers of a column are one load, and squares of four by four turn in registers: number by number, with a store for each and the
-// vector read back, this took a fifth of the time of a step of Experiment 2c.
+// Columns of numbers in separate memory, one for each lane, transposed to and from vectors that hold one number of every column.
+// Four numbers of a column are one load, and squares of four by four are transposed in registers. Number by number, with a store
+// for each and a load of the vector, this took a fifth of the time of a step of Experiment 2c.
 #pragma once
 #include "gemm/transpose.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// The room that n numbers take in such a column.
+// Elements of such a column of n numbers.
 constexpr int in_fours(int n) { return (n + 3) / 4 * 4; }
 
-// Four numbers from each of lanes / 4 places.
+// Loads four numbers from each of lanes / 4 places.
 template <class V>
 CARROUSEL_INLINE V load_fours(const float* const* from) {
-#if defined(__AVX512F__)  // masks that take all: GCC calls the plain intrinsics uninitialized (its bug 105593)
+#if defined(__AVX512F__)  // with full masks: GCC calls the plain intrinsics uninitialized (its bug 105593)
   if constexpr (sizeof(V) == 64) {
     const __m512 half = _mm512_maskz_insertf32x4(0xffff, _mm512_castps128_ps512(_mm_loadu_ps(from[0])), _mm_loadu_ps(from[1]), 1);
     return (V)_mm512_maskz_insertf32x4(0xffff, _mm512_maskz_insertf32x4(0xffff, half, _mm_loadu_ps(from[2]), 2), _mm_loadu_ps(from[3]), 3);
@@ -34,21 +34,24 @@ CARROUSEL_INLINE void add_fours(float* const* to, V v) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64) {
     const auto four = [&](auto j) { return (Four)_mm512_maskz_extractf32x4_ps(0xf, (__m512)v, j.value); };
-    add(0, four(std::integral_constant<int, 0>{})), add(1, four(std::integral_constant<int, 1>{}));
-    add(2, four(std::integral_constant<int, 2>{})), add(3, four(std::integral_constant<int, 3>{}));
+    add(0, four(std::integral_constant<int, 0>{}));
+    add(1, four(std::integral_constant<int, 1>{}));
+    add(2, four(std::integral_constant<int, 2>{}));
+    add(3, four(std::integral_constant<int, 3>{}));
     return;
   }
 #endif
 #if defined(__AVX__)
   if constexpr (sizeof(V) == 32) {
-    add(0, (Four)_mm256_castps256_ps128((__m256)v)), add(1, (Four)_mm256_extractf128_ps((__m256)v, 1));
+    add(0, (Four)_mm256_castps256_ps128((__m256)v));
+    add(1, (Four)_mm256_extractf128_ps((__m256)v, 1));
     return;
   }
 #endif
   for (int j = 0; j < lanes<V> / 4; ++j) add(j, load<Four>(reinterpret_cast<const float*>(&v) + 4 * j));
 }
 
-// out[k][lane] = columns[lane][k] for k < N; a column has room for in_fours(N).
+// out[k][lane] = columns[lane][k] for k < N; a column has in_fours(N) elements.
 template <class V, int N>
 CARROUSEL_INLINE void side_by_side(V (&out)[N], const float* const* columns) {
   for (int q = 0; q < N; q += 4) {
@@ -63,7 +66,7 @@ CARROUSEL_INLINE void side_by_side(V (&out)[N], const float* const* columns) {
   }
 }
 
-// columns[lane][k] += in[k][lane]. Columns of several lanes may be one, where all that is added to it is of no use to anyone.
+// columns[lane][k] += in[k][lane]. Several lanes may share a column whose sums nobody reads.
 template <class V, int N>
 CARROUSEL_INLINE void add_one_each(float* const* columns, const V (&in)[N]) {
   for (int q = 0; q < N; q += 4) {

@@ -1,4 +1,4 @@
-// The output layers of W networks, each in its lane: what they say, how wrong it is, and the error signals (19), (21), (23).
+// The output layers of W networks, each in its lane: their outputs, their errors, and the error signals (19), (21), (23).
 #pragma once
 #include "lstm1997/lane_units.hpp"
 
@@ -12,50 +12,50 @@ struct LaneErrors {
   using Units = LaneUnits<W, C, S>;
   using Blocks = LaneBlocks<W>;
   static constexpr int CS = C * S, U = CS + 2 * C;
-  Array<V> said, e_k, z_x;                        // [K], [K]; of the step at which a trial was told: its inputs [columns]
+  Array<V> y_out, e_k, z_x;                        // [K], [K]; the inputs at the latest step with a target [columns]
   V e_s[CS] = {}, e_out[C] = {};
-  V y_told[CS] = {}, z_y[U] = {};                 // of that step: what fed the output layer, and what fed the hidden layer
+  V y_at_target[CS] = {}, z_y[U] = {};                 // at that step: the inputs of the output layer, and those of the hidden layer
   Mask symbol = {};                               // where sparse, which input was on
   V absolute[partials] = {}, squared[partials] = {}, largest = {}, last = {}, count = {};  // of the sequence so far
 
-  explicit LaneErrors(const Weights& weights) : said(weights.n.K), e_k(weights.n.K), z_x(weights.columns) {}
+  explicit LaneErrors(const Weights& weights) : y_out(weights.n.K), e_k(weights.n.K), z_x(weights.columns) {}
 
   void forget() {
     for (int k = 0; k < partials; ++k) absolute[k] = squared[k] = V{};
     largest = last = count = V{};
   }
 
-  // The trials that are told something at step t: their errors counted in, and their error signals, if they learn.
-  CARROUSEL_INLINE void tell(const Weights& weights, const Units& units, const Blocks& blocks, int t, const Rule& rule) {
+  // For the trials with a target at step t: counts their errors and, if they learn, computes their error signals.
+  CARROUSEL_INLINE void compute(const Weights& weights, const Units& units, const Blocks& blocks, int t, const Rule& rule) {
     const Network& n = weights.n;
-    const Mask told = blocks.told(t);
+    const Mask has_target = blocks.has_target(t);
     const bool plain = rule.entropy || !n.logistic_output;
-    V greatest{}, partial[CS][partials];  // partial: sums of w_kc e_k, in folded's order
+    V greatest{}, partial[CS][partials];  // partial: sums of w_kc e_k, in the order of folded()
     for (int k = 0; k < partials && k < 2 * n.K; ++k)
       for (int c = 0; c < CS; ++c) partial[c][k] = V{};
     for (int k = 0; k < n.K; ++k) {
       const int p = k % partials;
       const V* w = &weights.out[int64_t(k) * weights.O] + weights.first;
-      said[k] = respond(weights, units, blocks, t, k);
-      const V e = blocks.target(t, k) - said[k], size = e < V{} ? -e : e;
+      y_out[k] = respond(weights, units, blocks, t, k);
+      const V e = blocks.target(t, k) - y_out[k], size = e < V{} ? -e : e;
       greatest = size > greatest ? size : greatest;
-      absolute[p] = told ? absolute[p] + size : absolute[p];
-      squared[p] = told ? squared[p] + e * e : squared[p];
-      const V signal = plain ? e : said[k] * (splat<V>(1) - said[k]) * e;
-      e_k[k] = told ? signal : e_k[k];
+      absolute[p] = has_target ? absolute[p] + size : absolute[p];
+      squared[p] = has_target ? squared[p] + e * e : squared[p];
+      const V signal = plain ? e : y_out[k] * (set1<V>(1) - y_out[k]) * e;
+      e_k[k] = has_target ? signal : e_k[k];
       for (int c = 0; c < CS && rule.learn; ++c) partial[c][p] += w[c] * signal;
     }
-    last = told ? greatest : last;
-    largest = told && greatest > largest ? greatest : largest;
-    count = told ? count + splat<V>(float(n.K)) : count;
-    put_outputs(blocks, t, told);
+    last = has_target ? greatest : last;
+    largest = has_target && greatest > largest ? greatest : largest;
+    count = has_target ? count + set1<V>(float(n.K)) : count;
+    put_outputs(blocks, t, has_target);
     if (!rule.learn) return;
     V arriving[CS];
     for (int c = 0; c < CS; ++c) arriving[c] = folded(partial[c], n.K);
-    hold(units, blocks, t, told, arriving);
+    hold(units, blocks, t, has_target, arriving);
   }
 
-  // The sequences are over.
+  // After the sequences: writes their errors.
   void report(const Blocks& blocks, int K) {
     const V sum = folded(absolute, K), mean = sum / count, squared_mean = folded(squared, K) / count;
     for (int lane = 0; lane < blocks.taken; ++lane) {
@@ -83,27 +83,27 @@ struct LaneErrors {
     return weights.n.logistic_output ? sigmoid(a) : a;
   }
 
-  CARROUSEL_INLINE void hold(const Units& units, const Blocks& blocks, int t, Mask told, const V* arriving) {
+  CARROUSEL_INLINE void hold(const Units& units, const Blocks& blocks, int t, Mask has_target, const V* arriving) {
     for (int c = 0; c < CS; ++c) {
       const V out = units.net[CS + C + c / S];
-      e_s[c] = told ? (out * units.dh[c]) * arriving[c] : e_s[c];  // (23)
-      y_told[c] = told ? units.y[c] : y_told[c];
+      e_s[c] = has_target ? (out * units.dh[c]) * arriving[c] : e_s[c];  // (23)
+      y_at_target[c] = has_target ? units.y[c] : y_at_target[c];
     }
     for (int j = 0; j < C; ++j) {  // (21)
       V sum = {};
       for (int v = 0; v < S; ++v) sum += units.h[j * S + v] * arriving[j * S + v];
       const V f = units.net[CS + C + j];
-      e_out[j] = told ? f * (splat<V>(1) - f) * sum : e_out[j];
+      e_out[j] = has_target ? f * (set1<V>(1) - f) * sum : e_out[j];
     }
-    for (int u = 0; u < U; ++u) z_y[u] = told ? units.y_before[u] : z_y[u];
-    for (int64_t m = 0; m < z_x.size(); ++m) z_x[m] = told ? blocks.input(t, int(m)) : z_x[m];
-    symbol = told ? blocks.symbol : symbol;
+    for (int u = 0; u < U; ++u) z_y[u] = has_target ? units.y_before[u] : z_y[u];
+    for (int64_t m = 0; m < z_x.size(); ++m) z_x[m] = has_target ? blocks.input(t, int(m)) : z_x[m];
+    symbol = has_target ? blocks.symbol : symbol;
   }
 
-  void put_outputs(const Blocks& blocks, int t, Mask told) const {
+  void put_outputs(const Blocks& blocks, int t, Mask has_target) const {
     for (int lane = 0; lane < blocks.taken; ++lane) {
-      float* const to = told[lane] ? blocks.outputs(lane, t) : nullptr;
-      for (int64_t k = 0; k < said.size() && to; ++k) to[k] = said[k][lane];
+      float* const to = has_target[lane] ? blocks.outputs(lane, t) : nullptr;
+      for (int64_t k = 0; k < y_out.size() && to; ++k) to[k] = y_out[k][lane];
     }
   }
 };

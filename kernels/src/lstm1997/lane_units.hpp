@@ -17,7 +17,7 @@ struct LaneUnits {
   V d_rec[U][D] = {}, d_bias[D] = {};  // ds/dw of each cell: its own weights', then its input gate's
   Array<V> d_in;                       // [columns, D]
   Array<float> d_symbol;               // [W, I, stride] where sparse
-  float nobody[stride] = {};           // the column of a trial that has no input
+  float nobody[stride] = {};           // the column of trials without an input
 
   explicit LaneUnits(const Weights& weights)
       : d_in(int64_t(weights.columns) * D), d_symbol(weights.sparse ? int64_t(W) * weights.n.I * stride : 0) {}
@@ -28,14 +28,15 @@ struct LaneUnits {
     for (auto& column : d_rec)
       for (V& v : column) v = V{};
     for (V& v : d_bias) v = V{};
-    d_in.clear(), d_symbol.clear();
+    d_in.clear();
+    d_symbol.clear();
   }
   float* symbols(int lane, int I) { return &d_symbol[int64_t(lane) * I * stride]; }
 
-  // A step of every trial; trials that have ended run on, and keep nothing of it.
+  // One step of every trial. Trials that have ended compute on, and their derivatives do not change.
   CARROUSEL_INLINE void step(Weights& weights, const Blocks& blocks, int t, bool learn) {
     const Network& n = weights.n;
-    const V one = splat<V>(1), two = splat<V>(2), four = splat<V>(4);
+    const V one = set1<V>(1), two = set1<V>(2), four = set1<V>(4);
     const Mask alive = blocks.length > t;
     if (weights.sparse) gather(weights, blocks);
     rows<0>(weights, blocks, t);
@@ -49,10 +50,12 @@ struct LaneUnits {
     }
     if (learn) credit(weights, blocks, t, entering);
     for (int c = 0; c < CS; ++c) {
-      h[c] = s[c], dh[c] = one;
+      h[c] = s[c];
+      dh[c] = one;
       if (n.squash_h) {
         const V q = sigmoid(s[c]);
-        h[c] = two * q - one, dh[c] = two * (q * (one - q));
+        h[c] = two * q - one;
+        dh[c] = two * (q * (one - q));
       }
     }
     for (int u = 0; u < U; ++u) y_before[u] = y[u];
@@ -61,7 +64,7 @@ struct LaneUnits {
   }
 
  private:
-  // The columns of each lane's own symbol.
+  // Loads the column of each lane's symbol.
   CARROUSEL_INLINE void gather(Weights& weights, const Blocks& blocks) {
     static constexpr float zeros[Weights::stride] = {};
     const float* columns[W];
@@ -72,7 +75,7 @@ struct LaneUnits {
     side_by_side(fed, columns);
   }
 
-  // The logistic values of the units, four rows at a time: as many sums as registers hold.
+  // The logistic values of the units, four rows at a time: as many sums as there are registers.
   template <int First>
   CARROUSEL_INLINE void rows(const Weights& weights, const Blocks& blocks, int t) {
     constexpr int R = std::min(4, U - First);

@@ -1,7 +1,7 @@
-// The weights of W networks, each in its lane. Columns: what feeds, then whom.
+// The weights of W networks, each in its lane. Columns first by their input, then by their unit.
 //
-// One-hot inputs of a large alphabet would cost a vector operation a symbol: then each lane keeps the columns of its own inputs apart,
-// and reads and changes the one that is on ("sparse").
+// One-hot inputs of a large alphabet would cost a vector operation per symbol: then each lane has its own columns of inputs, and
+// reads and changes only the one that is on ("sparse").
 #pragma once
 #include "lstm1997/array.hpp"
 #include "lstm1997/lane_columns.hpp"
@@ -15,15 +15,17 @@ struct LaneWeights {
   static constexpr int CS = C * S, U = CS + 2 * C, stride = in_fours(U);
   const Network n;
   const bool sparse;
-  const int columns;          // of inputs, for all lanes
-  const int first, O;         // of the output layer's columns: the first of a cell; all, the bias being last
+  const int columns;    // inputs whose columns all lanes share
+  const int first, O;   // columns of the output layer: the first of a cell; all, the bias last
   V rec[U][U] = {}, bias[U] = {};
-  Array<V> in, out;           // [columns, U]; [K, O]: inputs (shortcuts), cells, bias
-  Array<float> symbol;        // [W, I, stride], or nothing
+  Array<V> in, out;     // [columns, U]; [K, O]: inputs (shortcuts), cells, bias
+  Array<float> symbol;  // [W, I, stride], or nothing
 
   LaneWeights(const Network& network, bool sparse)
       : n(network), sparse(sparse), columns(sparse ? 0 : n.I), first(n.shortcuts ? n.I : 0), O(first + CS + 1) {
-    in.reset(int64_t(columns) * U), out.reset(int64_t(n.K) * O), symbol.reset(sparse ? int64_t(W) * n.I * stride : 0);
+    in.reset(int64_t(columns) * U);
+    out.reset(int64_t(n.K) * O);
+    symbol.reset(sparse ? int64_t(W) * n.I * stride : 0);
   }
 
   void load(int lane, const float* from) {
@@ -35,7 +37,7 @@ struct LaneWeights {
   float* symbols(int lane) { return &symbol[int64_t(lane) * n.I * stride]; }
 
  private:
-  template <class Visit>  // visit(index among the flat weights, the weight in its lane)
+  template <class Visit>  // calls visit(index in the flat weights, the weight in its lane)
   void each(int lane, Visit visit) {
     int64_t at = 0;
     for (int u = 0; u < U; ++u) {

@@ -1,5 +1,5 @@
-// Many trials of one network, one in each lane of a vector, their n-th sequences side by side. For networks of C blocks of S cells with
-// output gates, without conventional units, whose hidden layer sees itself. The arithmetic is Alone's, sum by sum.
+// Many trials of one network, one in each lane of a vector, their n-th sequences side by side. For networks of C blocks of S cells
+// with output gates, without conventional units, with a recurrent hidden layer. The arithmetic is that of Single, sum by sum.
 #pragma once
 #include "lstm1997/judge.hpp"
 #include "lstm1997/lane_changes.hpp"
@@ -32,21 +32,21 @@ class Lanes {
   }
 
  private:
-  // The i-th sequence of every trial that still has one; false when none has.
+  // The i-th sequence of every trial that still has one; false if none has.
   bool sequence(int64_t i) {
     const int longest = blocks.open(i);
     if (!longest) return false;
     units.forget();
     errors.forget();
     for (int t = 0; t < longest; ++t) {
-      blocks.turn_to(t);
+      blocks.load_step(t);
       units.step(weights, blocks, t, rule.learn);
-      if (!blocks.tells(t)) continue;
-      errors.tell(weights, units, blocks, t, rule);
+      if (!blocks.any_target(t)) continue;
+      errors.compute(weights, units, blocks, t, rule);
       if (rule.learn && !blocks.at_end) learn(t);
     }
     if (rule.learn && blocks.at_end)
-      changes.apply(weights, units, errors, blocks.length > 0, blocks.taken);  // those that have ended have waited for the others
+      changes.apply(weights, units, errors, blocks.length > 0, blocks.taken);  // those that ended earlier have waited for the others
     else if (rule.learn && !rule.each_step)
       changes.apply_collected(weights, units, errors);
     errors.report(blocks, weights.n.K);
@@ -56,9 +56,9 @@ class Lanes {
 
   void learn(int t) {
     if (rule.each_step)
-      changes.apply(weights, units, errors, blocks.told(t), blocks.taken);
+      changes.apply(weights, units, errors, blocks.has_target(t), blocks.taken);
     else
-      changes.collect(weights, units, errors, blocks.told(t));
+      changes.collect(weights, units, errors, blocks.has_target(t));
   }
 
   const Rule rule;

@@ -1,5 +1,5 @@
-// The output layer of one network: what it says, its error signals (19), and its weights' changes (22). Side by side in vectors stand the
-// output units, so that one symbol among a hundred that is on costs a column of them, and so does each cell.
+// The output layer of one network: its outputs, their error signals (19), and the changes of its weights (22). Output units are
+// side by side in vectors, so that each cell costs a column of them, and so does one symbol that is on among a hundred.
 #pragma once
 #include "lstm1997/hidden.hpp"
 
@@ -10,13 +10,16 @@ struct Outputs {
   using V = vec<F, N>;
   using Lane = bits_of<V>;
   const Network n;
-  const int KP, M;                 // K padded
-  const int first;                 // the first of the cells among the M that feed; before it stand the inputs (connectivity B, FB)
+  const int KP, M;           // K padded
+  const int first;           // the first cell among the M inputs; the inputs of the network precede it (connectivity B, FB)
   Array<F> weights, change;  // [M + 1, KP], biases last
   Array<F> y, e;             // [KP]
 
   explicit Outputs(const Network& network) : n(network), KP(padded<N>(n.K)), M(n.M()), first(n.shortcuts ? n.I : 0) {
-    weights.reset((M + 1) * KP), change.reset((M + 1) * KP), y.reset(KP), e.reset(KP);
+    weights.reset((M + 1) * KP);
+    change.reset((M + 1) * KP);
+    y.reset(KP);
+    e.reset(KP);
   }
 
   void load(const F* from) {
@@ -32,58 +35,61 @@ struct Outputs {
     }
   }
 
-  // y, from what the hidden layer puts out at this step.
+  // y, from the hidden layer's outputs at this step.
   CARROUSEL_INLINE void respond(const Input<F>& input, const F* hidden, int units) {
     for (int k = 0; k < KP; k += N) {
       V a = at(weights, M * KP + k);
-      each_source(input, hidden, units, [&](int m, F z) { a += at(weights, m * KP + k) * splat<V>(z); });
+      each_source(input, hidden, units, [&](int m, F z) { a += at(weights, m * KP + k) * set1<V>(z); });
       store<V>(&y[k], n.logistic_output ? sigmoid(a) : a);
     }
   }
 
-  // (19), and the errors, counted in.
-  CARROUSEL_INLINE void tell(const Wanted<F>& wanted, bool entropy, Tally<F, N>& tally) {
+  // (19), and adds the errors to the tally.
+  CARROUSEL_INLINE void compute_errors(const TargetOutput<F>& wanted, bool entropy, Tally<F, N>& tally) {
     constexpr int parts = partials / N;
     V absolute[parts], squared[parts], largest = {};
-    std::memcpy(absolute, tally.absolute, sizeof absolute), std::memcpy(squared, tally.squared, sizeof squared);
+    std::memcpy(absolute, tally.absolute, sizeof absolute);
+    std::memcpy(squared, tally.squared, sizeof squared);
     const bool plain = entropy || !n.logistic_output;
     for (int k = 0; k < KP; k += partials)
       for (int j = 0; j < parts; ++j) {
         const int place = k + j * N;
         if (place >= KP) break;
-        const V said = at(y, place), error = inside(place) ? target(wanted, place) - said : V{};
+        const V given = at(y, place), error = inside(place) ? target(wanted, place) - given : V{};
         const V size = error < V{} ? -error : error;
         largest = size > largest ? size : largest;
-        absolute[j] += size, squared[j] += error * error;
-        store<V>(&e[place], plain ? error : said * (splat<V>(1) - said) * error);
+        absolute[j] += size;
+        squared[j] += error * error;
+        store<V>(&e[place], plain ? error : given * (set1<V>(1) - given) * error);
       }
-    std::memcpy(tally.absolute, absolute, sizeof absolute), std::memcpy(tally.squared, squared, sizeof squared);
+    std::memcpy(tally.absolute, absolute, sizeof absolute);
+    std::memcpy(tally.squared, squared, sizeof squared);
     const V ever = carrousel::CARROUSEL_TARGET::load<V>(tally.largest);
     store<V>(tally.largest, largest > ever ? largest : ever);
     store<V>(tally.last, largest);
     ++tally.rows;
   }
 
-  // The sum over k of w_km e_k, for the m-th of the cells and the conventional units.
+  // The sum over k of w_km e_k, for the m-th of the cells and conventional units.
   CARROUSEL_INLINE F arriving(int m) const {
     const F* w = &weights[(first + m) * KP];
     return sum_over_outputs<F, N>(KP, [&](int k) { return carrousel::CARROUSEL_TARGET::load<V>(w + k) * at(e, k); });
   }
 
-  // (22): this step's share of each weight's change.
+  // (22): adds this step's part of each weight's change.
   CARROUSEL_INLINE void collect(const Input<F>& input, const F* hidden, int units) {
     const auto add = [&](int m, F z) {
       F* d = &change[m * KP];
-      for (int k = 0; k < KP; k += N) store<V>(d + k, carrousel::CARROUSEL_TARGET::load<V>(d + k) + at(e, k) * splat<V>(z));
+      for (int k = 0; k < KP; k += N) store<V>(d + k, carrousel::CARROUSEL_TARGET::load<V>(d + k) + at(e, k) * set1<V>(z));
     };
     each_source(input, hidden, units, add);
     if (n.outputs_biased) add(M, F(1));
   }
 
-  // The weights of the m-th of all that feed change by what was collected.
+  // Changes the weights of the m-th input of this layer by what was collected.
   CARROUSEL_INLINE void apply(int m, F rate) {
     for (int k = m * KP; k < (m + 1) * KP; k += N) {
-      store<V>(&weights[k], at(weights, k) + splat<V>(rate) * at(change, k));
+      store<V>(&weights[k], at(weights, k) + set1<V>(rate) * at(change, k));
       store<V>(&change[k], V{});
     }
   }
@@ -91,7 +97,7 @@ struct Outputs {
  private:
   static CARROUSEL_INLINE V at(const Array<F>& from, int place) { return carrousel::CARROUSEL_TARGET::load<V>(from.data() + place); }
 
-  template <class Visit>  // visit(m, what it puts out)
+  template <class Visit>  // calls visit(m, the value of input m)
   CARROUSEL_INLINE void each_source(const Input<F>& input, const F* hidden, int units, Visit visit) const {
     if (n.shortcuts) input.each(n.I, visit);
     const int cells = n.cells();
@@ -105,9 +111,9 @@ struct Outputs {
     return lane;
   }
   CARROUSEL_INLINE Lane inside(int place) const { return counted(place) < n.K; }
-  CARROUSEL_INLINE V target(const Wanted<F>& wanted, int place) const {
-    if (wanted.row) return load_some<V>(wanted.row + place, n.K - place);
-    return counted(place) == wanted.index ? splat<V>(1) : V{};
+  CARROUSEL_INLINE V target(const TargetOutput<F>& wanted, int place) const {
+    if (wanted.row) return load_n<V>(wanted.row + place, n.K - place);
+    return counted(place) == wanted.index ? set1<V>(1) : V{};
   }
 };
 

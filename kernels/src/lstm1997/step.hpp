@@ -1,4 +1,4 @@
-// What one network is given at a step, and what became of a sequence.
+// The input and target of one network at a step, and the errors of a sequence.
 #pragma once
 #include "carrousel/lstm1997.hpp"
 #include "lstm1997/fold.hpp"
@@ -9,8 +9,8 @@ using lstm1997::Errors;
 using lstm1997::Network;
 using lstm1997::Rule;
 
-// Inputs come as numbers, or as the index of the one that is on. With more inputs than this, most are taken to be off: what is
-// learned of an input's weights is brought up to date when it is on again, and not at every step.
+// Inputs are numbers, or the index of the one that is on. With more inputs than this, most are assumed off: the changes of an
+// input's weights are computed when it is on again, not at every step.
 inline constexpr int small_alphabet = 16;
 
 template <class F>
@@ -18,7 +18,7 @@ struct Input {
   const F* x = nullptr;  // [I], or null:
   int32_t symbol = -1;   // the one that is on; -1: none
 
-  template <class Visit>  // visit(m, x_m) for those that may be other than zero
+  template <class Visit>  // calls visit(m, x_m) for those that may be nonzero
   CARROUSEL_INLINE void each(int I, Visit visit) const {
     if (x)
       for (int m = 0; m < I; ++m) visit(m, x[m]);
@@ -28,9 +28,9 @@ struct Input {
 };
 
 template <class F>
-struct Wanted {
+struct TargetOutput {
   const F* row = nullptr;  // [K], or null:
-  int32_t index = -1;      // the output that is to be 1, all others 0; -1: there is no target
+  int32_t index = -1;      // the output whose target is 1, all others 0; -1: no target
 
   explicit operator bool() const { return row || index >= 0; }
 };
@@ -51,7 +51,8 @@ struct Tally {
       found.at_end = last[i] > found.at_end ? float(last[i]) : found.at_end;
     }
     if (sum != sum) found.largest = found.at_end = float(sum);  // NaN must not pass for a small error
-    found.absolute = float(sum / F(rows * K)), found.squared = float(folded(squared, K) / F(rows * K));
+    found.absolute = float(sum / F(rows * K));
+    found.squared = float(folded(squared, K) / F(rows * K));
     return found;
   }
 };

@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include "lstm1997/lanes.hpp"
-#include "lstm1997/present_alone.hpp"
+#include "lstm1997/present_single.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -19,7 +19,7 @@ constexpr int widest = 8;
 
 bool is_small(const Network& n) { return n.cells() <= 4 && n.H <= 4; }
 
-// run(N, NK) with vectors as wide as the layers are: a narrow one takes less time from its first to its last instruction.
+// Calls run(N, NK) with vectors as wide as the layers are: narrow vectors have a shorter latency.
 template <class F, class Run>
 auto with_widths(const Network& n, Run run) {
   constexpr std::integral_constant<int, 4> four;
@@ -32,7 +32,7 @@ auto with_widths(const Network& n, Run run) {
 
 template <class F>
 lstm1997::Online<F>* online(const Network& n) {
-  return with_widths<F>(n, [&](auto N, auto NK) -> lstm1997::Online<F>* { return new Alone<F, N, NK>(n); });
+  return with_widths<F>(n, [&](auto N, auto NK) -> lstm1997::Online<F>* { return new Single<F, N, NK>(n); });
 }
 
 template <int C, int S>
@@ -44,7 +44,7 @@ void present_lanes(const Network& n, const Rule& rule, const Stop& stop, Trial* 
 
 using Present = void (*)(const Network&, const Rule&, const Stop&, Trial* const*, int);
 
-// Null for networks that lanes do not take.
+// Null for networks that lanes do not support.
 Present lanes_for(const Network& n) {
   static constexpr Present table[4][2] = {{present_lanes<1, 1>, present_lanes<1, 2>},
                                           {present_lanes<2, 1>, present_lanes<2, 2>},
@@ -54,7 +54,7 @@ Present lanes_for(const Network& n) {
   return fits ? table[n.C - 1][n.S - 1] : nullptr;
 }
 
-// Lanes keep a large alphabet's columns apart, for sequences that change them once.
+// With a large alphabet each lane has its own columns, which must change only once per sequence.
 int widest_for(const Network& n, const Block& block) {
   const bool fits = n.I <= small_alphabet || (block.at_end && !n.shortcuts);
   return fits && lanes_for(n) ? widest : 1;
@@ -63,19 +63,21 @@ int widest_for(const Network& n, const Block& block) {
 void present(const Network& n, const Rule& rule, const Stop& stop, Trial* const* trials, int count) {
   for (int i = 0; i < count; ++i) open_window(stop, *trials[i]);
   if (count > 1) return lanes_for(n)(n, rule, stop, trials, count);
-  with_widths<float>(n, [&](auto N, auto NK) { present_alone<N, NK>(n, rule, stop, *trials[0]); });
+  with_widths<float>(n, [&](auto N, auto NK) { present_single<N, NK>(n, rule, stop, *trials[0]); });
 }
 
 }  // namespace
 
 #if defined(__AVX512F__)
-extern const lstm1997::Target target = {"avx512", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "avx512";
 #elif defined(__AVX2__)
-extern const lstm1997::Target target = {"avx2", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "avx2";
 #elif defined(__aarch64__)
-extern const lstm1997::Target target = {"neon", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "neon";
 #else
-extern const lstm1997::Target target = {"baseline", widest_for, present, online<float>, online<double>};
+constexpr const char* name = "baseline";
 #endif
+extern const lstm1997::RuleTable target = {
+    .name = name, .widest = widest_for, .present = present, .make_f32 = online<float>, .make_f64 = online<double>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

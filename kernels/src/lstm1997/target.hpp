@@ -4,21 +4,21 @@
 
 namespace carrousel::lstm1997 {
 
-struct Target {
+struct RuleTable {
   const char* name;
-  int (*widest)(const Network&, const Block&);  // how many trials with such blocks go side by side; 1: each is for itself
-  // Trials that go side by side, or a single one.
+  int (*widest)(const Network&, const Block&);  // trials with such blocks that run side by side; 1: each runs alone
+  // Runs trials side by side, or a single one.
   void (*present)(const Network&, const Rule&, const Stop&, Trial* const*, int count);
-  Online<float>* (*single)(const Network&);
-  Online<double>* (*twice)(const Network&);
+  Online<float>* (*make_f32)(const Network&);
+  Online<double>* (*make_f64)(const Network&);
 };
 
 }  // namespace carrousel::lstm1997
 
 namespace carrousel {
-#define CARROUSEL_DECLARE(name)         \
-  namespace name {                      \
-  extern const lstm1997::Target target; \
+#define CARROUSEL_DECLARE(name)            \
+  namespace name {                         \
+  extern const lstm1997::RuleTable target; \
   }
 CARROUSEL_DECLARE(lstm1997_baseline)
 CARROUSEL_DECLARE(lstm1997_avx2)

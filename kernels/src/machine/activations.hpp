@@ -1,12 +1,12 @@
-// The squashing functions. One core, e^x - 1 = 2^n (e^r - 1) + (2^n - 1) with |r| <= ln 2 / 2, serves them all: tanh made from it
-// keeps its relative accuracy around zero, where 1 - 2 / (1 + e^2x) has lost all of it, and needs no branch.
+// The squashing functions. All share one core, e^x - 1 = 2^n (e^r - 1) + (2^n - 1) with |r| <= ln 2 / 2: tanh made from it is accurate
+// relative to its value around zero, where 1 - 2 / (1 + e^2x) is not, and needs no branch.
 //
 //   function      error, float and double    range
 //   sigmoid(x)    3 ULP                      all x >= -87 (double: -708); below, the result is under 1e-37 (1e-307) and stays there
 //   tanh(x)       4 ULP                      all x
 //   exp(x)        2 ULP                      [-87, 88] (double: [-708, 709]); outside, x is clamped to it
 //   relu, step_of exact
-// NaN in, NaN out. The tests hold them to these numbers.
+// NaN in, NaN out. The tests hold the functions to these numbers.
 #pragma once
 #include "machine/simd.hpp"
 
@@ -44,19 +44,19 @@ struct Constants<double> {
   static constexpr int mantissa = 52, bias = 1023;
 };
 
-// The comparisons are written so that a NaN, of which every one is false, passes through.
+// Every comparison with NaN is false: written this way, NaN passes through.
 template <class V>
 CARROUSEL_INLINE V clamp(V x, element<V> low, element<V> high) {
-  return at_most(at_least(x, splat<V>(low)), splat<V>(high));
+  return at_most(at_least(x, set1<V>(low)), set1<V>(high));
 }
 
-// Estrin's scheme, by halves: the step of a small network waits for this chain, and Horner's is twice as long.
+// Estrin's scheme, by halves: a step of a small network waits for this chain of additions, and Horner's is twice as long.
 template <class V, const auto& q, int First, int Last>
 CARROUSEL_INLINE V polynomial(V r, V r2, V r4, V r8) {
   if constexpr (Last == First) {
-    return splat<V>(q[First]);
+    return set1<V>(q[First]);
   } else if constexpr (Last - First == 1) {
-    return splat<V>(q[First]) + r * splat<V>(q[Last]);
+    return set1<V>(q[First]) + r * set1<V>(q[Last]);
   } else {
     constexpr int half = Last - First >= 8 ? 8 : Last - First >= 4 ? 4 : 2;
     const V power = half == 8 ? r8 : half == 4 ? r4 : r2;
@@ -73,9 +73,9 @@ template <class V>
 CARROUSEL_INLINE Exponential<V> split_exp(V x) {
   using C = Constants<element<V>>;
   constexpr int degree = sizeof(C::q) / sizeof(C::q[0]) - 1;
-  const V shifted = x * splat<V>(1.4426950408889634) + splat<V>(C::shift);
-  const V n = shifted - splat<V>(C::shift);
-  const V r = x - n * splat<V>(C::ln2_high) - n * splat<V>(C::ln2_low);
+  const V shifted = x * set1<V>(1.4426950408889634) + set1<V>(C::shift);
+  const V n = shifted - set1<V>(C::shift);
+  const V r = x - n * set1<V>(C::ln2_high) - n * set1<V>(C::ln2_low);
   const V r2 = r * r, r4 = r2 * r2, r8 = r4 * r4;
   const V rest = r + r2 * polynomial<V, C::q, 0, degree>(r, r2, r4, r8);
   bits_of<V> exponent;
@@ -86,16 +86,16 @@ CARROUSEL_INLINE Exponential<V> split_exp(V x) {
   return {scale, rest};
 }
 
-// n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for ten cycles and more, and a step has five of them: from an
-// approximate reciprocal of 14 bits, one Newton step and one correction of the quotient are as exact to half a unit, and take half as
-// long. Fewer lanes divide: what counts for a small network is how long one result takes, and there division is ahead. Whoever wants the
-// same bits from every instruction set defines CARROUSEL_SAME_BITS.
+// n / d for 1 <= d < 2^127. A division of 16 floats occupies the divider for ten cycles or more, and a step has five. An approximate
+// reciprocal of 14 bits, one Newton step and one correction of the quotient are as exact to half a ULP and take half as long. Vectors
+// with fewer lanes divide: a small network waits for the latency of one result, and there division is faster. Define
+// CARROUSEL_SAME_BITS for the same bits in every instruction set.
 template <class V>
 CARROUSEL_INLINE V quotient(V n, V d) {
 #if defined(__AVX512F__) && !defined(CARROUSEL_SAME_BITS)
   if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4) {
-    V r = (V)_mm512_maskz_rcp14_ps(0xffff, (__m512)d);  // masked for GCC 12, as in simd.hpp
-    r = r + r * (splat<V>(1) - d * r);
+    V r = (V)_mm512_maskz_rcp14_ps(0xffff, (__m512)d);  // masked because of GCC 12, as in simd.hpp
+    r = r + r * (set1<V>(1) - d * r);
     const V q = n * r;
     return q + r * (n - q * d);
   }
@@ -114,7 +114,7 @@ template <class V>
 CARROUSEL_INLINE V sigmoid(V x) {
   using C = Constants<element<V>>;
   const Exponential<V> e = split_exp(clamp(-x, C::low, -C::low));
-  const V one = splat<V>(1);
+  const V one = set1<V>(1);
   return quotient(one, (one + e.scale) + e.scale * e.rest);
 }
 
@@ -122,13 +122,13 @@ template <class V>
 CARROUSEL_INLINE V tanh(V x) {
   using C = Constants<element<V>>;
   const Exponential<V> e = split_exp(clamp(x + x, -C::tanh_high, C::tanh_high));
-  const V expm1 = e.scale * e.rest + (e.scale - splat<V>(1));
-  return quotient(expm1, expm1 + splat<V>(2));
+  const V expm1 = e.scale * e.rest + (e.scale - set1<V>(1));
+  return quotient(expm1, expm1 + set1<V>(2));
 }
 
 template <class V>
 CARROUSEL_INLINE V step_of(V x) {  // the derivative of relu
-  return x > V{} ? splat<V>(1) : (x == x ? V{} : x);
+  return x > V{} ? set1<V>(1) : (x == x ? V{} : x);
 }
 
 template <class V>

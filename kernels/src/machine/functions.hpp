@@ -1,4 +1,4 @@
-// What a cell may use besides the squashing functions of activations.hpp.
+// Functions that a cell may use besides the squashing functions of activations.hpp.
 //
 //   function           error, float and double    range
 //   expm1(x)           3 ULP                      as exp
@@ -7,7 +7,7 @@
 //   softplus(x)        3 ULP                      x >= -87 (double: -708); below, the result is under 1e-37 (1e-307) and stays there
 //   sqrt(x)            half a unit                all x; less than 0 gives NaN
 //   abs, sign, clamp, maximum, minimum, less, less_equal, equal, select: exact. A comparison is 1 where it holds, else 0.
-// NaN in, NaN out, but a comparison with it does not hold. The tests hold them to these numbers.
+// NaN in, NaN out, except that a comparison with NaN is 0. The tests hold the functions to these numbers.
 #pragma once
 #include <cmath>
 #include <limits>
@@ -35,7 +35,7 @@ struct Logarithm<double> {
                                     0.1818181808600566,  0.1538462025380416,  0.1333317694913818, 0.1176799776724104,
                                     0.10480399234365274, 0.09942024896554735, 0.0633411085177025, 0.15231262619428985};
   static constexpr int64_t sqrt_half = 0x3fe6a09e667f3bcd;
-  static constexpr int up = 54;  // more than the digits that the smallest numbers lack
+  static constexpr int up = 54;  // more than the digits that subnormal numbers lack
 };
 
 template <class V>
@@ -44,39 +44,39 @@ CARROUSEL_INLINE V log(V x) {
   using L = Logarithm<T>;
   using C = Constants<T>;
   constexpr T infinity = std::numeric_limits<T>::infinity();
-  const auto small = x < splat<V>(std::numeric_limits<T>::min());  // below, a number has fewer digits: they are moved up
-  const V scaled = small ? x * splat<V>(T(int64_t(1) << L::up)) : x;
+  const auto small = x < set1<V>(std::numeric_limits<T>::min());  // subnormal: scaled up, because it has fewer digits
+  const V scaled = small ? x * set1<V>(T(int64_t(1) << L::up)) : x;
   bits_of<V> bits;
   std::memcpy(&bits, &scaled, sizeof bits);
-  bits &= std::numeric_limits<element<bits_of<V>>>::max();  // below zero there is no logarithm, but the bits must not overflow
+  bits &= std::numeric_limits<element<bits_of<V>>>::max();    // negative x has no logarithm, but its bits must not overflow
   const bits_of<V> n = (bits - L::sqrt_half) >> C::mantissa;  // x = 2^n (1 + f)
   bits -= n << C::mantissa;
   V m;
   std::memcpy(&m, &bits, sizeof m);
-  const V f = m - splat<V>(1), s = f / (splat<V>(2) + f), z = s * s;
+  const V f = m - set1<V>(1), s = f / (set1<V>(2) + f), z = s * s;
   constexpr int degree = sizeof(L::q) / sizeof(L::q[0]) - 1;
-  V q = splat<V>(L::q[degree]);
+  V q = set1<V>(L::q[degree]);
 #pragma GCC unroll 8
-  for (int k = degree - 1; k >= 0; --k) q = q * z + splat<V>(L::q[k]);
-  const V power = __builtin_convertvector(n, V) - (small ? splat<V>(L::up) : V{});
-  const V y = power * splat<V>(C::ln2_high) + (f - (s * (f - z * q) - power * splat<V>(C::ln2_low)));
-  const V inside = x < splat<V>(infinity) ? y : x;  // NaN stays itself
-  return x > V{} ? inside : (x == V{} ? splat<V>(-infinity) : splat<V>(std::numeric_limits<T>::quiet_NaN()));
+  for (int k = degree - 1; k >= 0; --k) q = q * z + set1<V>(L::q[k]);
+  const V power = __builtin_convertvector(n, V) - (small ? set1<V>(L::up) : V{});
+  const V y = power * set1<V>(C::ln2_high) + (f - (s * (f - z * q) - power * set1<V>(C::ln2_low)));
+  const V inside = x < set1<V>(infinity) ? y : x;  // NaN stays itself
+  return x > V{} ? inside : (x == V{} ? set1<V>(-infinity) : set1<V>(std::numeric_limits<T>::quiet_NaN()));
 }
 
-// What rounding took from 1 + x is put back.
+// Adds back what rounding 1 + x has lost.
 template <class V>
 CARROUSEL_INLINE V log1p(V x) {
-  const V u = splat<V>(1) + x, lost = (x - (u - splat<V>(1))) / u;
+  const V u = set1<V>(1) + x, lost = (x - (u - set1<V>(1))) / u;
   const V y = log(u);
-  return u > V{} && u < splat<V>(std::numeric_limits<element<V>>::infinity()) ? y + lost : y;
+  return u > V{} && u < set1<V>(std::numeric_limits<element<V>>::infinity()) ? y + lost : y;
 }
 
 template <class V>
 CARROUSEL_INLINE V expm1(V x) {
   using C = Constants<element<V>>;
   const Exponential<V> e = split_exp(clamp(x, C::low, C::high));
-  return e.scale * e.rest + (e.scale - splat<V>(1));
+  return e.scale * e.rest + (e.scale - set1<V>(1));
 }
 
 template <class V>
@@ -89,12 +89,12 @@ CARROUSEL_INLINE V abs(V x) {
   return y;
 }
 
-// log(1 + e^x), where e^x may not overflow and 1 + e^x may not lose it: log1p of a number t up to 1, as in log, t - s (t - z q(z)), but
-// with no exponent to part and with more terms.
+// log(1 + e^x), computed so that e^x does not overflow and 1 + e^x does not lose it: log1p of a number t <= 1, as in log, t - s (t - z
+// q(z)), but without an exponent to split off and with more terms.
 template <class V>
 CARROUSEL_INLINE V softplus(V x) {
   using Q = Logarithm<element<V>>;
-  const V t = exp(-abs(x)), s = quotient(t, splat<V>(2) + t), z = s * s, z2 = z * z, z4 = z2 * z2, z8 = z4 * z4;
+  const V t = exp(-abs(x)), s = quotient(t, set1<V>(2) + t), z = s * s, z2 = z * z, z4 = z2 * z2, z8 = z4 * z4;
   constexpr int degree = sizeof(Q::wide) / sizeof(Q::wide[0]) - 1;
   return relu(x) + (t - s * (t - z * polynomial<V, Q::wide, 0, degree>(z, z2, z4, z8)));
 }
@@ -109,7 +109,7 @@ CARROUSEL_INLINE V sqrt(V x) {
 
 template <class V>
 CARROUSEL_INLINE V sign(V x) {
-  return x > V{} ? splat<V>(1) : (x < V{} ? splat<V>(-1) : x);
+  return x > V{} ? set1<V>(1) : (x < V{} ? set1<V>(-1) : x);
 }
 
 template <class V>
@@ -119,7 +119,7 @@ CARROUSEL_INLINE V clamp(V x, V low, V high) {
 
 template <class V>
 CARROUSEL_INLINE V maximum(V x, V z) {
-  return x < z ? z : (x >= z ? x : x + z);  // neither holds for a NaN, which a sum keeps
+  return x < z ? z : (x >= z ? x : x + z);  // NaN: neither comparison holds, and the sum is NaN
 }
 
 template <class V>
@@ -129,17 +129,17 @@ CARROUSEL_INLINE V minimum(V x, V z) {
 
 template <class V>
 CARROUSEL_INLINE V less(V x, V z) {
-  return x < z ? splat<V>(1) : V{};
+  return x < z ? set1<V>(1) : V{};
 }
 
 template <class V>
 CARROUSEL_INLINE V less_equal(V x, V z) {
-  return x <= z ? splat<V>(1) : V{};
+  return x <= z ? set1<V>(1) : V{};
 }
 
 template <class V>
 CARROUSEL_INLINE V equal(V x, V z) {
-  return x == z ? splat<V>(1) : V{};
+  return x == z ? set1<V>(1) : V{};
 }
 
 template <class V>

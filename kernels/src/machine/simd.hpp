@@ -1,5 +1,5 @@
 // Vectors are the compiler's own (vector_size): arithmetic reads like scalar code, and a scalar is a vector of width one. What the
-// compiler cannot express well (loads, stores, tails, bits) is here and nowhere else.
+// compiler does not express well (loads, stores, tails, bits) is in this file only.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -10,7 +10,7 @@
 
 #define CARROUSEL_INLINE inline __attribute__((always_inline))
 
-// Every instruction set compiles the same templates: they live in a namespace of its own, or the linker would keep only one of them.
+// Every instruction set compiles the same templates, in a namespace of its own: otherwise the linker would merge them into one.
 #ifndef CARROUSEL_TARGET
 #define CARROUSEL_TARGET baseline
 #endif
@@ -31,12 +31,12 @@ using element = std::remove_cvref_t<decltype(std::declval<V>()[0])>;
 template <class V>
 inline constexpr int lanes = sizeof(V) / sizeof(element<V>);
 
-// The integers as wide as V's elements: what a comparison yields, and where exponents are put together.
+// Integers as wide as V's elements: the result of a comparison; exponents are assembled in them.
 template <class V>
 using bits_of = decltype(std::declval<V>() < std::declval<V>());
 
 template <class V>
-CARROUSEL_INLINE V broadcast(double x) {
+CARROUSEL_INLINE V set1(double x) {
   return V{} + element<V>(x);
 }
 
@@ -48,7 +48,7 @@ CARROUSEL_INLINE V splat(element<V> x) {
 template <class V>
 using anywhere = typename vector_of<element<V>, lanes<V>>::anywhere;
 
-// Not by memcpy: that may alias everything, and after each store the compiler would read every pointer of the kernel anew.
+// Not memcpy: it may alias everything, and the compiler would reload every pointer of the kernel after each store.
 template <class V>
 CARROUSEL_INLINE V load(const element<V>* p) {
   return *reinterpret_cast<const anywhere<V>*>(p);
@@ -59,7 +59,7 @@ CARROUSEL_INLINE void store(element<V>* p, V v) {
   *reinterpret_cast<anywhere<V>*>(p) = v;
 }
 
-// The first n lanes, 0 < n < lanes<V>; the others are zero and no byte past them is touched.
+// The first n lanes, 0 < n < lanes<V>; the others are zero, and no byte past them is read or written.
 template <class V>
 CARROUSEL_INLINE V load_tail(const element<V>* p, int n) {
 #if defined(__AVX512F__)
@@ -84,14 +84,14 @@ CARROUSEL_INLINE void store_tail(element<V>* p, V v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 }
 
-// n counts the lanes that exist: a whole vector, or the tail of a row.
+// n is the number of existing lanes: a whole vector, or the tail of a row.
 template <class V>
-CARROUSEL_INLINE V load_some(const element<V>* p, int n) {
+CARROUSEL_INLINE V load_n(const element<V>* p, int n) {
   return n >= lanes<V> ? load<V>(p) : load_tail<V>(p, n);
 }
 
 template <class V>
-CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
+CARROUSEL_INLINE void store_n(element<V>* p, V v, int n) {
   if (n >= lanes<V>)
     store<V>(p, v);
   else
@@ -100,7 +100,7 @@ CARROUSEL_INLINE void store_some(element<V>* p, V v, int n) {
 
 // v with zeros in all but the first n lanes, 0 < n < lanes<V>.
 template <class V>
-CARROUSEL_INLINE V first_lanes(V v, int n) {
+CARROUSEL_INLINE V mask_first_n(V v, int n) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(V) == 64 && sizeof(element<V>) == 4)
     return (V)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);
@@ -111,8 +111,8 @@ CARROUSEL_INLINE V first_lanes(V v, int n) {
   return v;
 }
 
-// x, but not less than `low`; and not more than `high`. One instruction each where there is one that keeps a NaN in x: given two, x86
-// returns the second operand if either is NaN. (Zero-masked with a full mask, which costs nothing: GCC 12 warns of its own plain ones.)
+// max(x, low) and min(x, high), in one instruction that passes a NaN in x through: x86 returns the second operand if either is NaN.
+// (Zero-masked with a full mask, which costs nothing: GCC 12 warns about its own unmasked intrinsics.)
 template <class V>
 CARROUSEL_INLINE V at_least(V x, V low) {
 #if defined(__AVX512F__)

@@ -1,5 +1,5 @@
-// Scratch memory of one call: taken once before the sequence starts, handed out in pieces, nothing inside the loops. Up to
-// 64 MiB are kept for the next call by the calling thread: fresh pages come zeroed, which took an eighth of the time at H = 650.
+// Scratch memory of one call: allocated once before the sequence starts, handed out in pieces; no allocation inside the loops. The
+// calling thread keeps up to 64 MiB for its next call: fresh pages come zeroed, which took an eighth of the time at H = 650.
 #pragma once
 #include <cstdint>
 #include <cstdlib>
@@ -11,33 +11,34 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// Asks for 2 MiB pages under a large array that is about to be written for the first time. A sequence that is kept for backward is
-// written once, so the faults of small pages were a third of the forward pass at hydrology's shape (574 MB).
+// Asks for 2 MiB pages under a large array that is about to be written for the first time. What is saved for backward is written once, so
+// that faults of small pages took a third of the forward pass at hydrology's shape (574 MB).
 inline void prefer_large_pages([[maybe_unused]] void* array, [[maybe_unused]] size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t page = uintptr_t(2) << 20;
   const uintptr_t first = (reinterpret_cast<uintptr_t>(array) + page - 1) / page * page;
   const uintptr_t last = (reinterpret_cast<uintptr_t>(array) + bytes) / page * page;
-  if (array && first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // a refusal costs only speed
+  if (array && first < last)
+    madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // if the system refuses, only speed is lost
 #endif
 }
 
-// Lets the system have the pages of a large part of scratch again, whose contents are not needed any more.
-inline void give_back([[maybe_unused]] char* first, [[maybe_unused]] char* last) {
+// Returns the pages of a large part of scratch, no longer needed, to the system.
+inline void release_pages([[maybe_unused]] char* first, [[maybe_unused]] char* last) {
 #if defined(__linux__)
-  constexpr uintptr_t page = 4096;  // where pages are larger, the call is refused, which costs only memory
+  constexpr uintptr_t page = 4096;  // where pages are larger, the call fails, which costs only memory
   const uintptr_t from = (reinterpret_cast<uintptr_t>(first) + page - 1) / page * page,
                   to = reinterpret_cast<uintptr_t>(last) / page * page;
   if (to > from + (size_t(4) << 20)) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 #endif
 }
 
-class Block {
+class MemoryBlock {
  public:
-  Block() = default;
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  ~Block() { std::free(data_); }
+  MemoryBlock() = default;
+  MemoryBlock(const MemoryBlock&) = delete;
+  MemoryBlock& operator=(const MemoryBlock&) = delete;
+  ~MemoryBlock() { std::free(data_); }
 
   char* reserve(size_t bytes) {
     if (bytes <= size_) return data_;
@@ -62,14 +63,14 @@ class Block {
   size_t size_ = 0;
 };
 
-// Pieces are laid out twice by the same text: first to count, then for real.
-class Layout {
+// Pieces are laid out twice by the same code: first to count their bytes, then for real.
+class Arena {
  public:
-  explicit Layout(char* base) : base_(base) {}
+  explicit Arena(char* base) : base_(base) {}
 
   template <class F>
-  F* take(long count) {
-    // An odd number of cache lines between arrays, so that equal columns of two of them do not fall into one set of the cache.
+  F* take(int64_t count) {
+    // An odd number of cache lines between arrays, so that equal columns of two arrays do not map to one set of the cache.
     const size_t bytes = (size_t(count) * sizeof(F) + 63) / 64 * 64 + 64;
     F* piece = reinterpret_cast<F*>(base_ + used_);
     used_ += bytes;
@@ -82,22 +83,22 @@ class Layout {
   size_t used_ = 0;
 };
 
-// lay_out(Layout&) sets the caller's pointers.
+// lay_out(Arena&) sets the caller's pointers.
 template <class LayOut>
 class Workspace {
  public:
   explicit Workspace(LayOut lay_out) {
-    Layout counted(nullptr);
+    Arena counted(nullptr);
     lay_out(counted);
-    Layout real(block().reserve(counted.used()));
+    Arena real(block().reserve(counted.used()));
     lay_out(real);
   }
   ~Workspace() { block().release_above(size_t(64) << 20); }
   Workspace(const Workspace&) = delete;
 
  private:
-  static Block& block() {
-    static thread_local Block block;
+  static MemoryBlock& block() {
+    static thread_local MemoryBlock block;
     return block;
   }
 };

@@ -1,14 +1,14 @@
-// What R multiplies: h, and beside it the further states that a cell feeds back (Cell::fed). It is h as it lies, but for two cases: there
-// are further states, or h is masked (variational dropout: one number for each row and unit, the same at every step of a sequence).
+// The operand of R: h, and beside it the further states that a cell feeds back (Cell::fed). It is h in place unless there are further
+// states, or h is masked (variational dropout: one value for each row and unit, the same at every step of a sequence).
 //
-// Then it is made anew where it is read: a row is copied once for all its products with R, and y and the states stay what they are. The
-// mask is drawn once a call. (As a state of the cell's own the masked h would have to be kept beside h.)
+// In those cases it is made where it is read: a row is copied once for all its products with R; y and the states stay as they are. The
+// mask is sampled once per call. (As a state of the cell, the masked h would have to be saved beside h.)
 #pragma once
-#include "gemm/shape.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -20,49 +20,49 @@ class FedBack {
  public:
   FedBack(const Sequence<T>& q, const Steps& steps) : q(q), steps(steps) {}
 
-  bool masked() const { return q.noise.fed_back.threshold || q.noise.fed_back.left != 1; }
+  bool masked() const { return q.masks.fed_back.threshold || q.masks.fed_back.otherwise != 1; }
   bool made() const { return Cell::fed > 1 || masked(); }
-  long columns() const { return columns_of_R<Cell>(q); }
-  // Where the j-th state that is fed back begins among the columns; the first is h.
-  long column_of(int j) const { return j ? q.P + (j - 1) * q.H : 0; }
-  // The room of a row, and how many rows need it.
-  long width() const { return whole(columns()); }
-  long rows() const { return made() ? q.rows.B : 0; }
+  int64_t columns() const { return columns_of_R<Cell>(q); }
+  // The column where the j-th state that is fed back begins; the first is h.
+  int64_t column_of(int j) const { return j ? q.P + (j - 1) * q.H : 0; }
+  // Elements of a row, in whole vectors; and the number of rows.
+  int64_t width() const { return whole(columns()); }
+  int64_t rows() const { return made() ? q.rows.B : 0; }
 
-  void lay_out(Layout& layout) { mask = layout.take<T>(masked() ? q.rows.B * whole(q.P) : 0); }
+  void lay_out(Arena& arena) { mask = arena.take<T>(masked() ? q.rows.B * whole(q.P) : 0); }
 
-  // This member's share of the drawing.
+  // Samples this member's part of the mask.
   void prepare(Member me) const {
     if (!masked()) return;
-    const Mask& how = q.noise.fed_back;
-    const uint64_t key = key_of_stream(q.noise.seed, q.noise.first_stream + fed_back_stream);
-    for (long b = me.first(q.rows.B); b < me.last(q.rows.B); ++b) {
-      const uint64_t row_key = key_of_row(key, 0, steps.number(q.noise, b));
-      for (long u = 0; u < whole(q.P); u += L)
-        store<V>(mask + b * whole(q.P) + u, how.threshold ? drawn<V>(how, row_key, u) : splat<V>(T(how.left)));
+    const Mask& how = q.masks.fed_back;
+    const uint64_t key = key_of_stream(q.masks.seed, q.masks.first_stream + fed_back_stream);
+    for (int64_t b = me.first(q.rows.B); b < me.last(q.rows.B); ++b) {
+      const uint64_t row_key = key_of_row(key, 0, steps.number(q.masks, b));
+      for (int64_t u = 0; u < whole(q.P); u += L)
+        store<V>(mask + b * whole(q.P) + u, how.threshold ? sample_units<V>(how, row_key, u) : set1<V>(T(how.otherwise)));
     }
   }
 
-  // to [columns] = what R multiplies of row b, whose k-th state lies at state(k).
+  // to [columns] = the operand of R for row b, whose k-th state lies at state(k).
   template <class State>
-  const T* row(T* to, long b, State state) const {
+  const T* row(T* to, int64_t b, State state) const {
     return row(to, b, state, 0, columns());
   }
-  // The columns [first, last) of it.
+  // Its columns [first, last).
   template <class State>
-  const T* row(T* to, long b, State state, long first, long last) const {
+  const T* row(T* to, int64_t b, State state, int64_t first, int64_t last) const {
     if (first < q.P) copy_h(to + first, state(0) + first, b, first, std::min(last, q.P) - first);
     for (int j = 1; j < Cell::fed; ++j) {
-      const long begin = std::max(first, column_of(j)), end = std::min(last, column_of(j) + q.H);
+      const int64_t begin = std::max(first, column_of(j)), end = std::min(last, column_of(j) + q.H);
       if (begin < end) std::memcpy(to + begin, state(Cell::fed_states[j]) + begin - column_of(j), (end - begin) * sizeof(T));
     }
     return to;
   }
 
   // to [columns] += the mask of row b times d [columns], for the columns of h from `first` on.
-  void add_times(T* to, const T* d, long b, long first, long columns) const {
+  void add_times(T* to, const T* d, int64_t b, int64_t first, int64_t columns) const {
     const T* m = mask + b * whole(q.P) + first;
-    for (long c = 0; c < columns; ++c) to[c] += m[c] * d[c];
+    for (int64_t c = 0; c < columns; ++c) to[c] += m[c] * d[c];
   }
 
  private:
@@ -70,13 +70,13 @@ class FedBack {
   const Steps& steps;
   T* mask;  // [B, P in whole vectors]
 
-  static long whole(long columns) { return (columns + L - 1) / L * L; }
+  static int64_t whole(int64_t columns) { return (columns + L - 1) / L * L; }
 
-  // to [columns] = h [columns], times the mask of row b from `first` on where there is one.
-  void copy_h(T* to, const T* h, long b, long first, long columns) const {
+  // to [columns] = h [columns], times the mask of row b from `first` on if there is one.
+  void copy_h(T* to, const T* h, int64_t b, int64_t first, int64_t columns) const {
     if (!masked()) return void(std::memcpy(to, h, columns * sizeof(T)));
     const T* m = mask + b * whole(q.P) + first;
-    long c = 0;
+    int64_t c = 0;
     for (; c + L <= columns; c += L) store<V>(to + c, load<V>(m + c) * load<V>(h + c));
     if (c < columns) store_tail<V>(to + c, load_tail<V>(m + c, columns - c) * load_tail<V>(h + c, columns - c), columns - c);
   }

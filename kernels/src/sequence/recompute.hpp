@@ -1,16 +1,16 @@
-// What the forward pass has not kept, computed once more for a chunk of steps (memory="low"). All h of the chunk are known, so nothing
-// waits for the step before: R h of all its pairs is one product, in which a panel of weights is read once, so that large weights are
-// packed panel by panel for it. The sums and the pointwise step are those of the forward pass, and so are the bits.
+// Recomputes what the forward pass has not saved, for a chunk of steps (memory="low"). All h of the chunk are known, so that no
+// step waits for another: R h of all pairs is one product that reads each panel of weights once, and large weights are packed panel
+// by panel for it. Sums and pointwise steps are those of the forward pass, and so are the bits.
 #pragma once
 #include "gemm/operands.hpp"
-#include "machine/noise.hpp"
-#include "machine/team.hpp"
+#include "machine/random.hpp"
+#include "machine/threads.hpp"
 #include "machine/workspace.hpp"
 #include "sequence/chunks.hpp"
 #include "sequence/fed_back.hpp"
 #include "sequence/preactivations.hpp"
 #include "sequence/states.hpp"
-#include "sequence/steps.hpp"
+#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -21,9 +21,9 @@ class Recompute {
   static constexpr int R = Cell::rows;
 
  public:
-  using Place = typename Chunks<Cell, V>::Place;
+  using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
-  // All of them must outlive this.
+  // The references must outlive this.
   Recompute(const Sequence<T>& q, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
             const Chunks<Cell, V>& chunks)
       : q(q),
@@ -33,20 +33,20 @@ class Recompute {
         pre(q, shape, operands),
         steps(steps),
         states(states),
-        masks(q.noise),
+        masks(q.masks),
         fed_back(fed_back),
         chunks(chunks) {}
 
-  bool needed() const { return chunks.sparing; }
+  bool needed() const { return chunks.low_memory; }
 
-  void lay_out(Layout& layout, int threads) {
+  void lay_out(Arena& arena, int threads) {
     if (!needed()) return;
-    if (!one_panel) panels.lay_out(layout);
-    per_unit = layout.take<T>(Cell::weights * shape.padded);
-    pointers = layout.take<const T*>(threads * 2 * chunks.rows());
-    rounded = layout.take<T>(threads * (room_x() + room_h()));
-    fed = layout.take<T>(fed_back.made() ? threads * chunks.rows() * fed_back.width() : 0);
-    unprojected = layout.take<T>(q.projection ? chunks.rows() * q.H : 0);
+    if (!one_panel) panels.lay_out(arena);
+    per_unit = arena.take<T>(Cell::weights * shape.padded);
+    pointers = arena.take<const T*>(threads * 2 * chunks.rows());
+    rounded = arena.take<T>(threads * (capacity_x() + capacity_h()));
+    fed = arena.take<T>(fed_back.made() ? threads * chunks.rows() * fed_back.width() : 0);
+    unprojected = arena.take<T>(q.projection ? chunks.rows() * q.H : 0);
   }
 
   void prepare(Member me) const {
@@ -55,31 +55,31 @@ class Recompute {
     if (me.rank == 0 && Cell::weights) pack_rows(per_unit, q.per_unit, Cell::weights, q.H, shape.padded);
   }
 
-  // Where h before the projection lies, pair after pair of a chunk.
+  // h before the projection, pair after pair of a chunk.
   T* unprojected_of_chunk() const { return needed() && q.projection ? unprojected : nullptr; }
 
-  // What run() needs besides, for a member.
-  long room() const { return needed() ? accumulators_each() + (one_panel ? panels.group_room() : 0) : 0; }
+  // Elements of scratch that run() needs for each member.
+  int64_t capacity() const { return needed() ? accumulators_each() + (one_panel ? panels.group_capacity() : 0) : 0; }
 
-  // This member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of da, `all`;
-  // a [room()].
-  void run(Member me, const Share& share, long g0, long g1, long chunk, Place all, T* a) const {
+  // Computes this member's share of a chunk, all rows of its share on the units of the groups [g0, g1), into the chunk's rows of
+  // da, `all`; a [capacity()].
+  void run(Member me, const Share& share, int64_t g0, int64_t g1, int64_t chunk, ChunkRows all, T* a) const {
     if (!needed()) return;
-    const long first = chunks.first(chunk), last = chunks.last(chunk), room = chunks.rows();
-    const T **x = pointers + me.rank * 2 * room, **h = x + room;
-    T *alone = a + accumulators_each(), *rounded_x = rounded + me.rank * (room_x() + room_h());
-    long count = 0;
-    for (long s = first; s < last; ++s)
-      for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
-        const long b = share.row(i);
+    const int64_t first = chunks.first(chunk), last = chunks.last(chunk), most_rows = chunks.rows();
+    const T **x = pointers + me.rank * 2 * most_rows, **h = x + most_rows;
+    T *group_panels = a + accumulators_each(), *rounded_x = rounded + me.rank * (capacity_x() + capacity_h());
+    int64_t count = 0;
+    for (int64_t s = first; s < last; ++s)
+      for (int64_t i = 0, n = share.below(steps.active(s)); i < n; ++i, ++count) {
+        const int64_t b = share.row(i);
         x[count] = q.x + steps.at(s, b) * q.I;
         const auto state = [&, origin = steps.origin(s, b)](int k) { return states.before(k, origin, s, b); };
-        h[count] = fed_back.made() ? fed_back.row(fed + (me.rank * room + count) * fed_back.width(), b, state) : state(0);
+        h[count] = fed_back.made() ? fed_back.row(fed + (me.rank * most_rows + count) * fed_back.width(), b, state) : state(0);
       }
     operands.round(x, count, rounded_x, q.I);
-    operands.round(h, count, rounded_x + room_x(), fed_back.columns());
-    for (long g = g0; g < g1; ++g) {
-      pre.add_h(a, g, one_panel ? panels.pack_alone(alone, g) : panels.of(g), count, x, h, false);
+    operands.round(h, count, rounded_x + capacity_x(), fed_back.columns());
+    for (int64_t g = g0; g < g1; ++g) {
+      pre.add_h(a, g, one_panel ? panels.pack_one(group_panels, g) : panels.of(g), count, x, h, false);
       if (q.projection)
         cells<true>(share, g, a, first, last, all);
       else
@@ -89,49 +89,49 @@ class Recompute {
 
  private:
   const Sequence<T>& q;
-  const Shape<Cell, V> shape;
+  const RowBlocks<Cell, V> shape;
   const Operands<V> operands;
   Panels<Cell, V> panels;
   const Preactivations<Cell, V> pre;
   const Steps& steps;
   const States<T>& states;
-  const Masks<Cell, V> masks;
+  const CellMasks<Cell, V> masks;
   const FedBack<Cell, V>& fed_back;
   const Chunks<Cell, V>& chunks;
-  const bool one_panel = double(Cell::x_rows * q.I + Cell::h_rows * columns_of_R<Cell>(q)) * shape.padded * sizeof(T) > worth_sparing;
+  const bool one_panel = double(Cell::x_rows * q.I + Cell::h_rows * columns_of_R<Cell>(q)) * shape.padded * sizeof(T) > low_memory_bytes;
   // Scratch.
   T *per_unit, *rounded, *fed, *unprojected;
   const T** pointers;
 
-  long room_x() const { return operands.room(chunks.rows(), q.I); }
-  long room_h() const { return operands.room(chunks.rows(), fed_back.columns()); }
-  long accumulators_each() const { return chunks.rows() * R * Shape<Cell, V>::blocks_in_group * L; }
+  int64_t capacity_x() const { return operands.capacity(chunks.rows(), q.I); }
+  int64_t capacity_h() const { return operands.capacity(chunks.rows(), fed_back.columns()); }
+  int64_t accumulators_each() const { return chunks.rows() * R * RowBlocks<Cell, V>::blocks_in_group * L; }
 
-  // The pointwise step on a group. Whether h is wanted is known to the compiler, and not asked pair by pair: or the states would be
-  // computed in another order where they are, and products be fused with other sums.
+  // The pointwise step on a group. Whether h is stored is known at compile time: tested pair by pair, the compiler computed the
+  // states in another order and fused other products with sums, which changed bits.
   template <bool projected>
-  void cells(const Share& share, long g, const T* a, long first, long last, Place here) const {
-    for (long s = first; s < last; here = chunks.moved(here, steps.active(s++)))
-      for (long i = 0, n = share.below(steps.active(s)); i < n; ++i, a += pre.width(g)) cell<projected>(s, share.row(i), g, a, here);
+  void cells(const Share& share, int64_t g, const T* a, int64_t first, int64_t last, ChunkRows here) const {
+    for (int64_t s = first; s < last; here = chunks.shift(here, steps.active(s++)))
+      for (int64_t i = 0, n = share.below(steps.active(s)); i < n; ++i, a += pre.width(g)) cell<projected>(s, share.row(i), g, a, here);
   }
 
   // Of row b.
   template <bool projected>
-  CARROUSEL_INLINE void cell(long s, long b, long g, const T* a, Place here) const {
+  CARROUSEL_INLINE void cell(int64_t s, int64_t b, int64_t g, const T* a, ChunkRows here) const {
     const int blocks = shape.blocks_of(g);
     const Origin origin = steps.origin(s, b);
     for (int u = 0; u < blocks; ++u) {
-      const long block = shape.first_block(g) + u, unit = block * L;
+      const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], keep[Cell::kept + 1];
-      V noise[Cell::masks + 1], show[Cell::shown + 1];
+      V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
+      V mask[Cell::masks + 1], show[Cell::shown + 1];
       for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
-      for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_some<V>(states.before(k, origin, s, b) + unit, n);
+      for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_n<V>(states.before(k, origin, s, b) + unit, n);
       for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
-      if constexpr (Cell::masks > 0) masks.draw(noise, steps.t(s), steps.number(q.noise, b), unit);
-      Cell::forward(rows, old, weights, noise, now, keep, show);
-      for (int k = 0; k < Cell::kept && !q.gates; ++k) store<V>(here.da + b * chunks.ld_da + k * shape.padded + unit, keep[k]);
-      if constexpr (projected) store_some<V>(here.unprojected + b * q.H + unit, now[0], n);
+      if constexpr (Cell::masks > 0) masks.sample(mask, steps.t(s), steps.number(q.masks, b), unit);
+      Cell::forward(rows, old, weights, mask, now, save, show);
+      for (int k = 0; k < Cell::saved && !q.gates; ++k) store<V>(here.da + b * chunks.ld_da + k * shape.padded + unit, save[k]);
+      if constexpr (projected) store_n<V>(here.unprojected + b * q.H + unit, now[0], n);
     }
   }
 };

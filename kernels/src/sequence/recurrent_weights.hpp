@@ -1,8 +1,8 @@
-// R as it is multiplied, where that is not R as it was given: without the weights that are dropped in this call, and of all units where
-// it was given by heads. It is made once a call, beside the caller's, which would take several operations on tensors for each.
+// R as the products use it, if that is not the caller's R: without the weights that are dropped in this call, and as one matrix if
+// it is given by heads. It is made once per call, beside the caller's R; torch would need several operations on tensors.
 #pragma once
-#include "gemm/shape.hpp"
-#include "machine/noise.hpp"
+#include "gemm/row_blocks.hpp"
+#include "machine/random.hpp"
 #include "machine/workspace.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -12,7 +12,7 @@ class RecurrentWeights {
   using T = element<V>;
 
  public:
-  Sequence<T> q;  // the caller's, with R as it is multiplied
+  Sequence<T> q;  // the caller's, with R as the products use it
 
   explicit RecurrentWeights(const Sequence<T>& given) : q(given) {
     const T* R = given.R;
@@ -21,40 +21,40 @@ class RecurrentWeights {
     q.R = R;
   }
 
-  // Where gradients go while that of R is one of all units.
+  // The gradients, with memory for that of the whole R.
   Gradients<T> gradients(const Gradients<T>& given) {
     Gradients<T> d = given;
     if (q.heads > 1 && d.dR) d.dR = take(d_whole, rows * columns);
     return d;
   }
 
-  // From there to the caller's.
+  // Writes the gradient of R to the caller's array.
   void finish(const Gradients<T>& given, const Gradients<T>& d) const {
     if (!given.dR) return;
-    for (long r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + own(r), width * sizeof(T));
-    if (drops()) times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, given.dR, given.dR);
+    for (int64_t r = 0; d.dR != given.dR && r < rows; ++r) std::memcpy(given.dR + r * width, d.dR + place_of(r), width * sizeof(T));
+    if (drops()) multiply_by_mask<V>(q.masks.of_weights, q.masks.seed, stream(), rows, width, given.dR, given.dR);
   }
 
  private:
-  const long rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
-  Block dropped, whole, d_whole;
+  const int64_t rows = Cell::h_rows * q.H, columns = columns_of_R<Cell>(q), width = columns / q.heads;
+  MemoryBlock dropped, whole, d_whole;
 
-  bool drops() const { return q.noise.of_weights.threshold > 0; }
-  int64_t stream() const { return q.noise.first_stream + of_weights_stream; }
-  // Where in R of all units the weights of row r are, [width] one after another.
-  long own(long r) const { return r * columns + r % q.H / width * width; }
+  bool drops() const { return q.masks.of_weights.threshold > 0; }
+  int64_t stream() const { return q.masks.first_stream + of_weights_stream; }
+  // The offset in the whole R of row r's weights, [width] one after another.
+  int64_t place_of(int64_t r) const { return r * columns + r % q.H / width * width; }
 
-  static T* take(Block& from, long count) { return reinterpret_cast<T*>(from.reserve(std::max<long>(count, 1) * sizeof(T))); }
+  static T* take(MemoryBlock& from, int64_t count) { return reinterpret_cast<T*>(from.reserve(std::max<int64_t>(count, 1) * sizeof(T))); }
 
   const T* left_of(const T* R) {
     T* to = take(dropped, rows * width);
-    times_rows<V>(q.noise.of_weights, q.noise.seed, stream(), rows, width, R, to);
+    multiply_by_mask<V>(q.masks.of_weights, q.masks.seed, stream(), rows, width, R, to);
     return to;
   }
   const T* spread(const T* R) {
     T* to = take(whole, rows * columns);
     std::fill(to, to + rows * columns, T(0));
-    for (long r = 0; r < rows; ++r) std::memcpy(to + own(r), R + r * width, width * sizeof(T));
+    for (int64_t r = 0; r < rows; ++r) std::memcpy(to + place_of(r), R + r * width, width * sizeof(T));
     return to;
   }
 };

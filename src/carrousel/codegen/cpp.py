@@ -45,7 +45,7 @@ def _body(steps: Steps) -> list[str]:
     lines += [f"const V {symbol} = {_expression(expr)};" for symbol, expr in steps.needed().items()]
     lines += [f"{place} = {_expression(expr)};" for place, expr in steps.stores.items()]
     used = [name for name in CONSTANTS if re.search(rf"\b{name}\b", "\n".join(lines))]
-    constants = ", ".join(f"{name} = broadcast<V>({float(CONSTANTS[name])})" for name in used)
+    constants = ", ".join(f"{name} = set1<V>({float(CONSTANTS[name])})" for name in used)
     return [f"const V {constants};", *lines] if used else lines
 
 
@@ -62,7 +62,7 @@ def _expression(expr: Any) -> str:
     if expr.is_Symbol:
         return expr.name
     if expr.is_Number:
-        return next((name for name, value in CONSTANTS.items() if value == expr), f"broadcast<V>({float(expr)!r})")
+        return next((name for name, value in CONSTANTS.items() if value == expr), f"set1<V>({float(expr)!r})")
     if isinstance(expr, AppliedUndef):
         return f"{expr.func.__name__}({', '.join(map(_expression, expr.args))})"
     return _sum(expr) if isinstance(expr, Add) else _product(expr)

@@ -28,11 +28,11 @@ RESERVED = frozenset(
         "register reinterpret_cast requires return short signed sizeof static static_assert static_cast struct switch",
         "template this thread_local throw true try typedef typeid typename union unsigned using virtual void",
         "volatile wchar_t while xor xor_eq",
-        "V a s p noise s_new keep show ds_new dk da ds dp one two half broadcast step_of all",
+        "V a s p mask s_new save show ds_new dk da ds dp one two half set1 step_of all",
         "forward backward backward_through_gates shown_names",
         "before after backward_after backward_before s_late raw normal d_raw d_normal held",
         "normed normalises late epsilon",
-        "name rows x_first x_rows h_first h_rows states weights masks kept shown kept_places",
+        "name rows x_first x_rows h_first h_rows states weights masks saved shown saved_places",
         "x_order h_order reads_old reads_new neutral fed fed_states",
     )
     for word in (*line.split(), *DERIVATIVES)
@@ -43,15 +43,15 @@ MAX_STATES, MAX_MASKS = 6, 4  # sequence.hpp's max_states, max_masks
 GENERATED = "// Generated from the equations in {module} by carrousel.codegen: edit those, not this.\n//\n"
 HEADER = """\
 // V is a number or a vector of numbers, with + - * / and unary minus, and with these declared in namespace carrousel
-// before this file is included: broadcast<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
+// before this file is included: set1<V>(double), sigmoid(V), tanh(V), relu(V), step_of(V) (1 where V > 0, else 0),
 // and what else the cell calls. Each pointer is to one V for each name below. All functions load all they need
 // before they store anything: outputs may lie on inputs. The macros CARROUSEL_TARGET (a namespace for each instruction
 // set, or the linker would keep one set's functions for all) and CARROUSEL_INLINE come from the includer as well.
 //   a     [rows]     pre-activations: {rows}
 //   s     [states]   the states before the step: {states};  s_new after it
 //   p     [weights]  one weight for each unit: {weights}
-//   noise [masks]    random masks: {masks}
-//   keep  [kept]     what backward needs of the rows: {kept}
+//   mask  [masks]    random masks: {masks}
+//   save  [saved]    what backward needs of the rows: {kept}
 //   show  [shown]    the same with all gates, which are called as their rows: {shown}
 //   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [shown]
 //                    of the gates: backward_through_gates is for a loss that looks at them
@@ -159,9 +159,9 @@ class Parts(NamedTuple):
 def _pointwise(cell: Cell) -> Parts:
     forward, backward, kept, through_gates, shown = derive(cell, RESERVED)
     functions = [
-        function("forward", "a s p noise", "s_new keep show", forward),
-        function("backward", "keep s s_new p noise ds_new", "da ds dp", backward),
-        function("backward_through_gates", "show s s_new p noise ds_new dk", "da ds dp", through_gates),
+        function("forward", "a s p mask", "s_new save show", forward),
+        function("backward", "save s s_new p mask ds_new", "da ds dp", backward),
+        function("backward_through_gates", "show s s_new p mask ds_new dk", "da ds dp", through_gates),
     ]
     loads = {*backward.loads().values(), *through_gates.loads().values()}
     return Parts(kept, shown, forward, loads, functions)
@@ -169,10 +169,10 @@ def _pointwise(cell: Cell) -> Parts:
 
 # Of a cell that is normalised: what the functions of its stages read, and what they write.
 STAGES = {
-    "before": ("a s p", "s_new keep raw"),
-    "after": ("keep s s_new p normal", "s_late"),
-    "backward_after": ("keep s s_new p normal ds_new dk", "d_normal held"),
-    "backward_before": ("keep s s_new p normal ds_new dk d_raw held", "da ds dp"),
+    "before": ("a s p", "s_new save raw"),
+    "after": ("save s s_new p normal", "s_late"),
+    "backward_after": ("save s s_new p normal ds_new dk", "d_normal held"),
+    "backward_before": ("save s s_new p normal ds_new dk d_raw held", "da ds dp"),
 }
 
 
@@ -185,7 +185,7 @@ def _staged(cell: Cell) -> Parts:
         "\n  // over all units: the kernels normalise W x and R h and, between the stages, turn raw into normal"
         f"\n  static constexpr bool normed = true, normalises = {str('after' in steps).lower()};"
         f"\n  static constexpr bool late[] = {{{late}}};  // is the state known only after that?"
-        f"\n  static constexpr int held = {held};  // what backward's stages have in common, besides keep and normal"
+        f"\n  static constexpr int held = {held};  // what backward's stages have in common, besides save and normal"
         f"\n  static constexpr double epsilon = {EPS!r};"
     )
     functions = [function(name, *STAGES[name], steps[name]) for name in STAGES if name in steps]
@@ -212,13 +212,13 @@ def _constants(cell: Cell, parts: Parts) -> str:
         ("int", "fed_states", map(cell.states.index, cell.fed), "the states that R multiplies, one beside the other"),
         ("bool", "reads_old", (f"s[{k}]" in parts.loads for k in states), "is state k before the step read backward?"),
         ("bool", "reads_new", (f"s_new[{k}]" in parts.loads for k in states), "and after it?"),
-        ("int", "kept_places", map(parts.shown.index, parts.kept), "where what is kept is among what is shown"),
+        ("int", "saved_places", map(parts.shown.index, parts.kept), "where what is saved is among what is shown"),
         ("double", "neutral", (value for _, value in cell.masks), "what each mask is where nothing is drawn"),
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
         f"h_rows = {len(h_rows)}, states = {len(states)}, fed = {len(cell.fed)}, weights = {len(cell.weights)}, "
-        f"masks = {len(cell.masks)}, kept = {len(parts.kept)}, shown = {len(parts.shown)};"
+        f"masks = {len(cell.masks)}, saved = {len(parts.kept)}, shown = {len(parts.shown)};"
     ]
     for kind, name, values, comment in arrays:
         listed = ", ".join(str(value).lower() for value in values) or "-1"  # C++ has no empty arrays

@@ -48,8 +48,8 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> Pointwise:
     kept, again = save_least(cell, trace, backward, values, recomputed)
     shown, again_of_shown = add_gates(cell, values, kept, again)
     through_gates = reverse(cell, trace, shown)
-    at_hand = places("s", trace.old) | places("p", trace.weights) | places("noise", trace.masks)
-    new, keeps, shows = places("s_new", trace.new), places("keep", kept), places("show", shown)
+    at_hand = places("s", trace.old) | places("p", trace.weights) | places("mask", trace.masks)
+    new, keeps, shows = places("s_new", trace.new), places("save", kept), places("show", shown)
     return Pointwise(
         Steps(places("a", trace.rows) | at_hand, trace.values, new | keeps | shows),
         Steps(keeps | at_hand | new | backward.reads, again | backward.values, backward.stores),

@@ -20,7 +20,7 @@ from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.tape import CodegenError
 from carrousel.codegen.trace import Trace, trace_step
 
-# with fewer rows, groups are of several blocks (kernels/src/gemm/shape.hpp), and rows are taken block by block
+# with fewer rows, groups are of several blocks (kernels/src/gemm/row_blocks.hpp), and rows are taken block by block
 FEWEST_ROWS = 3
 
 
@@ -76,7 +76,7 @@ def _at_hand(trace: Trace) -> dict[str, Any]:
 
 
 def _forward(trace: Trace, kept: list[Any], late: list[bool]) -> dict[str, Steps]:
-    new, keep_places = places("s_new", trace.new), places("keep", kept)
+    new, keep_places = places("s_new", trace.new), places("save", kept)
     early = {place: expr for (place, expr), is_late in zip(new.items(), late) if not is_late}
     before = Steps(places("a", trace.rows) | _at_hand(trace), trace.values, early | keep_places)
     if not trace.normalised:
@@ -95,7 +95,7 @@ def _forward(trace: Trace, kept: list[Any], late: list[bool]) -> dict[str, Steps
 def _backward(cell: Cell, trace: Trace, kept: list[Any], again: dict[Any, Any], twice: list[Any]) -> dict[str, Steps]:
     back = reverse(cell, trace, kept)
     gains = {f"dp[{k}]" for k in range(len(cell.from_x) + len(cell.from_h))}  # the kernels sum those
-    reads = places("keep", kept) | _at_hand(trace) | places("s_new", trace.new) | back.reads
+    reads = places("save", kept) | _at_hand(trace) | places("s_new", trace.new) | back.reads
     stores = {place: expr for place, expr in back.stores.items() if place not in gains}
     values = again | back.values
     if not trace.normalised:

@@ -1,23 +1,23 @@
-// The gradients of biases, gains and weights of units of a cell that is normalised: sums over all steps and rows, set by set.
+// The gradients of biases, gains and per-unit weights of a normalised cell: sums over all steps and rows, row set by row set.
 #pragma once
-#include "layer_norm/stages.hpp"
+#include "layer_norm/backward_stages.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class UnitSums {
+class UnitGradients {
   using T = element<V>;
   static constexpr int L = lanes<V>, R = Cell::rows, X = Cell::x_rows, H = Cell::h_rows;
   static constexpr int own_weights = BackwardStages<Cell, V>::own_weights, summed = R + Cell::weights;
 
  public:
-  UnitSums(const Sequence<T>& q, const Gradients<T>& d, const Shape<Cell, V>& shape, const Steps& steps, const Kept<Cell, V>& kept,
-           const Sets& sets, const BackwardStages<Cell, V>& stages)
-      : q(q), d(d), shape(shape), steps(steps), kept(kept), sets(sets), stages(stages) {}
+  UnitGradients(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps,
+                const Saved<Cell, V>& saved, const RowSets& sets, const BackwardStages<Cell, V>& stages)
+      : q(q), d(d), shape(shape), steps(steps), saved(saved), sets(sets), stages(stages) {}
 
-  void lay_out(Layout& layout) {
-    for (T*& of_chunk : of_sets) of_chunk = layout.take<T>(sets.count() * summed * shape.padded);
-    totals = layout.take<T>(summed * shape.padded);
+  void lay_out(Arena& arena) {
+    for (T*& of_chunk : of_sets) of_chunk = arena.take<T>(sets.count() * summed * shape.padded);
+    totals = arena.take<T>(summed * shape.padded);
   }
 
   void prepare(Member me) const {
@@ -25,18 +25,19 @@ class UnitSums {
     me.clear(totals, summed * shape.padded);
   }
 
-  // Adds what the n rows of a set, from b on, have given at step s, block by block with all its sums in registers.
-  void add(Member me, long chunk, long set, long s, long b, long n, const typename BackwardStages<Cell, V>::Place& place) const {
+  // Adds the gradients of the n rows of a set, from b on, at step s, block by block with all sums in registers.
+  void add(Member me, int64_t chunk, int64_t set, int64_t s, int64_t b, int64_t n,
+           const typename BackwardStages<Cell, V>::SetRows& place) const {
     if (!wanted()) return;
-    const T *x_hat[Sets::most], *h_hat[Sets::most], *all_da = stages.da(me), *all_dp = stages.dp(me);
-    for (long j = 0; j < n; ++j) {
-      h_hat[j] = q.kept + steps.kept_at(s, b + j) * kept.size();
-      x_hat[j] = kept.has_x() ? h_hat[j] + kept.h_size : place.wx + j * place.ld_x;
+    const T *x_hat[RowSets::most], *h_hat[RowSets::most], *all_da = stages.da(me), *all_dp = stages.dp(me);
+    for (int64_t j = 0; j < n; ++j) {
+      h_hat[j] = q.saved + steps.saved_at(s, b + j) * saved.size();
+      x_hat[j] = saved.has_x() ? h_hat[j] + saved.h_size : place.wx + j * place.ld_x;
     }
     T* to = of_sets[chunk % 2] + set * summed * shape.padded;
-    for (long block = 0; block < shape.blocks; ++block) {
+    for (int64_t block = 0; block < shape.blocks; ++block) {
       V sum[summed] = {};
-      for (long j = 0; j < n; ++j) {
+      for (int64_t j = 0; j < n; ++j) {
         V da[R];
         for (int r = 0; r < R; ++r) sum[r] += da[r] = load<V>(all_da + j * stages.da_size + (block * R + r) * L);
         for (int r = 0; r < X; ++r) sum[R + r] += da[Cell::x_first + r] * load<V>(x_hat[j] + (block * X + r) * L);
@@ -48,16 +49,16 @@ class UnitSums {
     }
   }
 
-  // [summed, L]  where a chunk's sums of the only set are, which has one block of units
-  T* of_one(long chunk) const { return of_sets[chunk % 2]; }
+  // [summed, L]  a chunk's sums of the only set, which has one block of units
+  T* of_one(int64_t chunk) const { return of_sets[chunk % 2]; }
 
-  // From the sets' sums of a chunk to those of all chunks. Short sums of short sums lose little to rounding.
-  void add_sets(Member me, long chunk) const {
+  // Adds the sets' sums of a chunk to the totals. Short sums of short sums lose little to rounding.
+  void add_sets(Member me, int64_t chunk) const {
     if (!wanted()) return;
-    const long vectors = summed * shape.blocks;
-    for (long v = me.first(vectors); v < me.last(vectors); ++v) {
+    const int64_t vectors = summed * shape.blocks;
+    for (int64_t v = me.first(vectors); v < me.last(vectors); ++v) {
       V sum{};
-      for (long set = 0; set < sets.count(); ++set) {
+      for (int64_t set = 0; set < sets.count(); ++set) {
         T* at = of_sets[chunk % 2] + set * summed * shape.padded + v * L;
         sum += load<V>(at);
         store<V>(at, V{});
@@ -66,10 +67,10 @@ class UnitSums {
     }
   }
 
-  // To the caller's arrays.
+  // Writes the totals to the caller's arrays.
   void write() const {
     const auto write = [&](T* to, int k) {
-      for (long u = 0; u < q.H; ++u) to[u] = totals[(u / L * summed + k) * L + u % L];
+      for (int64_t u = 0; u < q.H; ++u) to[u] = totals[(u / L * summed + k) * L + u % L];
     };
     for (int r = 0; r < X; ++r) {
       if (d.db_x) write(d.db_x + Cell::x_order[r] * q.H, Cell::x_first + r);
@@ -85,12 +86,12 @@ class UnitSums {
  private:
   const Sequence<T>& q;
   const Gradients<T>& d;
-  const Shape<Cell, V>& shape;
+  const RowBlocks<Cell, V>& shape;
   const Steps& steps;
-  const Kept<Cell, V>& kept;
-  const Sets& sets;
+  const Saved<Cell, V>& saved;
+  const RowSets& sets;
   const BackwardStages<Cell, V>& stages;
-  T* of_sets[2];  // [sets, blocks, summed, L]  of the latest chunk and of the one before, which is being added up
+  T* of_sets[2];  // [sets, blocks, summed, L]  of the latest chunk and of the one before, which is being added to the totals
   T* totals;      // [blocks, summed, L]
 
   bool wanted() const { return d.db_x || d.db_h || d.d_per_unit; }

@@ -1,9 +1,9 @@
-// The tile of tile.hpp on pairs of bfloat16 (bfloat16.hpp): products of two bfloat16 are exact in float, and are added up in float.
+// The tile of tile.hpp on pairs of bfloat16 (bfloat16.hpp): products of two bfloat16 numbers are exact in float, and are summed in
+// float.
 //
-// Where the machine multiplies and adds pairs in one instruction (AVX-512 BF16) that one is taken, by functions that are compiled for it
-// and chosen when the process runs: it is no instruction set of its own. It has twice the float tile's rate. Elsewhere each half becomes
-// a float, at nine tenths of that rate. The two differ in how a sum rounds, and in that the instruction takes what is below 2^-126 for
-// zero.
+// Where the machine multiplies and adds pairs in one instruction (AVX-512 BF16), functions compiled for that instruction are chosen at
+// run time: it is not an instruction set of its own. It has twice the rate of the float tile. Elsewhere each half becomes a float, at
+// nine tenths of the float tile's rate. The two round sums differently, and the instruction flushes numbers below 2^-126 to zero.
 #pragma once
 #include "gemm/bfloat16.hpp"
 #include "gemm/tile.hpp"
@@ -12,7 +12,7 @@ namespace carrousel::CARROUSEL_TARGET {
 
 // A pair, as bits, in all lanes.
 template <class V>
-CARROUSEL_INLINE unsigned_of<V> splat_pair(const float* p) {
+CARROUSEL_INLINE unsigned_of<V> set1_pair(const float* p) {
   typedef uint32_t Bits __attribute__((may_alias));
   return unsigned_of<V>{} + *reinterpret_cast<const Bits*>(p);
 }
@@ -20,7 +20,7 @@ CARROUSEL_INLINE unsigned_of<V> splat_pair(const float* p) {
 template <class V, int M, int N>
 CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
   using U = unsigned_of<V>;
-  for (long k = 0; k < f.K; ++k) {
+  for (int64_t k = 0; k < f.K; ++k) {
     V first[N], second[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
@@ -30,7 +30,7 @@ CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
     }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const U a = splat_pair<V>(f.rows[m] + k);
+      const U a = set1_pair<V>(f.rows[m] + k);
       const V a_first = (V)(a << 16), a_second = (V)(a & 0xffff0000);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] += a_first * first[n] + a_second * second[n];
@@ -38,9 +38,9 @@ CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
   }
 }
 
-// As tile does it; K counts pairs.
+// As `tile`; K counts pairs.
 template <class V, int M, int N>
-void pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const Factor<float>& lead, const Factor<float>& main) {
+void pair_tile(float* acc, int64_t ld_acc, const float* start, int64_t ld_start, const Factor<float>& lead, const Factor<float>& main) {
   V sum[M][N] = {};
   if (lead.K) accumulate_pairs(sum, lead);
   accumulate_pairs(sum, main);
@@ -69,14 +69,14 @@ CARROUSEL_PAIRS CARROUSEL_INLINE void multiply_pairs(V (&sum)[M][N], const Facto
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m) row[m] = f.rows[m];
   const float* panel = f.panel;
-  const long K = f.K, ld_panel = f.ld_panel;
-  for (long k = 0; k < K; ++k, panel += ld_panel) {
+  const int64_t K = f.K, ld_panel = f.ld_panel;
+  for (int64_t k = 0; k < K; ++k, panel += ld_panel) {
     V p[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) p[n] = load<V>(panel + n * lanes<V>);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const unsigned_of<V> a = splat_pair<V>(row[m] + k);
+      const unsigned_of<V> a = set1_pair<V>(row[m] + k);
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] = (V)_mm512_dpbf16_ps((__m512)sum[m][n], (__m512bh)a, (__m512bh)p[n]);
     }
@@ -84,7 +84,7 @@ CARROUSEL_PAIRS CARROUSEL_INLINE void multiply_pairs(V (&sum)[M][N], const Facto
 }
 
 template <class V, int M, int N>
-CARROUSEL_PAIRS void machine_pair_tile(float* acc, long ld_acc, const float* start, long ld_start, const Factor<float>& lead,
+CARROUSEL_PAIRS void machine_pair_tile(float* acc, int64_t ld_acc, const float* start, int64_t ld_start, const Factor<float>& lead,
                                        const Factor<float>& main) {
   V sum[M][N] = {};
   if (lead.K) multiply_pairs(sum, lead);

@@ -1,6 +1,6 @@
-// Threads. They are OpenMP's, which are torch's too: the extension is loaded after torch and finds the same runtime in the process,
-// so the two never keep two sets of spinning threads on the same cores (with a pool of our own, the small shapes lost up to half).
-// Built without OpenMP, a team has one member.
+// Threads: OpenMP's, which are torch's too. The extension is loaded after torch and finds the same runtime in the process, so that
+// there is only one set of spinning threads on the cores (with a thread pool of our own, the small shapes lost up to half their speed).
+// Built without OpenMP there is one thread.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -11,8 +11,8 @@
 
 namespace carrousel::CARROUSEL_TARGET {
 
-// A barrier for a few members that meet thousands of times a second: it spins, and only a member that waits long (its partner was
-// taken off the core) gives way.
+// A barrier for a few threads that meet thousands of times a second: it spins. Only a thread that waits for long (because another was
+// descheduled) yields.
 class Barrier {
  public:
   void wait(int members) {
@@ -55,20 +55,20 @@ inline void Barrier::pause(int spins) {
 
 struct Member {
   int rank = 0, members = 1;
-  Barrier* barrier = nullptr;
-  void meet() const { barrier->wait(members); }
-  // This member's share of 0 .. n - 1: a contiguous run.
-  long first(long n) const { return n * rank / members; }
-  long last(long n) const { return n * (rank + 1) / members; }
+  Barrier* shared = nullptr;
+  void barrier() const { shared->wait(members); }
+  // This member's part of 0 .. n - 1: a contiguous run.
+  int64_t first(int64_t n) const { return n * rank / members; }
+  int64_t last(int64_t n) const { return n * (rank + 1) / members; }
   template <class T>
-  void clear(T* array, long n) const {
+  void clear(T* array, int64_t n) const {
     std::fill(array + first(n), array + last(n), T(0));
   }
 };
 
-// body(Member) runs once on each member. OpenMP may give fewer than were asked for (inside another parallel region: one).
+// Runs body(Member) once on each thread. OpenMP may give fewer than `members` (inside another parallel region: one).
 template <class Body>
-void team(int members, Body body) {
+void run_on_threads(int members, Body body) {
   Barrier barrier;
 #if defined(_OPENMP)
   if (members > 1) {

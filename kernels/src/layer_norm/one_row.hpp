@@ -1,13 +1,13 @@
-// One row alone whose units are one vector: the steps of NormedForward on what stays in registers, with nothing looked up in between. A
-// step waits for a chain of sums over units, which the processor should have nothing else to do beside.
+// A batch of one row whose units are one vector: the steps of NormedForward in registers, without any lookup in between. A step
+// waits for a chain of sums over units, beside which the processor should have nothing else to do.
 #pragma once
 #include "gemm/panels.hpp"
-#include "layer_norm/kept.hpp"
+#include "layer_norm/saved.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class NormedLone {
+class NormedOneRow {
   using T = element<V>;
   static constexpr int L = lanes<V>, R = Cell::rows, X = Cell::x_rows, H = Cell::h_rows, S = Cell::states;
 
@@ -15,19 +15,19 @@ class NormedLone {
   // Whether the sums of a step fit into one tile, and those over units can be found by halves.
   static constexpr bool fits = H <= max_vectors && merges<H>;
 
-  static bool takes(const Sequence<T>& q) {
+  static bool applies_to(const Sequence<T>& q) {
     return q.rows.B == 1 && q.H == L && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && q.I <= wide_input;
   }
 
   // The panels are packed; zeros [H * L].
-  NormedLone(const Sequence<T>& q, const Panels<Cell, V>& panels, const Kept<Cell, V>& kept, const T* zeros)
-      : q(q), panels(panels), kept(kept), zeros(zeros), h(q.initial[0] ? q.initial[0] : zeros) {
+  NormedOneRow(const Sequence<T>& q, const Panels<Cell, V>& panels, const Saved<Cell, V>& saved, const T* zeros)
+      : q(q), panels(panels), saved(saved), zeros(zeros), h(q.initial[0] ? q.initial[0] : zeros) {
     for (int k = 0; k < S; ++k) states[k] = load<V>(q.initial[k] ? q.initial[k] : zeros);
   }
 
   // The steps [first, last); their LN(W x) gain + b begin at x.
-  void run(long first, long last, const T* x, long ld_x) {
-    for (long s = first; s < last; ++s, x += ld_x) step((q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride, x);
+  void run(int64_t first, int64_t last, const T* x, int64_t ld_x) {
+    for (int64_t s = first; s < last; ++s, x += ld_x) step((q.rows.reverse ? q.rows.T - 1 - s : s) * q.rows.step_stride, x);
   }
 
   void finish() const {
@@ -37,16 +37,16 @@ class NormedLone {
  private:
   const Sequence<T>& q;
   const Panels<Cell, V>& panels;
-  const Kept<Cell, V>& kept;
-  const T *zeros, *h;  // [H * L]; h before the step, where it lies
+  const Saved<Cell, V>& saved;
+  const T *zeros, *h;  // [H * L]; the address of h before the step
   V states[S];
 
-  CARROUSEL_INLINE void step(long at, const T* x) {
+  CARROUSEL_INLINE void step(int64_t at, const T* x) {
     const Gains<Cell, V> gains{panels.per_unit(0), L};
-    T* keep_at = q.kept ? q.kept + at * kept.size() : nullptr;
+    T* saved_row = q.saved ? q.saved + at * saved.size() : nullptr;
     alignas(64) T sums[H * L];
-    lone_tile<V, H>(sums, 0, zeros, 0, {}, {&h, panels.h(0), H * L, q.P});
-    V by_h[H], rows[R], now[S], weights[Cell::weights], keep[Cell::kept + 1], raw{};
+    one_row_tile<V, H>(sums, 0, zeros, 0, {}, {&h, panels.h(0), H * L, q.P});
+    V by_h[H], rows[R], now[S], weights[Cell::weights], save[Cell::saved + 1], raw{};
 #pragma GCC unroll 4
     for (int r = 0; r < H; ++r) by_h[r] = load<V>(sums + r * L);
     const Moments<T> of_h = moments_of(by_h, Cell::epsilon);
@@ -55,23 +55,23 @@ class NormedLone {
 #pragma GCC unroll 4
     for (int r = 0; r < H; ++r) {
       const V v = normalised<V>(by_h[r], of_h, L);
-      if (keep_at) store<V>(keep_at + r * L, v);
+      if (saved_row) store<V>(saved_row + r * L, v);
       rows[Cell::h_first + r] += gains.h(r, 0) * v;
     }
 #pragma GCC unroll 16
     for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w));
-    Cell::before(rows, states, weights, now, keep, &raw);
+    Cell::before(rows, states, weights, now, save, &raw);
     Moments<T> between;
     if constexpr (Cell::normalises) {
       const V only[] = {raw};
       between = moments_of(only, Cell::epsilon);
       const V normal = normalised<V>(raw, between, L);
       V late[S];
-      Cell::after(keep, states, now, weights, &normal, late);
+      Cell::after(save, states, now, weights, &normal, late);
       for (int k = 0; k < S; ++k)
         if (Cell::late[k]) now[k] = late[k];
     }
-    if (keep_at) kept.put(keep_at, of_h, between);
+    if (saved_row) saved.put(saved_row, of_h, between);
     T* y = q.y + at * q.ld_y;
     store<V>(y, now[0]);
     for (int k = 0; k < S; ++k) {

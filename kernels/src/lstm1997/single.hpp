@@ -1,4 +1,4 @@
-// One network: its layers, its errors' way back through them (20), (21), (23), and its memory between calls.
+// One network: its layers, the way of its errors back through them (20), (21), (23), and its memory between calls.
 #pragma once
 #include "lstm1997/credit.hpp"
 #include "lstm1997/outputs.hpp"
@@ -7,9 +7,9 @@ namespace carrousel::CARROUSEL_TARGET {
 
 // N hidden units and NK output units side by side.
 template <class F, int N, int NK>
-class Alone final : public lstm1997::Online<F> {
+class Single final : public lstm1997::Online<F> {
  public:
-  explicit Alone(const Network& network) : n(network), hidden(n), outputs(n), credit(hidden), back(n.cells()), s_kept(hidden.P) {}
+  explicit Single(const Network& network) : n(network), hidden(n), outputs(n), credit(hidden), back(n.cells()), s_before(hidden.P) {}
 
   void load(const F* from) override { outputs.load(hidden.load(from)); }
   void save(F* to) const override { outputs.save(hidden.save(to)); }
@@ -19,25 +19,27 @@ class Alone final : public lstm1997::Online<F> {
     forget();
   }
 
-  void learn(const Rule& rule, const F* x, int32_t symbol, const F* target, F* said) override {
+  void learn(const Rule& rule, const F* x, int32_t symbol, const F* target, F* y_to) override {
     const Input<F> input{x, symbol};
     advance(rule, input);
     outputs.respond(input, hidden.y.data(), hidden.U);
-    std::copy_n(outputs.y.data(), n.K, said);
+    std::copy_n(outputs.y.data(), n.K, y_to);
     Tally<F, NK> unread;
     if (target && rule.learn) {
-      outputs.tell({target}, rule.entropy, unread);
+      outputs.compute_errors({target}, rule.entropy, unread);
       correct(rule, input);
     }
   }
 
-  void predict(const F* x, int32_t symbol, F* said) override {
+  void predict(const F* x, int32_t symbol, F* y_to) override {
     const Input<F> input{x, symbol};
-    hidden.s.swap(s_kept), std::copy_n(s_kept.data(), hidden.P, hidden.s.data());
+    hidden.s.swap(s_before);
+    std::copy_n(s_before.data(), hidden.P, hidden.s.data());
     hidden.forward(input);
     outputs.respond(input, hidden.y.data(), hidden.U);
-    std::copy_n(outputs.y.data(), n.K, said);
-    hidden.y.swap(hidden.y_before), hidden.s.swap(s_kept);
+    std::copy_n(outputs.y.data(), n.K, y_to);
+    hidden.y.swap(hidden.y_before);
+    hidden.s.swap(s_before);
   }
 
   int64_t memory_size() const override {
@@ -46,11 +48,13 @@ class Alone final : public lstm1997::Online<F> {
     return size;
   }
   void read_memory(F* to) const override {
-    *to++ = waiting, *to++ = rate;
+    *to++ = waiting;
+    *to++ = rate;
     each_memory(*this, [&](const Array<F>& part) { to = std::copy_n(part.data(), part.size(), to); });
   }
   void write_memory(const F* from) override {
-    waiting = *from++ != 0, rate = *from++;
+    waiting = *from++ != 0;
+    rate = *from++;
     each_memory(*this, [&](Array<F>& part) { std::copy_n(from, part.size(), part.data()), from += part.size(); });
     credit.seen.add_all();
   }
@@ -59,18 +63,18 @@ class Alone final : public lstm1997::Online<F> {
     std::copy_n(hidden.y.data(), hidden.U, y_to);
   }
 
-  // One sequence: at(t) tells its input, what is wanted, and where what is said goes, or null.
+  // One sequence: at(t) returns a step's input, its target, and where to write the output, or null.
   template <class At>
   Errors sequence(const Rule& rule, int T, At at) {
     forget();
     Tally<F, NK> tally;
     for (int t = 0; t < T; ++t) {
-      const auto [input, wanted, said] = at(t);
+      const auto [input, wanted, y_to] = at(t);
       advance(rule, input);
       if (!wanted) continue;
       outputs.respond(input, hidden.y.data(), hidden.U);
-      outputs.tell(wanted, rule.entropy, tally);
-      if (said) std::copy_n(outputs.y.data(), n.K, said);
+      outputs.compute_errors(wanted, rule.entropy, tally);
+      if (y_to) std::copy_n(outputs.y.data(), n.K, y_to);
       if (rule.learn) correct(rule, input);
     }
     if (waiting) apply();
@@ -78,13 +82,18 @@ class Alone final : public lstm1997::Online<F> {
   }
 
  private:
-  template <class Self, class Visit>  // all that lives on between steps, beside the weights
+  template <class Self, class Visit>  // the memory that persists between steps, besides the weights
   static void each_memory(Self& self, Visit visit) {
-    visit(self.hidden.s), visit(self.hidden.y), visit(self.credit.derivatives), visit(self.credit.change);
-    visit(self.credit.told), visit(self.credit.settled), visit(self.outputs.change);
+    visit(self.hidden.s);
+    visit(self.hidden.y);
+    visit(self.credit.derivatives);
+    visit(self.credit.change);
+    visit(self.credit.error_sum);
+    visit(self.credit.settled);
+    visit(self.outputs.change);
   }
 
-  // Activations, states and derivatives to zero; errors that wait are not applied.
+  // Activations, states and derivatives to zero; drops pending changes.
   void forget() {
     hidden.forget();
     credit.forget();
@@ -96,7 +105,7 @@ class Alone final : public lstm1997::Online<F> {
     if (rule.learn) credit.accumulate(input, hidden);
   }
 
-  // The output units' errors are known: the hidden units', and each weight's change.
+  // From the output units' errors to those of the hidden units, and to each weight's change.
   void correct(const Rule& rule, const Input<F>& input) {
     for (int c = 0; c < hidden.cells; ++c) {
       back[c] = outputs.arriving(c);
@@ -133,9 +142,9 @@ class Alone final : public lstm1997::Online<F> {
   Hidden<F, N> hidden;
   Outputs<F, NK> outputs;
   Credit<F, N> credit;
-  Array<F> back, s_kept;  // what arrives at each cell; the states while a prediction is made
+  Array<F> back, s_before;  // the error that arrives at each cell; the states before a prediction
   F rate = 0;
-  bool waiting = false;         // there are changes that were not applied
+  bool waiting = false;     // there are pending changes
 };
 
 }  // namespace carrousel::CARROUSEL_TARGET
