@@ -3,11 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile -c constraints.txt
 
 # Where pip compiles the package, and where the C++ tests are linked with the kernels that it compiled.
 LIBRARY := $(VENV)/library
-INSTALL := SKBUILD_BUILD_DIR="$(abspath $(LIBRARY))" PATH="$(abspath $(BIN)):$$PATH" $(PIP) --no-build-isolation
+BUILD := SKBUILD_BUILD_DIR="$(abspath $(LIBRARY))" PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Where the usual index has only torch's CUDA build (gigabytes), name the one with CPU builds, as PyTorch's installation page
 # does: make TORCH_INDEX=... test
@@ -61,7 +61,7 @@ speed: $(VENV)/bench-tools
 	done >> docs/speed.md.partial
 	mv docs/speed.md.partial docs/speed.md
 
-test-python: $(VENV)/installed
+test-python: $(VENV)/test-tools
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 lint: $(VENV)/dev-tools
@@ -112,18 +112,23 @@ $(VENV)/torch: constraints.txt $(VENV)/build-tools
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@touch $@
 
+# The compiler does not need torch, so both happen at the same time.
+$(VENV)/compiled: $(PACKAGE) $(VENV)/build-tools
+	@echo "compiling the kernels: minutes, only the first time"
+	rm -rf $(VENV)/wheel
+	$(BUILD) wheel --no-build-isolation --no-deps --wheel-dir $(VENV)/wheel .
+	@touch $@
+
 # Not an editable install: what is tested is what a user gets. Any change in $(PACKAGE) installs again, in seconds.
-$(VENV)/installed: $(PACKAGE) $(VENV)/torch
-	@echo "installing carrousel: its kernels are compiled for several minutes, only the first time"
-	$(INSTALL) '.[test]'
+$(VENV)/installed: $(PACKAGE) constraints.txt $(VENV)/build-tools
+	@$(MAKE) --no-print-directory -j2 $(VENV)/compiled $(VENV)/torch
+	$(PIP) --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	$(PIP) $(VENV)/wheel/*.whl
 	@touch $@
 
-$(VENV)/dev-tools: pyproject.toml | $(VENV)/installed
-	$(INSTALL) '.[dev]'
-	@touch $@
-
-$(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
-	$(INSTALL) '.[bench]'
+# What else some commands need: the optional dependencies of that name in pyproject.toml.
+$(VENV)/%-tools: pyproject.toml | $(VENV)/installed
+	$(PIP) "$$(echo $(VENV)/wheel/*.whl)[$*]"
 	@touch $@
 
 clean:

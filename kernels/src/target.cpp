@@ -21,11 +21,12 @@ constexpr int vector_bytes = 32;
 constexpr int vector_bytes = 16;
 #endif
 
-// A layer of few units takes half a vector: 8 units would leave half of AVX-512's lanes idle and double the memory.
+// A layer of few units takes half a vector: 8 units would leave half of AVX-512's lanes idle and double the memory. Not in float64,
+// whose vectors are short, and whose kernels would take twice as long to compile.
 template <class F>
 inline constexpr int wide = vector_bytes / int(sizeof(F));
 template <class F>
-inline constexpr int narrow = wide<F> > 4 ? wide<F> / 2 : wide<F>;
+inline constexpr int narrow = sizeof(F) == 4 && wide<F> > 4 ? wide<F> / 2 : wide<F>;
 
 template <class F, class Run>
 auto by_width(int64_t H, Run run) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from dataclasses import replace
 from unittest import mock
 
@@ -184,7 +185,7 @@ def test_a_kernel_of_the_same_equations_keeps_this_cells_gates():
     without = replace(with_gate, forget_gate="")
     assert with_gate == without
     compiled_variants()
-    flags = kernels.compile_flags().replace("-O3", "-O0")
+    flags = re.sub(r"-O\d", "-O0", kernels.compile_flags())
     with mock.patch.object(kernels, "compile_flags", return_value=flags):
         both = fuse(with_gate), fuse(without)
     assert [cell.forget_gate for cell in both] == ["f", ""]
