@@ -310,7 +310,7 @@ NB_MODULE(_kernels, m) {
         "(number of states, which of them backward reads, names of the returned values, whether backward needs other values too), "
         "or None if there is no kernel");
   m.def(
-      "kept_size",
+      "saved_size",
       [](const char* cell, int64_t H, int64_t I, bool single) {
         return single ? kernel<float>(cell).saved_size(H, I) : kernel<double>(cell).saved_size(H, I);
       },

@@ -77,7 +77,7 @@ class Kernel(NamedTuple):
         recomputes = self.recomputes(is_projected, options)
         gates = 0
         if self.always_saves or not (recomputes or options.gates):
-            gates = _kernels.kept_size(self.cell.name, int(H), int(I), self.is_float32)
+            gates = _kernels.saved_size(self.cell.name, int(H), int(I), self.is_float32)
         unprojected = H if is_projected and not recomputes else 0
         states = [] if options.states else [H] * len(self.saved_states(is_projected, options))
         return [gates, unprojected, *states]
