@@ -10,10 +10,10 @@ from safetensors import safe_open
 
 from carrousel.errors import UserError
 from carrousel.fused import kernels
-from carrousel.papers.lstm1997 import learner as module
-from carrousel.papers.lstm1997.learner import Learner
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.reference import Reference
+from carrousel.online.learner import Learner
+from carrousel.online.lstm1997 import engine as module
+from carrousel.online.lstm1997.network import Network
+from carrousel.online.lstm1997.reference import Reference
 
 NETWORKS = {
     "experiment_4": Network(2, 1, 2, 2, biased="all", input_gate_bias=(-3, -6), weight_range=0.5),
@@ -49,8 +49,7 @@ def wanted(row):
 
 def everything(learner):
     """All that a Learner keeps, to be compared."""
-    memory = np.zeros(learner._online.memory_size(), learner.dtype)
-    learner._online.read_memory(memory.ctypes.data)
+    memory = learner._engine.memory()
     return [learner.steps, *memory.tolist(), *learner.weights.tolist()]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from carrousel.errors import UserError
-from carrousel.papers.lstm1997 import Learner, Network
+from carrousel.online import Learner, Network
 
 NETWORK = Network(2, 1, 2, 2, biased="all", input_gate_bias=(-3.0, -6.0))
 COPIES = {
@@ -87,9 +87,9 @@ TENSORS = {
 def test_a_tensor_that_is_no_array_is_named(x):
     learner = after(3)
     for call in (learner.predict_one, learner.learn_one, learner.learn_many):
-        with pytest.raises(ValueError, match=r"^x=tensor\(.* is no array: "):
+        with pytest.raises(ValueError, match=r"^x=tensor\(.* is not an array: "):
             call(x)
-    with pytest.raises(ValueError, match=r"^weights=tensor\(.* is no array: "):
+    with pytest.raises(ValueError, match=r"^weights=tensor\(.* is not an array: "):
         learner.weights = x
     assert told(learner) == told(after(3))
 

@@ -14,8 +14,8 @@ import sys, warnings
 sys.modules["carrousel._kernels"] = None
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
-    from carrousel.papers.lstm1997.learner import Learner
-    from carrousel.papers.lstm1997.network import Network
+    from carrousel.online.learner import Learner
+    from carrousel.online.lstm1997.network import Network
 assert "without its compiled kernels" in str(told[0].message), told
 learner = Learner(Network(1, 1, 1, biased="all"), 0.5)
 errors = [abs(0.8 - learner.learn_one([0.5], [0.8])[0]) for _ in range(200)]
@@ -31,8 +31,8 @@ def test_without_kernels_it_learns_after_a_warning():
 ENDLESS = """
 import numpy as np
 from carrousel.bench.memory import resident
-from carrousel.papers.lstm1997.learner import Learner
-from carrousel.papers.lstm1997.network import Network
+from carrousel.online.learner import Learner
+from carrousel.online.lstm1997.network import Network
 
 learner = Learner(Network(1, 1, 1, biased="all"), 0.01)
 x = np.random.default_rng(0).uniform(-1, 1, (100_000, 1)).astype(np.float32)
@@ -44,11 +44,11 @@ def steps():
         learner.learn_one(row, row)
 
 steps()
-size, before = learner._online.memory_size(), resident()
+size, before = len(learner._engine.memory()), resident()
 while learner.steps < 10_000_000:
     steps()
 assert np.isfinite(learner.weights).all() and np.abs(learner.states).max() > 0
-print(learner._online.memory_size() - size, resident() - before)
+print(len(learner._engine.memory()) - size, resident() - before)
 """
 
 

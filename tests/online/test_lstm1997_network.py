@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carrousel.papers.lstm1997.network import Network
+from carrousel.online.lstm1997.network import Network
 
 ALL = {"biased": "all"}
 PAPER = [  # Table 10's rows and their number of weights

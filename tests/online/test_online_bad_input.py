@@ -11,8 +11,8 @@ from lstm1997_input import NETWORK, WEIGHTS
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
-from carrousel.papers.lstm1997.learner import Learner
-from carrousel.papers.lstm1997.network import Network
+from carrousel.online.learner import Learner
+from carrousel.online.lstm1997.network import Network
 
 # ---- descriptions ---------------------------------------------------------------------------------------------------
 
@@ -110,8 +110,7 @@ def test_weights_that_are_none_are_refused(weights):
 
 def everything(learner):
     """All that a Learner keeps, weights, states, derivatives and collected changes among it."""
-    memory = np.zeros(learner._online.memory_size(), learner.dtype)
-    learner._online.read_memory(memory.ctypes.data)
+    memory = learner._engine.memory()
     kept = (memory, learner.weights, learner.states, learner.activations)
     return [learner.steps, *(array.tobytes() for array in kept)]
 
@@ -178,9 +177,9 @@ def test_a_learners_argument_of_another_type_is_told(learner, tmp_path):
     with pytest.raises(ValueError, match="network='net' must be a Network"):
         Learner("net", 0.1)
     for call, name in ((learner.predict_one, "x"), (learner.learn_one, "x"), (learner.learn_many, "x")):
-        with pytest.raises(ValueError, match=rf"{name}=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
+        with pytest.raises(ValueError, match=rf"{name}=\[\[1.0\], \[1.0, 2.0\]\] is not an array"):
             call([[1.0], [1.0, 2.0]])
-    with pytest.raises(ValueError, match=r"weights=.* is no array"):
+    with pytest.raises(ValueError, match=r"weights=.* is not an array"):
         learner.weights = [[1.0], [1.0, 2.0]]
     with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
         Learner.load(tmp_path)

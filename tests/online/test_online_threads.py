@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from carrousel.fused import kernels
-from carrousel.papers.lstm1997 import Learner, Network
-from carrousel.papers.lstm1997 import learner as module
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.trainer import Trainer
+from carrousel.online import Learner, Network
+from carrousel.online.lstm1997 import engine as module
+from carrousel.papers.harness.sequences import Sequences
+from carrousel.papers.lstm1997.native_trials import NativeTrials
 
 NETWORK = Network(8, 8, 3, 2, biased="all", weight_range=0.5)
 IN_USE = r"^this Learner is in use by another thread; use one Learner per thread$"
@@ -176,13 +176,13 @@ TRAINER_CALLS = {
 
 @compiled_only
 def test_a_trainer_is_refused_while_another_thread_trains():
-    trainer, twin = (Trainer(NETWORK, [NETWORK.initial_weights(k) for k in range(2)], 0.1) for _ in range(2))
+    trainer, twin = (NativeTrials(NETWORK, [NETWORK.initial_weights(k) for k in range(2)], 0.1) for _ in range(2))
     thread = in_thread(trainer.train, [BLOCK] * 2)
     while not trainer._lock.locked():
         assert thread.is_alive()
     for call in TRAINER_CALLS.values():
         with pytest.raises(
-            RuntimeError, match=r"^this Trainer is in use by another thread; use one Trainer per thread$"
+            RuntimeError, match=r"^this NativeTrials is in use by another thread; use one NativeTrials per thread$"
         ):
             call(trainer)
     assert thread.is_alive()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.reference import Reference
+from carrousel.online.lstm1997.network import Network
+from carrousel.online.lstm1997.reference import Reference
 
 NETWORKS = {
     "S1": Network(3, 2, 2, 1, weight_range=1.0),
@@ -69,7 +69,7 @@ def torch_gradient(network, weights, steps_with_target, detach):
     s, y, error = torch.zeros(n.cells).double(), torch.zeros(n.units).double(), 0.0
     for t in range(T):
         z = torch.cat([x[t], y.detach() if detach else y]) if n.recurrent else x[t]
-        net = hidden.view(n.units, n.fed_by) @ z + bias
+        net = hidden.view(n.units, n.fan_in) @ z + bias
         f = torch.sigmoid(net)
         g = 4 * f[: n.cells] - 2 if n.g == "g2" else f[: n.cells]
         s = s + f[n.input_gates].repeat_interleave(n.block_size) * g
@@ -78,7 +78,7 @@ def torch_gradient(network, weights, steps_with_target, detach):
         y = torch.cat([out * h, f[n.cells :]])
         above = torch.cat([out * h, f[n.conventional]])
         above = torch.cat([x[t], above]) if n.shortcuts else above
-        y_k = output.view(n.outputs, n.feeds) @ above + (output_bias if n.outputs_biased else 0)
+        y_k = output.view(n.outputs, n.output_fan_in) @ above + (output_bias if n.outputs_biased else 0)
         y_k = torch.sigmoid(y_k) if n.output == "logistic" else y_k
         if t in steps_with_target:
             error = error + ((targets[t] - y_k) ** 2).sum() / 2
@@ -209,7 +209,7 @@ def test_storage_is_2CSI_and_does_not_grow():
         if t in (0, 199):
             sizes.append({k: np.size(v) for k, v in vars(reference).items() if isinstance(v, np.ndarray)})
     assert sizes[0] == sizes[1]
-    assert sizes[0]["ds_dc"] + sizes[0]["ds_din"] == 2 * network.cells * (network.fed_by + 1)
+    assert sizes[0]["ds_dc"] + sizes[0]["ds_din"] == 2 * network.cells * (network.fan_in + 1)
 
 
 @pytest.mark.parametrize(("K", "C", "S", "H"), [(2, 2, 3, 0), (8, 3, 2, 4), (1, 5, 1, 2)])
@@ -228,7 +228,7 @@ def test_operations_of_the_backward_pass(K, C, S, H):
     reference.learn(target)
     change, count = scalar_backward(reference, before, target)
     assert np.abs(change - reference.change.hidden).max() < 1e-14
-    Z = n.fed_by
+    Z = n.fan_in
     assert count == K + 2 * K * H + 2 * C * S + 2 * K * S * C + H * Z + C * Z + 4 * C * S * Z
     assert count <= 5 * n.weight_count
 
@@ -236,7 +236,7 @@ def test_operations_of_the_backward_pass(K, C, S, H):
 def scalar_backward(reference, before, target):
     """(19)-(28) with one counted multiplication after another; slopes are factors that the forward pass has left."""
     n, z, count = reference.network, reference.z, 0
-    Z, cells = n.fed_by, n.cells
+    Z, cells = n.fan_in, n.cells
     change = np.zeros((n.units, Z))
 
     def times(a, b):
@@ -247,9 +247,9 @@ def scalar_backward(reference, before, target):
     slope = reference.y_k * (1 - reference.y_k)
     e = [times(slope[k], target[k] - reference.y_k[k]) for k in range(n.outputs)]  # (19)
     w = reference.weights.output
-    arriving = [sum(times(w[k, m], e[k]) for k in range(n.outputs)) for m in range(n.feeds)]
+    arriving = [sum(times(w[k, m], e[k]) for k in range(n.outputs)) for m in range(n.output_fan_in)]
     for k in range(n.outputs):
-        for m in range(n.feeds):
+        for m in range(n.output_fan_in):
             times(e[k], reference.r[m])  # (22)
     f = 1 / (1 + np.exp(-reference.net))
     for i in range(n.hidden):

@@ -1,72 +1,74 @@
-"""What the native side may rely on: arrays of the right shape, type and range, or an error that names the argument."""
+"""Argument checks: numbers and arrays of the right shape, type and range, or an error that names the argument."""
 
 from __future__ import annotations
 
+import reprlib
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from carrousel.papers.lstm1997.network import Network, array_of
-from carrousel.papers.lstm1997.sequences import Sequences
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
-MOST = 2**31 - 1  # an int32 holds
+Array = NDArray[Any]
+Ints = NDArray[np.int32]
 
 
-def checked(block: Sequences, network: Network, name: str = "block") -> Sequences:
-    """The same sequences, contiguous, as float32 and int32; copied only where they are something else.
+def is_number(value: object) -> bool:
+    """Whether it is a real number of Python or NumPy; a bool is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether it is a whole number of `least` or more; a bool is not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raise ValueError if it is not a whole number of `least` or more."""
+    if not is_whole(value, least):
+        raise ValueError(f"{name}={value!r} must be a whole number of {least} or more")
+
+
+def array_of(name: str, values: ArrayLike) -> Array:
+    """The values as an array of their own type.
 
     Raises:
-        ValueError: no sequences, shapes that do not belong together, an index that is none, NaN or infinity.
+        ValueError: rows of different lengths, a tensor that requires a gradient, or anything else that NumPy rejects.
     """
-    if not isinstance(block, Sequences):
-        raise ValueError(f"{name} is of type {type(block).__name__}, expected Sequences")
-    lengths = checked_lengths(f"{name}.lengths", block.lengths)
-    steps = int(lengths.sum())
-    x = rows(f"{name}.x", block.x, steps, network.inputs)
-    given = array_of(f"{name}.targets", block.targets)
-    at_end = len(given) == len(lengths) if given.ndim else False
-    targets = rows(f"{name}.targets", given, len(lengths) if at_end else steps, network.outputs, not at_end)
-    if at_end and targets.ndim == 1 and (targets < 0).any():
-        raise ValueError(f"{name}.targets holds -1; where the error comes at the end, each sequence has its target")
-    return Sequences(lengths, x, targets, block.truth)
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # torch's tensors raise the latter two
+        raise ValueError(f"{name}={reprlib.repr(values)} is not an array: {error}") from None
 
 
-def checked_lengths(name: str, lengths: ArrayLike) -> NDArray:
-    """Steps of each sequence [N], as int32."""
-    array = array_of(name, lengths)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} has shape {list(array.shape)} of {array.dtype}, expected [N] of whole numbers")
-    wrong = (array < 1) | (array > MOST)
-    if wrong.any():
-        raise ValueError(f"{name} holds {array[wrong][0]}; a sequence has 1 to {MOST} steps")
-    return np.ascontiguousarray(array, dtype=np.int32)
-
-
-def rows(name: str, array: ArrayLike, count: int, width: int, may_lack=False, dtype: Any = np.float32) -> NDArray:
-    """An array of numbers [count, width], or of indices [count] below width as int32.
+def check_rows(
+    name: str, values: ArrayLike, count: int, width: int, may_lack: bool = False, dtype: DTypeLike = np.float32
+) -> Array:
+    """An array of numbers [count, width], or of indices [count] below width as int32; contiguous.
 
     Args:
-        name: what it is called in an error.
-        array: the array.
+        name: of the argument, for the error.
+        values: the array; copied only if its type or layout changes.
         count: rows.
         width: numbers in a row.
-        may_lack: a whole row may be NaN.
-        dtype: what numbers become.
+        may_lack: a row that is NaN throughout is allowed.
+        dtype: type of the numbers.
 
     Raises:
-        ValueError: another shape, an index that is none, NaN or infinity.
+        ValueError: another shape, an invalid index, NaN or infinity.
     """
-    array = array_of(name, array)
+    array = array_of(name, values)
     if array.ndim == 1 and array.dtype.kind in "iu":
-        return indices(name, array, count, width)
+        return check_indices(name, array, count, width)
     if array.shape != (count, width) or array.dtype.kind not in "fiub":
         raise ValueError(
             f"{name} has shape {list(array.shape)} of {array.dtype}, expected [{count}, {width}] of numbers, "
             f"or [{count}] of whole numbers"
         )
     given = array
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told
+    with np.errstate(over="ignore"):  # too large a number becomes infinite, and is refused below
         array = np.ascontiguousarray(array, dtype=dtype)
     finite = np.isfinite(array)
     if not finite.all():
@@ -77,40 +79,62 @@ def rows(name: str, array: ArrayLike, count: int, width: int, may_lack=False, dt
     return array
 
 
-def indices(name: str, array: NDArray, count: int, width: int) -> NDArray:
-    """Indices [count] of what is on, as int32; -1 is none."""
+def check_indices(name: str, array: Array, count: int, width: int) -> Ints:
+    """Indices [count] of the units that are 1, as int32; -1: none is.
+
+    Raises:
+        ValueError: another shape, or an index that is not in [-1, width - 1].
+    """
     if array.shape != (count,):
         raise ValueError(f"{name} has shape {list(array.shape)}, expected [{count}]")
     wrong = (array < -1) | (array >= width)
     if wrong.any():
-        raise ValueError(f"{name} holds the index {array[wrong][0]}; they run from 0 to {width - 1}, and -1 is none")
+        raise ValueError(f"{name} holds the index {array[wrong][0]}; use 0 to {width - 1}, or -1 for none")
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def told(name: str, targets: ArrayLike | None, T: int, K: int, dtype: Any) -> tuple[NDArray | None, NDArray]:
-    """Targets [T, K] and at which steps there are any [T]; `targets` as `rows` takes them, or None.
+def check_targets(
+    name: str, targets: ArrayLike | None, T: int, K: int, dtype: DTypeLike
+) -> tuple[Array | None, NDArray[np.uint8]]:
+    """Targets [T, K] of a stream, and which steps have one [T].
+
+    Args:
+        name: of the argument, for the error.
+        targets: numbers [T, K], a row of NaN for a step without a target; indices [T], -1 for such a step; or None.
+        T: time steps.
+        K: output units.
+        dtype: type of the numbers.
 
     Raises:
-        ValueError: as `rows`.
+        ValueError: as `check_rows`.
     """
     if targets is None:
         return None, np.zeros(T, np.uint8)
-    array = rows(name, targets, T, K, may_lack=True, dtype=dtype)
+    array = check_rows(name, targets, T, K, may_lack=True, dtype=dtype)
     if array.ndim == 1:
         return np.eye(K, dtype=dtype)[array], (array >= 0).astype(np.uint8)
     return array, (~np.isnan(array[:, 0])).astype(np.uint8)
 
 
-def fill_row(name: str, row: ArrayLike | int, numbers: NDArray, index: NDArray) -> bool:
-    """Copy one row into `numbers` [N], or the index of what is on into `index` [1]; True: it was an index, -1 for none.
+def fill_row(name: str, row: ArrayLike | int, numbers: Array, index: Ints) -> bool:
+    """Copy one row into `numbers` [N], or an index into `index` [1].
+
+    Args:
+        name: of the argument, for the error.
+        row: N numbers, or the index of the one that is 1; -1: none is.
+        numbers: output buffer for numbers.
+        index: output buffer for an index.
+
+    Returns:
+        True if the row is an index.
 
     Raises:
-        ValueError: another shape, NaN, infinity, or no such index.
+        ValueError: another shape, NaN, infinity, or an invalid index.
     """
     array = array_of(name, row)
     if array.ndim == 0 and array.dtype.kind in "iu":
         if not -1 <= int(array) < len(numbers):
-            raise ValueError(f"{name}={row} is no index: they run from 0 to {len(numbers) - 1}, and -1 is none")
+            raise ValueError(f"{name}={row} is not an index: use 0 to {len(numbers) - 1}, or -1 for none")
         index[0] = int(array)
         return True
     if array.shape != numbers.shape or array.dtype.kind not in "fiub":

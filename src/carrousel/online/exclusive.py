@@ -1,4 +1,4 @@
-"""Objects that one thread at a time may use: a second thread gets an error, and nothing is damaged."""
+"""Base class of objects that only one thread at a time may use: a second thread gets an error."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Exclusive:
-    """Base class of such objects. Their methods do what must not meet another thread's inside `with self._turn:`.
+    """An object for one thread at a time. Methods that must not overlap run inside `with self._exclusive:`.
 
     Example:
         >>> class Counter(Exclusive):
         ...     count = 0
         ...
         ...     def add(self) -> None:
-        ...         with self._turn:
+        ...         with self._exclusive:
         ...             self.count += 1
     """
 
@@ -22,15 +22,15 @@ class Exclusive:
         self._lock = threading.Lock()
 
     @property
-    def _turn(self) -> threading.Lock:
-        """The lock, which is free.
+    def _exclusive(self) -> threading.Lock:
+        """The lock, if it is free.
 
-        `with` holds it, not `acquire` and `finally`: Python looks for Ctrl-C between those two, and the lock would stay
-        held. So there is an instant between the look here and `with`, in which another thread may take the lock; this
-        one then waits for it, and both calls are good.
+        The caller acquires it by `with`, not by `acquire` and `finally`: Python can raise KeyboardInterrupt between
+        those two, and the lock would stay held. So another thread may take the lock between this check and `with`;
+        then this thread waits, and both calls succeed.
 
         Raises:
-            RuntimeError: another thread uses the object, or this one does, further down in its stack.
+            RuntimeError: another thread uses the object, or this thread does, further up in its call stack.
         """
         if self._lock.locked():
             name = type(self).__name__
@@ -38,11 +38,11 @@ class Exclusive:
         return self._lock
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickle, which know no locks."""
-        with self._turn:
+        """The state without its lock, for copies and pickle."""
+        with self._exclusive:
             return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy has a lock of its own."""
+        """A copy gets a lock of its own."""
         Exclusive.__init__(self)
         self.__dict__.update(state)

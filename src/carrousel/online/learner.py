@@ -1,4 +1,4 @@
-"""A network that learns from a stream by the truncated rule, a step at a time, in memory that does not grow."""
+"""The online learner: one network on one stream, a step at a time, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -8,48 +8,58 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
-from carrousel.fused.kernels import LSTM1997
-from carrousel.papers.lstm1997 import plain
-from carrousel.papers.lstm1997.checks import fill_row, rows, told
-from carrousel.papers.lstm1997.exclusive import Exclusive
-from carrousel.papers.lstm1997.network import Network, array_of
-from carrousel.papers.lstm1997.trainer import checked_rule, native
+from carrousel.online.checks import Array, array_of, check_rows, check_targets, fill_row
+from carrousel.online.exclusive import Exclusive
+from carrousel.online.lstm1997.engine import is_compiled, make_engine
+from carrousel.online.lstm1997.network import Network
+from carrousel.online.lstm1997.rule import check_rule
 
 KIND = "lstm1997 learner"
-SAVED = "name a file that Learner.save has written"
-ROOM = "what was there before stays: make room, or name another file"
+NO_FILE = "name a file that Learner.save has written"
+NO_SPACE = "the file of before stays: free some space, or name another file"
 
 
 class Learner(Exclusive):
-    """One network on one stream.
+    """One network that learns from one stream by the truncated rule of 1997.
 
-    Nothing of the past is kept but the states, the activations and 2 C S (Z + 1) derivatives, so a stream may be
-    endless; an error reaches back as far as the states remember. Hochreiter & Schmidhuber 1997, appendix A.1.
-    A copy (`copy`, `pickle`) is a learner of its own, which goes on bit for bit.
+    The learner stores the weights, the states, the activations and 2 C S (Z + 1) traces, and nothing else of the past:
+    a stream may be endless. An error reaches back as far as the cells' states remember. A copy (`copy`, `deepcopy`,
+    `pickle`) is independent of its original and continues bit for bit.
 
-    One thread at a time may use it: where two meet, the second one's call raises RuntimeError and changes nothing. Only
-    the attributes below may be read and set at any time; a call that runs keeps the rate with which it began.
+    Use one learner per thread: a call while another thread uses the learner raises RuntimeError and changes nothing.
+    `rate`, `update`, `error` and `steps` may be read, and `rate` set, at any time; a running call keeps its rate.
+
+    Source: Hochreiter & Schmidhuber 1997, appendix A.1.
 
     Args:
-        network: the description.
-        rate: alpha.
-        seed: of the initial weights, an integer or a numpy Generator.
-        weights: initial weights [network.weight_count], instead of those that `seed` gives.
-        update: "step": the weights change at every step with a target; "sequence": once, at `reset`.
+        network: the description of the network.
+        rate: learning rate alpha.
+        seed: of the initial weights; an integer or a NumPy Generator.
+        weights: initial weights [network.weight_count] instead of random ones.
+        update: "step": the weights change at each step with a target. "sequence": they change once, at `reset`.
         error: "squared", or "entropy", which leaves f' out of the output units' error.
-        dtype: "float32" or "float64", of all that is computed. Without the compiled kernels the reference computes,
-            hundreds of times slower and always in float64.
+        dtype: "float32" or "float64", of everything that is computed. Without the compiled kernels the reference
+            computes: hundreds of times slower, and always in float64.
 
     Attributes:
-        rate: alpha, which may be set; update, error: as they were given.
-        steps: how many steps have been learned, with a target or without.
+        network: the description of the network.
+        steps: steps so far, with or without a target.
 
     Raises:
-        ValueError: an argument that is none of those; names it and its value.
+        ValueError: an invalid argument; the message names it and its value.
+
+    Example:
+        >>> from carrousel.online import Learner, Network
+        >>> learner = Learner(Network(inputs=1, outputs=1, blocks=2, biased="all"), rate=0.5)
+        >>> before = learner.predict_one([0.3])  # commits nothing
+        >>> for _ in range(100):
+        ...     y = learner.learn_one([0.3], [0.8])  # the output before this step's learning
+        >>> bool(abs(0.8 - learner.predict_one([0.3])[0]) < abs(0.8 - before[0]))
+        True
     """
 
     def __init__(
@@ -69,245 +79,213 @@ class Learner(Exclusive):
         if dtype not in ("float32", "float64"):
             raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
         self.network = network
-        rate, update, error = checked_rule(rate, update, error)
-        self._rule = (rate, True, update == "step", error == "entropy")
-        self.dtype = np.dtype(dtype if LSTM1997 else "float64")
         self.steps = 0
-        self._online = online(network, self.dtype)
-        self._x, self._x_at = self._buffer(network.inputs)
-        self._target, self._target_at = self._buffer(network.outputs)
-        self._y, self._y_at = self._buffer(network.outputs)
-        self._index, self._index_at = self._buffer(1, np.int32)
+        self._rule = check_rule(rate, update, error)
+        self._engine = make_engine(network, dtype)
         self.weights = network.initial_weights(seed) if weights is None else weights
 
-    def _buffer(self, size: int, dtype: Any = None) -> tuple[NDArray, int]:
-        """An array that a call needs, and its address, which is slow to ask for."""
-        array = np.zeros(size, dtype or self.dtype)
-        return array, array.ctypes.data
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of everything that is computed."""
+        return self._engine.x.dtype
 
     @property
     def rate(self) -> float:
-        """alpha; set it to learn faster or slower from now on."""
-        return self._rule[0]
+        """Learning rate alpha; set it to learn faster or slower from now on."""
+        return self._rule.rate
 
     @rate.setter
     def rate(self, rate: float) -> None:
-        self._rule = (checked_rule(rate, self.update, self.error)[0], *self._rule[1:])
+        self._rule = check_rule(rate, self.update, self.error)
 
     @property
     def update(self) -> str:
-        """When the weights change."""
-        return "step" if self._rule[2] else "sequence"
+        """When the weights change: "step" or "sequence"."""
+        return "step" if self._rule.each_step else "sequence"
 
     @property
     def error(self) -> str:
-        """The output units' error signal."""
-        return "entropy" if self._rule[3] else "squared"
+        """Error signal of the output units: "squared" or "entropy"."""
+        return "entropy" if self._rule.entropy else "squared"
 
     @property
-    def weights(self) -> NDArray:
-        """A copy of the weights [weight_count], in the order of Network.split; set them by assignment."""
-        with self._turn:
-            return self._weights()
+    def weights(self) -> Array:
+        """A copy of the weights [weight_count], in the order of Network.split; assign to replace them."""
+        with self._exclusive:
+            return self._engine.weights()
 
     @weights.setter
     def weights(self, weights: ArrayLike) -> None:
-        shape = array_of("weights", weights).shape
-        if len(shape) != 1:
-            raise ValueError(f"weights has shape {list(shape)}, expected [{self.network.weight_count}]")
-        self.network.split(weights)  # raises where they do not fit
-        flat = np.ascontiguousarray(weights, self.dtype)
-        with self._turn:
-            self._online.load(flat.ctypes.data)
-
-    def _weights(self) -> NDArray:
-        weights = np.empty(self.network.weight_count, self.dtype)
-        self._online.save(weights.ctypes.data)
-        return weights
+        flat = array_of("weights", weights)
+        if flat.ndim != 1:
+            raise ValueError(f"weights has shape {list(flat.shape)}, expected [{self.network.weight_count}]")
+        self.network.split(weights)  # raises if they do not fit
+        with self._exclusive:
+            self._engine.set_weights(flat)
 
     @property
-    def states(self) -> NDArray:
-        """s, the cells' internal states [C*S]."""
-        with self._turn:
-            return self._alive()[0]
+    def states(self) -> Array:
+        """A copy of s, the cells' internal states [C*S]."""
+        with self._exclusive:
+            return self._engine.states()[0]
 
     @property
-    def activations(self) -> NDArray:
-        """y of the hidden units at the last step [U]: cells, input gates, output gates, conventional units."""
-        with self._turn:
-            return self._alive()[1]
+    def activations(self) -> Array:
+        """A copy of the hidden units' outputs y [U]: cells, input gates, output gates, conventional units."""
+        with self._exclusive:
+            return self._engine.states()[1]
 
-    def _alive(self) -> tuple[NDArray, NDArray]:
-        s, y = np.zeros(self.network.cells, self.dtype), np.zeros(self.network.units, self.dtype)
-        self._online.state(s.ctypes.data, y.ctypes.data)
-        return s, y
-
-    def predict_one(self, x: ArrayLike | int) -> NDArray:
-        """The output at x, were it the next step; commits nothing.
+    def predict_one(self, x: ArrayLike | int) -> Array:
+        """Predict the output if x were the next input; commit nothing.
 
         Args:
-            x: inputs [I], or the index of the one that is 1 (-1: none is).
+            x: inputs [I], or the index of the input that is 1 (-1: none is).
 
         Returns:
-            y [K].
+            The output y [K].
 
         Raises:
-            ValueError: another shape, NaN, infinity, or no such index.
-            RuntimeError: another thread uses this Learner.
+            ValueError: another shape, NaN, infinity, or an invalid index.
+            RuntimeError: another thread uses this learner.
         """
-        with self._turn:
-            x_at, index_at = self._fill("x", x, self._x, self._x_at)
-            self._online.predict(x_at, int(self._index[0]) if index_at else -1, self._y_at)
-            return self._y.copy()
+        with self._exclusive:
+            engine = self._engine
+            engine.predict(fill_row("x", x, engine.x, engine.symbol))
+            return engine.y.copy()
 
-    def learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None = None) -> NDArray:
-        """Take a step, and learn from its target if there is one.
+    def learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None = None) -> Array:
+        """Take one step, and learn from its target if there is one.
 
         Args:
-            x: inputs [I], or the index of the one that is 1 (-1: none is).
-            y: the target [K], the index of the one that is 1, or None.
+            x: inputs [I], or the index of the input that is 1 (-1: none is).
+            y: the target [K], the index of the output that should be 1, or None for a step without a target.
 
         Returns:
-            what the network said before it learned [K].
+            The output [K] before learning.
 
         Raises:
-            ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
-            RuntimeError: another thread uses this Learner; nothing has changed then.
+            ValueError: another shape, NaN, infinity, or an invalid index; nothing has changed.
+            RuntimeError: another thread uses this learner; nothing has changed.
         """
-        with self._turn:
-            return self._learn_one(x, y)
+        with self._exclusive:
+            engine = self._engine
+            if y is not None and fill_row("y", y, engine.target, engine.symbol):
+                self._set_target(int(engine.symbol[0]))
+            engine.learn_one(self._rule, fill_row("x", x, engine.x, engine.symbol), y is not None)
+            self.steps += 1
+            return engine.y.copy()
 
-    def _learn_one(self, x: ArrayLike | int, y: ArrayLike | int | None) -> NDArray:
-        target_at = 0
-        if y is not None:
-            target_at, index = self._fill("y", y, self._target, self._target_at)
-            if index:
-                if self._index[0] < 0:
-                    raise ValueError("y=-1 is no output; give None where there is no target")
-                self._target[:] = 0
-                self._target[self._index[0]] = 1
-                target_at = self._target_at
-        x_at, index_at = self._fill("x", x, self._x, self._x_at)
-        n = self.network
-        self._online.learn(self._rule, 1, x_at, index_at, target_at, 0, self._y_at, n.inputs, n.outputs)
-        self.steps += 1
-        return self._y.copy()
+    def _set_target(self, index: int) -> None:
+        """Set the target to 1 at an index and to 0 elsewhere."""
+        if index < 0:
+            raise ValueError("y=-1 is not the index of an output; use None for a step without a target")
+        self._engine.target[:] = 0
+        self._engine.target[index] = 1
 
-    def learn_many(self, x: ArrayLike, y: ArrayLike | None = None) -> NDArray:
-        """Take steps one after another, as `learn_one` would, without Python between them.
+    def learn_many(self, x: ArrayLike, y: ArrayLike | None = None) -> Array:
+        """Take steps one after another: the same results as `learn_one`, without Python between the steps.
 
         Args:
             x: inputs [T, I], or indices [T].
-            y: targets [T, K], a row of NaN being none, or indices [T], -1 being none; or None.
+            y: targets [T, K], with a row of NaN for a step without a target; indices [T], with -1 for such a step; or
+                None.
 
         Returns:
-            what the network said at each step [T, K].
+            The output [T, K] of each step, before it learned.
 
         Raises:
-            ValueError: another shape, NaN, infinity, or no such index; nothing has changed then.
-            RuntimeError: another thread uses this Learner; nothing has changed then.
+            ValueError: another shape, NaN, infinity, or an invalid index; nothing has changed.
+            RuntimeError: another thread uses this learner; nothing has changed.
         """
         n, T = self.network, len(np.atleast_1d(array_of("x", x)))
-        x = rows("x", x, T, n.inputs, dtype=self.dtype)
-        targets, has = told("y", y, T, n.outputs, self.dtype)
-        said = np.zeros((T, n.outputs), self.dtype)
-        dense, index = (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
-        addresses = (0, 0) if targets is None else (targets.ctypes.data, has.ctypes.data)
-        with self._turn:
-            self._online.learn(self._rule, T, dense, index, *addresses, said.ctypes.data, n.inputs, n.outputs)
+        inputs = check_rows("x", x, T, n.inputs, dtype=self.dtype)
+        targets, has_target = check_targets("y", y, T, n.outputs, self.dtype)
+        outputs = np.zeros((T, n.outputs), self.dtype)
+        with self._exclusive:
+            self._engine.learn_many(self._rule, inputs, targets, has_target, outputs)
             self.steps += T
-        return said
-
-    def _fill(self, name: str, value: ArrayLike | int, buffer: NDArray, at: int) -> tuple[int, int]:
-        """Check a row and put it into its buffer: the address of numbers, and that of an index; one of them 0."""
-        return (0, self._index_at) if fill_row(name, value, buffer, self._index) else (at, 0)
+        return outputs
 
     def reset(self) -> None:
-        """Activations, states and derivatives to zero. With update="sequence" the weights change now."""
-        with self._turn:
-            self._online.reset()
+        """Start a new sequence: set activations, states and traces to zero. With update="sequence", learn first."""
+        with self._exclusive:
+            self._engine.reset()
 
     def save(self, path: str | Path) -> None:
-        """Write everything to a safetensors file with JSON in its header, at any step, also within a sequence.
+        """Save everything to a safetensors file with JSON in its header; possible at any step of a sequence.
 
         Raises:
-            UserError: it cannot be written, or the weights are no numbers any more; what was there before stays.
-            RuntimeError: another thread uses this Learner.
+            UserError: the file cannot be written, or the weights are not finite; an existing file stays.
+            RuntimeError: another thread uses this learner.
         """
-        with self._turn:
+        with self._exclusive:
             self._save(path)
 
     def _save(self, path: str | Path) -> None:
-        weights = self._weights()
+        weights = self._engine.weights()
         if not np.isfinite(weights).all():
             raise UserError(
-                f"the network has diverged at rate={self.rate}: its weights hold {weights[~np.isfinite(weights)][0]}, "
-                f"and {path} stays as it was; go on from there, or from new weights, at a smaller rate"
+                f"the network has diverged at rate={self.rate}: its weights hold {weights[~np.isfinite(weights)][0]}. "
+                f"{path} stays as it was; continue from it, or from new weights, with a smaller rate"
             )
         facts = {"kind": KIND, "network": asdict(self.network), **self._settings()}
-        facts |= {"steps": self.steps, "compiled": LSTM1997 is not None}
-        arrays = {"weights": weights, "memory": self._memory()}
-        if self.network.cells:  # for readers of the file; memory holds them too
-            arrays |= dict(zip(("states", "activations"), self._alive()))
-        checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()}, ROOM)
+        facts |= {"steps": self.steps, "compiled": is_compiled()}
+        arrays = {"weights": weights, "memory": self._engine.memory()}
+        if self.network.cells:  # for people who read the file; memory contains them too
+            arrays |= dict(zip(("states", "activations"), self._engine.states()))
+        checkpoint.write(Path(path), facts, {name: torch.from_numpy(array) for name, array in arrays.items()}, NO_SPACE)
 
     def _settings(self) -> dict[str, Any]:
-        """The arguments that are no arrays."""
+        """The constructor's arguments that are not arrays."""
         return {"rate": self.rate, "update": self.update, "error": self.error, "dtype": str(self.dtype)}
-
-    def _memory(self) -> NDArray:
-        """All that lives on between steps, beside the weights."""
-        memory = np.zeros(self._online.memory_size(), self.dtype)
-        self._online.read_memory(memory.ctypes.data)
-        return memory
 
     @classmethod
     def load(cls, path: str | Path, network: Network | None = None) -> Learner:
-        """A learner that goes on where `save` was called, bit for bit.
+        """Load a learner that continues, bit for bit, where `save` was called.
 
         Args:
             path: the file.
-            network: the description that it must have; None: any.
+            network: the description that the file must have; None: any.
 
         Raises:
-            UserError: no such file, an edited one, one of something else, or one that was saved with the compiled
-                kernels and is read without, or the other way round: each keeps its memory in an order of its own.
-            ValueError: it is of another network than `network`.
+            UserError: the file does not exist, was edited or is not a Learner's; or it was saved with the compiled
+                kernels and is loaded without them, or vice versa: their memory formats differ.
+            ValueError: the file holds another network than `network`.
         """
-        facts, tensors = checkpoint.read(Path(path), SAVED)
+        facts, tensors = checkpoint.read(Path(path), NO_FILE)
         if facts.get("kind") != KIND:
-            raise UserError(f"{path} is a checkpoint, but of no Learner: {SAVED}")
+            raise UserError(f"{path} is a checkpoint, but not of a Learner: {NO_FILE}")
         found = Network(**facts["network"])
         if network is not None and found != network:
-            raise ValueError(f"network={network} is not that of {path}, which is {found}")
+            raise ValueError(f"network={network} is not the network in {path}, which is {found}")
         settings = {name: facts[name] for name in ("rate", "update", "error", "dtype")}
-        at = (facts["steps"], facts.get("compiled", True), tensors["weights"].numpy(), tensors["memory"].numpy())
-        return cls._again(str(path), found, settings, *at)
+        arrays = tensors["weights"].numpy(), tensors["memory"].numpy()
+        return cls._restore(str(path), found, settings, facts["steps"], facts.get("compiled", True), *arrays)
 
     @classmethod
-    def _again(
-        cls, name: str, network: Network, settings: dict[str, Any], steps: int, compiled: bool, weights, memory
+    def _restore(
+        cls,
+        source: str,
+        network: Network,
+        settings: dict[str, Any],
+        steps: int,
+        compiled: bool,
+        weights: Array,
+        memory: Array,
     ) -> Learner:
-        """A learner that goes on where another one was."""
+        """A learner that continues from saved values; `source` names them in an error."""
         learner = cls(network, weights=weights, **settings)
-        if compiled != (LSTM1997 is not None) or len(memory) != learner._online.memory_size():
+        if compiled != is_compiled() or len(memory) != len(learner._engine.memory()):
             raise UserError(
-                f"{name} was saved {'with' if compiled else 'without'} the compiled kernels, and its memory does not "
-                "fit this Learner: load it where it was saved, or start a new one from its weights"
+                f"{source} was saved {'with' if compiled else 'without'} the compiled kernels, and its memory does not "
+                "fit this Learner: load it where it was saved, or start a new Learner from its weights"
             )
-        learner._online.write_memory(memory.ctypes.data)
+        learner._engine.set_memory(memory)
         learner.steps = steps
         return learner
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For copies and pickle: without it a copy would share the native network, and neither go its own way."""
-        with self._turn:
-            at = (self.steps, LSTM1997 is not None, self._weights(), self._memory())
-        return type(self)._again, ("the learner", self.network, self._settings(), *at)
-
-
-def online(network: Network, dtype: np.dtype) -> Any:
-    """The compiled network, or the reference where nothing is compiled."""
-    if LSTM1997 is None:
-        return plain.Online(network)
-    return (LSTM1997.Online32 if dtype == np.float32 else LSTM1997.Online64)(native(network))
+        """For copy and pickle, which cannot copy the compiled network."""
+        with self._exclusive:
+            values = self.steps, is_compiled(), self._engine.weights(), self._engine.memory()
+        return type(self)._restore, ("the learner", self.network, self._settings(), *values)

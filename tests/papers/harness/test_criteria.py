@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from carrousel.papers.lstm1997.construction import stopped_falling, with_blocks, without_blocks
-from carrousel.papers.lstm1997.criteria import Predicted, Running, Successive, TestSet, Within, legal_lead, only
-from carrousel.papers.lstm1997.experiments.long_lag_noise_free import network
-from carrousel.papers.lstm1997.reference import Reference
-from carrousel.papers.lstm1997.reproduce import verdicts
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.trainer import Errors, Stop
+from carrousel.online.lstm1997.reference import Reference
+from carrousel.papers.harness import verdicts
+from carrousel.papers.harness.criteria import Predicted, Running, Successive, TestSet, Within, do_legal_lead, only
+from carrousel.papers.harness.method import Errors
+from carrousel.papers.harness.sequences import Sequences
+from carrousel.papers.harness.stop import Stop
+from carrousel.papers.lstm1997.experiments.long_lag_noise_free import make_network
+from carrousel.papers.lstm1997.methods.lstm_construction import add_blocks, has_stopped_falling, remove_blocks
 
 
 def errors(*largest, absolute=None, at_end=None):
@@ -149,7 +150,7 @@ def test_successive_judges_the_end_of_a_sequence():
 )
 def test_legal_symbols_must_lead(outputs, legal, leads):
     right = np.array([[0.9, 0.0, 0.0]])
-    assert legal_lead(np.vstack([right, [outputs]]), np.array([[1, 0, 0], legal], bool)) is leads
+    assert do_legal_lead(np.vstack([right, [outputs]]), np.array([[1, 0, 0], legal], bool)) is leads
 
 
 def test_predicted_needs_every_step_of_both_sets():
@@ -169,8 +170,8 @@ def test_only_leaves_the_other_trials_out():
 
 
 def test_a_block_that_is_not_there_changes_nothing_and_learns_nothing():
-    net = network(p=4)
-    weights = without_blocks(net, net.initial_weights(0))
+    net = make_network(p=4)
+    weights = remove_blocks(net, net.initial_weights(0))
     alone = Reference(net, weights)
     x = np.eye(5)[[4, 0, 1, 2]]
     for k, symbol in enumerate(x):
@@ -185,9 +186,9 @@ def test_a_block_that_is_not_there_changes_nothing_and_learns_nothing():
 
 
 def test_a_block_that_comes_is_drawn_anew_and_keeps_what_was_learned():
-    net = network(p=4)
-    before = net.split(without_blocks(net, net.initial_weights(0)))
-    after = net.split(with_blocks(net, net.join(before), np.random.default_rng(1)))
+    net = make_network(p=4)
+    before = net.split(remove_blocks(net, net.initial_weights(0)))
+    after = net.split(add_blocks(net, net.join(before), np.random.default_rng(1)))
     assert (after.output[:, :5] == before.output[:, :5]).all()
     assert (abs(after.hidden) <= 0.2).all()
     assert (after.output[:, 5:] != 0).all()
@@ -205,7 +206,7 @@ def test_a_block_that_comes_is_drawn_anew_and_keeps_what_was_learned():
     ids=["few", "flat", "falls", "falls less than 1 %", "last windows"],
 )
 def test_when_an_error_has_stopped_falling(made, stopped):
-    assert stopped_falling(made) is stopped
+    assert has_stopped_falling(made) is stopped
 
 
 # ---- verdicts -------------------------------------------------------------------------------------------------------
@@ -222,19 +223,19 @@ def test_fisher_and_binomial_by_hand():
 @pytest.mark.parametrize(
     ("judgement", "good"),
     [
-        (verdicts.of_success(30, 30, 29, 30), True),
-        (verdicts.of_success(29, 30, 30, 30), True),
-        (verdicts.of_success(0, 10, 10, 10), False),
-        (verdicts.of_success(5, 10, 10, 10), False),
-        (verdicts.of_sequences(149.0, 75), True),
-        (verdicts.of_sequences(151.0, 75), False),
-        (verdicts.of_sequences(38.0, 75), True),
-        (verdicts.of_sequences(37.0, 75), False),  # as far from the paper's as 2.03 times as many
-        (verdicts.of_sequences(None, 75), False),
-        (verdicts.of_test(13, 10, 1, 10), True),  # 13 and 10 of the same Poisson count
-        (verdicts.of_test(130, 10, 1, 10), False),
-        (verdicts.of_test(0, 10, 1, 10), True),
-        (verdicts.of_test(0, 0, 1, 10), False),
+        (verdicts.judge_success(30, 30, 29, 30), True),
+        (verdicts.judge_success(29, 30, 30, 30), True),
+        (verdicts.judge_success(0, 10, 10, 10), False),
+        (verdicts.judge_success(5, 10, 10, 10), False),
+        (verdicts.judge_sequences(149.0, 75), True),
+        (verdicts.judge_sequences(151.0, 75), False),
+        (verdicts.judge_sequences(38.0, 75), True),
+        (verdicts.judge_sequences(37.0, 75), False),  # as far from the paper's as 2.03 times as many
+        (verdicts.judge_sequences(None, 75), False),
+        (verdicts.judge_test(13, 10, 1, 10), True),  # 13 and 10 of the same Poisson count
+        (verdicts.judge_test(130, 10, 1, 10), False),
+        (verdicts.judge_test(0, 10, 1, 10), True),
+        (verdicts.judge_test(0, 0, 1, 10), False),
     ],
 )
 def test_rules(judgement, good):
@@ -242,9 +243,9 @@ def test_rules(judgement, good):
 
 
 def test_a_verdict_tells_all_that_is_missed():
-    found = [verdicts.of_success(0, 10, 10, 10), verdicts.of_sequences(300.0, 100)]
+    found = [verdicts.judge_success(0, 10, 10, 10), verdicts.judge_sequences(300.0, 100)]
     assert (
         verdicts.verdict(found)
         == "missed: solved 0 of 10, paper 10 of 10 (p = 1.1e-05); 3.00 times the paper's sequences"
     )
-    assert verdicts.verdict([verdicts.of_success(10, 10, 10, 10)]) == "reproduced"
+    assert verdicts.verdict([verdicts.judge_success(10, 10, 10, 10)]) == "reproduced"

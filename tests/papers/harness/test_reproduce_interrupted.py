@@ -16,10 +16,11 @@ from runs import ENVIRONMENT, PROGRAM, carrousel_done, carrousel_process
 from carrousel import cli
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
-from carrousel.papers.lstm1997 import trials
+from carrousel.papers.harness import trials
+from carrousel.papers.harness.finished_trials import FinishedTrials
+from carrousel.papers.harness.run_all import run_all
+from carrousel.papers.harness.trials import Outcome
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
-from carrousel.papers.lstm1997.trials import Outcome
 
 native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no trial can run")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of a process as POSIX has them")
@@ -31,7 +32,7 @@ def outcome(trial, **facts):
 
 
 def trials_of(path, number, seed=0):
-    return [o.trial for o in Kept(path, seed).of(ROWS[number], 100)]
+    return [o.trial for o in FinishedTrials(path, seed).of(ROWS[number], 100)]
 
 
 # ---- the file of the trials that have ended -------------------------------------------------------------------------
@@ -40,14 +41,14 @@ def trials_of(path, number, seed=0):
 @pytest.mark.parametrize("part", [1, 20, 0.5, -1], ids=["one byte", "a word", "half", "all but the line's end"])
 def test_a_line_that_was_cut_short_costs_its_own_trial_only(tmp_path, part):
     path = tmp_path / "trials.jsonl"
-    kept = Kept(path, 0)
+    kept = FinishedTrials(path, 0)
     kept.add(ROWS["6a"], outcome(0))
     whole = path.read_bytes()
     kept.add(ROWS["6a"], outcome(1))
     line = path.read_bytes()[len(whole) :]
     path.write_bytes(whole + line[: int(part * len(line)) if isinstance(part, float) else part])
-    Kept(path, 0).add(ROWS["6a"], outcome(2))
-    Kept(path, 0).add(ROWS["6a"], outcome(3))
+    FinishedTrials(path, 0).add(ROWS["6a"], outcome(2))
+    FinishedTrials(path, 0).add(ROWS["6a"], outcome(3))
     assert trials_of(path, "6a") == ([0, 1, 2, 3] if part == -1 else [0, 2, 3])
 
 
@@ -69,7 +70,7 @@ GARBAGE += [TRIAL.replace(*change).encode() for change in CHANGES]
 def test_what_is_no_trial_is_passed_over(tmp_path, garbage):
     path = tmp_path / "trials.jsonl"
     path.write_bytes(garbage)
-    kept = Kept(path, 0)
+    kept = FinishedTrials(path, 0)
     assert kept.outcomes == {}
     kept.add(ROWS["6a"], outcome(5))
     assert trials_of(path, "6a") == [5]
@@ -77,15 +78,15 @@ def test_what_is_no_trial_is_passed_over(tmp_path, garbage):
 
 def test_a_row_that_is_told_takes_no_other_runs_trials_with_it(tmp_path):
     path = tmp_path / "trials.jsonl"
-    Kept(path, seed=7).add(ROWS["6a"], outcome(0))
-    kept = Kept(path, seed=0)
+    FinishedTrials(path, seed=7).add(ROWS["6a"], outcome(0))
+    kept = FinishedTrials(path, seed=0)
     kept.add(ROWS["6a"], outcome(0))
     kept.add(ROWS["6a"], outcome(9))
     kept.add(ROWS["4-3"], outcome(0))  # hours, interrupted the day before
     kept.forget({"6a": 2})
     assert (trials_of(path, "6a"), trials_of(path, "4-3"), trials_of(path, "6a", seed=7)) == ([9], [0], [0])
     kept.forget({"6a": 10, "4-3": 1})
-    Kept(path, seed=7).forget({"6a": 1})
+    FinishedTrials(path, seed=7).forget({"6a": 1})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -93,9 +94,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce.work import Kept, Outcome
+from carrousel.papers.harness.finished_trials import FinishedTrials
+from carrousel.papers.harness.trials import Outcome
 
-kept = Kept(Path(sys.argv[1]), int(sys.argv[2]))
+kept = FinishedTrials(Path(sys.argv[1]), int(sys.argv[2]))
 row = ALL["temporal-order"].rows[0]
 for trial in range(30):
     kept.add(row, Outcome(trial, True, 0, [], curve=[[k, 0.5] for k in range(1200)]))  # more than a buffer holds
@@ -114,14 +116,14 @@ def test_the_seconds_of_a_run_that_went_on_are_those_of_both_parts(tmp_path, mon
         for row, number in work:
             done(row, outcome(number, seconds=10.0 + number))
 
-    monkeypatch.setattr(trials, "run", run)
+    monkeypatch.setattr(trials, "run_trials", run)
     row, path = ROWS["6a"], tmp_path / "trials.jsonl"
-    run_all([row], {"6a": 2}, Kept(path, 0), lambda *_: None, lambda: False)
-    assert run_all([row], {"6a": 4}, Kept(path, 0), lambda *_: None, lambda: False) == {"6a": 11.0 + 13.0}
+    run_all([row], {"6a": 2}, FinishedTrials(path, 0), lambda *_: None, lambda: False)
+    assert run_all([row], {"6a": 4}, FinishedTrials(path, 0), lambda *_: None, lambda: False) == {"6a": 11.0 + 13.0}
 
 
 def test_where_a_trial_cannot_be_kept_the_other_rows_do_not_go_on(tmp_path, monkeypatch):
-    kept = Kept(tmp_path / "trials.jsonl", 0)
+    kept = FinishedTrials(tmp_path / "trials.jsonl", 0)
     endless = []
 
     def run(work, seed, done, halted, threads):
@@ -135,7 +137,7 @@ def test_where_a_trial_cannot_be_kept_the_other_rows_do_not_go_on(tmp_path, monk
     def full(line):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trials, "run", run)
+    monkeypatch.setattr(trials, "run_trials", run)
     monkeypatch.setattr(kept, "append", full)
     with pytest.raises(UserError, match=r"No space left on device.*make room"):
         run_all([ROWS["6a"], ROWS["6b"]], {"6a": 1, "6b": 1}, kept, lambda *_: None, lambda: False)
@@ -208,7 +210,7 @@ def no_trials(monkeypatch):
     def run(*_, **__):
         raise AssertionError("a trial was run")
 
-    monkeypatch.setattr(trials, "run", run)
+    monkeypatch.setattr(trials, "run_trials", run)
 
 
 @pytest.mark.parametrize("option", ["--json", "--markdown"])
@@ -241,6 +243,6 @@ def test_a_folder_that_may_not_be_written_is_told_first(tmp_path, capsys, no_tri
 def test_kept_trials_are_what_was_added(tmp_path):
     path = tmp_path / "trials.jsonl"
     given = replace(outcome(3), wrong=2, absolute=0.01, squared=1e-4, grown=600, seconds=1.5, weights=[0.1, -1e-30])
-    Kept(path, 0).add(ROWS["6a"], given)
-    assert Kept(path, 0).of(ROWS["6a"], 4) == [given]
-    assert Kept(path, 0).of(ROWS["6a"], 3) == []  # fewer are asked for
+    FinishedTrials(path, 0).add(ROWS["6a"], given)
+    assert FinishedTrials(path, 0).of(ROWS["6a"], 4) == [given]
+    assert FinishedTrials(path, 0).of(ROWS["6a"], 3) == []  # fewer are asked for

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from carrousel import cli
+from carrousel.papers.harness import listing
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce import listing
 
 EVERY = [(of, row) for of in ALL.values() for row in (*of.rows, *of.variants)]
 
@@ -76,6 +76,7 @@ def test_the_list_as_json_has_each_row_in_each_reading(capsys, tmp_path):
         "title": "Experiment 4: adding problem",
         "row": "4-1",
         "setting": "T = 100",
+        "method": "lstm",
         "reading": "linear-output",
         "description": "The output unit is linear, not logistic.",
         "trials": 10,

@@ -9,10 +9,10 @@ import matplotlib.figure
 import pytest
 
 from carrousel import cli
-from carrousel.papers.lstm1997 import trials
+from carrousel.papers.harness import trials
+from carrousel.papers.harness.plots import draw, file_name
+from carrousel.papers.harness.trials import Outcome
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce.plots import draw, file_name
-from carrousel.papers.lstm1997.trials import Outcome
 
 ROWS = [(experiment, row) for experiment in ALL.values() for row in (*experiment.rows, *experiment.variants)]
 FAILED = Outcome(0, False, 400, [], curve=[[200, 0.5], [400, 0.4]])
@@ -36,7 +36,9 @@ def test_every_picture_has_a_file_of_its_own_in_the_folder():
 
 
 def test_a_reading_is_drawn_into_a_file_of_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "run", lambda work, seed, done, *rest, **more: [done(row, SOLVED) for row, _ in work])
+    monkeypatch.setattr(
+        trials, "run_trials", lambda work, seed, done, *rest, **more: [done(row, SOLVED) for row, _ in work]
+    )
     asked = ["reproduce", "--row", "6a", "--reading", "steep", "--trials", "2", "--out", str(tmp_path)]
     assert cli.run([*asked, "--json", str(tmp_path / "rows.json")]) == 0
     assert (tmp_path / "6a-steep.png").read_bytes().startswith(b"\x89PNG")
@@ -44,7 +46,9 @@ def test_a_reading_is_drawn_into_a_file_of_its_name(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_drawn_costs_no_figures(tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "run", lambda work, seed, done, *rest, **more: [done(row, SOLVED) for row, _ in work])
+    monkeypatch.setattr(
+        trials, "run_trials", lambda work, seed, done, *rest, **more: [done(row, SOLVED) for row, _ in work]
+    )
     (tmp_path / "6a.png").mkdir()
     asked = ["reproduce", "--row", "6a", "--trials", "2", "--out", str(tmp_path)]
     assert cli.run([*asked, "--json", str(tmp_path / "rows.json")]) == 2

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from carrousel import cli
-from carrousel.papers.lstm1997 import trials
+from carrousel.papers.harness import trials
+from carrousel.papers.harness.report import report, table, verdict_lines
+from carrousel.papers.harness.trials import Outcome
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce.report import report, table, told
-from carrousel.papers.lstm1997.trials import Outcome
 
-KEYS = ["experiment", "row", "reading", "description", "trials", "solved", "mean_sequences", "sd_sequences"]
+KEYS = ["experiment", "row", "method", "reading", "description", "trials", "solved", "mean_sequences", "sd_sequences"]
 KEYS += ["wrong_of_2560", "paper", "verdict", "seconds"]
 ROWS = [(experiment, row) for experiment in ALL.values() for row in (*experiment.rows, *experiment.variants)]
 OF_4_1 = next((experiment, row) for experiment, row in ROWS if row.key == "4-1")
@@ -35,13 +35,13 @@ def made(monkeypatch):
         for row, number in work:
             done(row, made[number])
 
-    monkeypatch.setattr(trials, "run", run)
+    monkeypatch.setattr(trials, "run_trials", run)
 
 
 def test_json_has_the_promised_keys_and_no_others(made, tmp_path, capsys):
     asked = ["reproduce", "--row", "4-1", "--row", "2a", "--trials", "3", "--no-plot", "--out", str(tmp_path)]
     assert cli.run([*asked, "--json", str(tmp_path / "rows.json")]) == 0
-    assert "A row is reproduced when" in capsys.readouterr().out
+    assert "A row is reproduced if" in capsys.readouterr().out
     assert cli.run([*asked, "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows == json.loads((tmp_path / "rows.json").read_text())
@@ -96,7 +96,7 @@ def test_tables_and_verdicts_fit_a_terminal_of_80_columns(experiment):
     screen = io.StringIO()
     console = Console(file=screen, width=80)
     console.print(table(experiment, facts))
-    console.print(told(facts))
+    console.print(verdict_lines(facts))
     text = screen.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     whole = ["setting,", "reading", "until success", "wrong of", "1,790,122 ± 785,674", "1234.5"]
@@ -113,8 +113,8 @@ def test_tables_and_verdicts_fit_a_terminal_of_80_columns(experiment):
         (["long-lag"], "did you mean long-lag-noise-free or long-lag-random or very-long-lag?"),
         (["6a"], "6a is a row: --row 6a"),
         (["2c"], "2c is a row: --row 2c"),
-        (["--row", "9-9"], "--row 9-9 is not among 1-1, 1-2"),
-        (["adding", "--row", "6a"], "--row 6a is not among 4-1"),
+        (["--row", "9-9"], "--row 9-9 does not exist here; use 1-1, 1-2"),
+        (["adding", "--row", "6a"], "--row 6a does not exist here; use 4-1"),
     ],
     ids=str,
 )

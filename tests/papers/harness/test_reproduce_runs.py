@@ -10,19 +10,19 @@ import pytest
 from carrousel import cli
 from carrousel.errors import UserError
 from carrousel.fused.kernels import LSTM1997
-from carrousel.papers.lstm1997 import trials
+from carrousel.papers.harness import document, trials
+from carrousel.papers.harness.choice import choose
+from carrousel.papers.harness.finished_trials import FinishedTrials
+from carrousel.papers.harness.report import report
+from carrousel.papers.harness.run_all import group_by_rule, run_all
+from carrousel.papers.harness.trials import Outcome, thin
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.reproduce import document
-from carrousel.papers.lstm1997.reproduce.choice import choose
-from carrousel.papers.lstm1997.reproduce.report import report
-from carrousel.papers.lstm1997.reproduce.work import Kept, companies, run_all
-from carrousel.papers.lstm1997.trials import Outcome, thinned
 
 native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no trial can run")
 
 
 def numbers(*arguments):
-    return [row.key for _, row in choose(*arguments)]
+    return [row.key for _, row in choose(ALL, *arguments)]
 
 
 # ---- what is chosen -------------------------------------------------------------------------------------------------
@@ -56,17 +56,17 @@ def test_all_is_every_row_of_the_tables():
     ("arguments", "message"),
     [
         ((["addding"], [], None, False), "there is no experiment 'addding'; there are reber"),
-        ((["adding"], ["6a"], None, False), "--row 6a is not among 4-1"),
+        ((["adding"], ["6a"], None, False), "--row 6a does not exist here; use 4-1"),
         (
             (["adding"], [], "loose", False),
-            "--reading 'loose' is not a reading of these rows; there are all, literal, linear-output, ",
+            "--reading 'loose' is not a reading of these rows; use all, literal, linear-output, ",
         ),
     ],
     ids=["experiment", "row", "reading"],
 )
 def test_wrong_names_are_told(arguments, message):
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
-        choose(*arguments)
+        choose(ALL, *arguments)
 
 
 def test_errors_come_in_one_line(capsys):
@@ -112,7 +112,7 @@ def test_the_document_has_every_row_and_reading():
             0, True, 50_000, [40_000, 50_000][: row.criterion.stages], wrong=1, absolute=0.01, squared=0.001
         )
         rows.append(report(experiment, row, [outcome] * row.paper.trials, 2.0))
-    text = document.markdown(rows, seed=7)
+    text = document.markdown("# Title\n", ALL.values(), rows, seed=7)
     assert (
         "| 4-1 | T = 100 | literal | 10/10 / 10/10 | 50,000 ± 0 / 74,000 | 1.0 / 1 | 0.68 | reproduced | 2.0 |" in text
     )
@@ -123,8 +123,8 @@ def test_the_document_has_every_row_and_reading():
 
 
 def test_curves_are_thinned_to_means():
-    assert thinned([(k, float(k)) for k in range(10)]) == [[k, float(k)] for k in range(10)]
-    curve = thinned([(k, float(k % 2)) for k in range(1200)])
+    assert thin([(k, float(k)) for k in range(10)]) == [[k, float(k)] for k in range(10)]
+    curve = thin([(k, float(k % 2)) for k in range(1200)])
     assert len(curve) == 300
     assert {error for _, error in curve} == {0.5}
     assert curve[-1][0] == 1199
@@ -148,7 +148,7 @@ def finished(row, kept, counts=4, halted=lambda: False):
 def of(row, numbers):
     """The outcomes of these trials of the row, in the order in which they ended."""
     outcomes = []
-    trials.run([(row, number) for number in numbers], 0, lambda row, outcome: outcomes.append(outcome))
+    trials.run_trials([(row, number) for number in numbers], 0, lambda row, outcome: outcomes.append(outcome))
     return outcomes
 
 
@@ -158,21 +158,21 @@ def alike(outcomes):
 
 @native
 def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
-    row, whole = short(), Kept(tmp_path / "whole.jsonl", seed=3)
+    row, whole = short(), FinishedTrials(tmp_path / "whole.jsonl", seed=3)
     assert finished(row, whole) == [0, 1, 2, 3]
 
     path = tmp_path / "kept.jsonl"
-    assert finished(row, Kept(path, seed=3), counts=2) == [0, 1]
+    assert finished(row, FinishedTrials(path, seed=3), counts=2) == [0, 1]
     path.write_text(path.read_text() + '{"seed": 3, "row": "6a", "tri')  # killed while it wrote
-    again = Kept(path, seed=3)
+    again = FinishedTrials(path, seed=3)
     assert finished(row, again) == [2, 3]
     assert alike(again.of(row, 4)) == alike(whole.of(row, 4))
-    assert finished(row, Kept(path, seed=4), counts=1) == [0]  # another seed is another run
+    assert finished(row, FinishedTrials(path, seed=4), counts=1) == [0]  # another seed is another run
 
 
 @native
 def test_nothing_runs_once_halted(tmp_path):
-    assert finished(short(), Kept(tmp_path / "kept.jsonl", seed=0), halted=lambda: True) == []
+    assert finished(short(), FinishedTrials(tmp_path / "kept.jsonl", seed=0), halted=lambda: True) == []
 
 
 @native
@@ -194,7 +194,7 @@ def test_rows_of_one_rule_take_each_others_places_and_end_as_alone():
     assert rows[0].rule == rows[1].rule != short("5-1").rule
     together = {row.key: [] for row in rows}
     work = [(row, number) for number in range(10) for row in rows]  # twenty, in sixteen places
-    trials.run(work, 0, lambda row, outcome: together[row.key].append(outcome))
+    trials.run_trials(work, 0, lambda row, outcome: together[row.key].append(outcome))
     for row in rows:
         found = sorted(together[row.key], key=lambda outcome: outcome.trial)
         assert alike(found) == alike(of(row, range(10)))
@@ -202,10 +202,10 @@ def test_rows_of_one_rule_take_each_others_places_and_end_as_alone():
 
 def test_the_longest_rows_come_first_and_those_of_one_rule_together(tmp_path):
     rows = [made(number)[1] for number in ("4-1", "6a", "4-2")]
-    kept = Kept(tmp_path / "kept.jsonl", seed=0)
+    kept = FinishedTrials(tmp_path / "kept.jsonl", seed=0)
     kept.add(rows[0], Outcome(0, True, 1, [1]))
-    found = companies(rows, {row.key: 2 for row in rows}, kept)
-    keys = [[(row.key, number) for row, number in company] for company in found]
+    found = group_by_rule(rows, {row.key: 2 for row in rows}, kept)
+    keys = [[(row.key, number) for row, number in group] for group in found]
     assert keys == [[("4-2", 0), ("4-2", 1), ("4-1", 1)], [("6a", 0), ("6a", 1)]]
 
 

@@ -1,10 +1,10 @@
-"""The paper's network, described as the paper describes it; its weights, and how many there are (reference: Table 10).
+"""The network of 1997 as the paper describes it (its Table 10), and its weights.
 
 Letters: I inputs, K outputs, C memory cell blocks, S cells in a block, H conventional hidden units, U hidden units in
-all. The units of the hidden layer stand in this order: cells [C*S], block by block, input gates [C], output gates [C]
-(where there are some), conventional hidden units [H]. z = [x, y of the hidden layer one step before], [Z], feeds them;
-with connectivity "B" z = x. The output layer reads [M]: the cells, then the conventional hidden units; with "B" and
-"FB", the inputs before them. Gates feed no output.
+all. Order of the hidden units: cells [C*S], block by block; input gates [C]; output gates [C], if the network has any;
+conventional hidden units [H]. Their input is z = [x, y of the hidden layer one step before], [Z]; with connectivity "B"
+z = x. The input of the output layer, [M], is the cells, then the conventional hidden units; with "B" and "FB", the
+inputs come before them. Gates are not connected to the outputs.
 
 @article{hochreiter1997long,
   author  = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
@@ -19,16 +19,16 @@ with connectivity "B" z = x. The output layer reads [M]: the cells, then the con
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SIZES = {"inputs": 1, "outputs": 1, "blocks": 0, "block_size": 1, "hidden": 0}  # and the least that each may be
+from carrousel.online.checks import MAX_FLOAT32, array_of, check_whole, is_number
+
+SIZES = {"inputs": 1, "outputs": 1, "blocks": 0, "block_size": 1, "hidden": 0}  # and the smallest value of each
 CHOICES = {
     "connectivity": ("F", "B", "FB"),
     "biased": ("none", "gates", "gates and outputs", "hidden", "all"),
@@ -37,63 +37,52 @@ CHOICES = {
     "output": ("logistic", "linear"),
 }
 
-LARGEST = float(np.finfo(np.float32).max)
-MOST_WEIGHTS = 2**31 - 1  # the native side counts in int32
+MAX_WEIGHTS = 2**31 - 1  # the kernels count in int32
+
+Floats = NDArray[np.float64]
 
 
-def is_number(value: object) -> bool:
-    """Whether it is a number as Python or numpy have them; True is none here."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+class SplitWeights(NamedTuple):
+    """A flat vector of weights, split by layer; the bias of a unit without one is zero."""
 
-
-def array_of(name: str, values: ArrayLike) -> NDArray:
-    """The values as an array of whatever they are.
-
-    Raises:
-        ValueError: rows of several lengths, a tensor that wants a gradient, or what else makes no array.
-    """
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:  # torch's tensors raise the latter two
-        raise ValueError(f"{name}={reprlib.repr(values)} is no array: {error}") from None
-
-
-class Weights(NamedTuple):
-    """A flat vector of weights, taken apart; what is not there (biases of unbiased units) is zero."""
-
-    hidden: NDArray  # [U, Z]
-    hidden_bias: NDArray  # [U]
-    output: NDArray  # [K, M]
-    output_bias: NDArray  # [K]
+    hidden: Floats  # [U, Z]
+    hidden_bias: Floats  # [U]
+    output: Floats  # [K, M]
+    output_bias: Floats  # [K]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of memory cell blocks.
+    """A network of memory cell blocks; an immutable description, without weights.
 
     Args:
         inputs: I.
         outputs: K.
-        blocks: C; 0 leaves connections from the inputs ("B") and conventional hidden units.
-        block_size: S, cells in a block, which share its gates.
-        hidden: conventional hidden units; no experiment of the paper has any.
+        blocks: C; with 0, only conventional hidden units or connections from the inputs ("B") remain.
+        block_size: S, cells in a block; they share the block's gates.
+        hidden: conventional hidden units; no experiment of the paper uses any.
         output_gates: without them a cell's output is h(s) (Experiments 2a, 2b).
         connectivity: "F": the hidden layer sees the inputs and itself, the outputs see the hidden layer without its
-            gates. "B": each layer sees all layers below, and nothing recurs but the cells' own state. "FB", which the
-            paper does not have: the hidden layer as in F, the outputs as in B.
-        recurrent_cells: False holds the weights from the hidden layer into the cells at zero, so that cells see the
-            inputs only and gates see everything: a reading of Experiment 2c.
-        biased: which units have a bias: "none", the "gates", "gates and outputs", all "hidden" units, or "all" that are
-            no inputs.
-        input_gate_bias: initial values, one a block. None: drawn as all other weights.
-        output_gate_bias: initial values, one a block. None: drawn as all other weights.
-        weight_range: r; weights are drawn from [-r, r].
+            gates. "B": each layer sees all layers below, and only the cells' own states recur. "FB", which is not in
+            the paper: the hidden layer as in F, the outputs as in B.
+        recurrent_cells: False holds the weights from the hidden layer into the cells at zero, so that cells see only
+            the inputs and gates see everything: a reading of Experiment 2c.
+        biased: which units have a bias: "none", the "gates", "gates and outputs", all "hidden" units, or "all" except
+            the inputs.
+        input_gate_bias: initial values, one a block. None: sampled as all other weights.
+        output_gate_bias: initial values, one a block. None: sampled as all other weights.
+        weight_range: r; initial weights are uniform in [-r, r].
         g: squashes the cell's input: "g2" into [-2, 2], "g1" (logistic) into [0, 1].
         h: squashes the cell's state: "h1" into [-1, 1], "id" not at all.
         output: the output units, "logistic" in [0, 1] or "linear".
 
     Raises:
-        ValueError: an impossible description; names the argument and its value.
+        ValueError: an impossible description; the message names the argument and its value.
+
+    Example:
+        >>> network = Network(inputs=2, outputs=1, blocks=2, block_size=2, biased="all")
+        >>> network.weight_count
+        93
     """
 
     inputs: int
@@ -115,25 +104,26 @@ class Network:
     def __post_init__(self) -> None:
         for name, least in SIZES.items():
             value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name}={value!r} must be a whole number of {least} or more")
-            object.__setattr__(self, name, int(value))  # numpy's are none that JSON can hold
+            check_whole(name, value, least)
+            object.__setattr__(self, name, int(value))  # JSON cannot hold NumPy's integers
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
         for name in ("output_gates", "recurrent_cells"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be True or False")
-        if not is_number(self.weight_range) or not 0 <= self.weight_range <= LARGEST:
-            raise ValueError(f"weight_range={self.weight_range!r} must be a number of 0 or more, up to {LARGEST:.2g}")
+        if not is_number(self.weight_range) or not 0 <= self.weight_range <= MAX_FLOAT32:
+            raise ValueError(
+                f"weight_range={self.weight_range!r} must be a number of 0 or more, up to {MAX_FLOAT32:.2g}"
+            )
         object.__setattr__(self, "weight_range", float(self.weight_range))
-        if not self.feeds:
-            raise ValueError(f"blocks={self.blocks} and hidden={self.hidden} leave nothing to feed the outputs")
-        if (most := self.units * self.fed_by + self.outputs * self.feeds) > MOST_WEIGHTS:
+        if not self.output_fan_in:
+            raise ValueError(f"blocks={self.blocks} and hidden={self.hidden} leave the outputs without an input")
+        if (most := self.units * self.fan_in + self.outputs * self.output_fan_in) > MAX_WEIGHTS:
             sizes = ", ".join(f"{name}={getattr(self, name)}" for name in SIZES)
-            raise ValueError(f"{sizes} make {most:,} weights, beside biases; there may be {MOST_WEIGHTS:,}")
+            raise ValueError(f"{sizes} make {most:,} weights, not counting biases; the maximum is {MAX_WEIGHTS:,}")
         if self.biased in ("gates", "gates and outputs") and not self.blocks:
-            raise ValueError(f'biased="{self.biased}" is for gates of blocks, but blocks=0')
+            raise ValueError(f'biased="{self.biased}" needs blocks with gates, but blocks=0')
         self._check_gate_bias("input_gate_bias")
         self._check_gate_bias("output_gate_bias")
 
@@ -144,12 +134,12 @@ class Network:
         if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, str) or not all(map(is_number, values)):
             raise ValueError(f"{name}={values!r} must be {self.blocks} numbers, one a block")
         object.__setattr__(self, name, values := tuple(float(value) for value in values))
-        if len(values) != self.blocks or not all(abs(value) <= LARGEST for value in values):
+        if len(values) != self.blocks or not all(abs(value) <= MAX_FLOAT32 for value in values):
             raise ValueError(f"{name}={values} must be {self.blocks} finite numbers, one a block")
         if self.biased == "none":
-            raise ValueError(f'{name}={values} is for gates with a bias, but biased="none"')
+            raise ValueError(f'{name}={values} needs gates with a bias, but biased="none"')
         if name == "output_gate_bias" and not self.output_gates:
-            raise ValueError(f"{name}={values} is for output gates, but output_gates=False")
+            raise ValueError(f"{name}={values} needs output gates, but output_gates=False")
 
     @property
     def cells(self) -> int:
@@ -162,8 +152,8 @@ class Network:
         return self.cells + self.blocks * (1 + self.output_gates) + self.hidden
 
     @property
-    def fed_by(self) -> int:
-        """Z: what feeds a hidden unit, but its bias."""
+    def fan_in(self) -> int:
+        """Z: inputs of a hidden unit, without its bias."""
         return self.inputs + (self.units if self.recurrent else 0)
 
     @property
@@ -173,32 +163,32 @@ class Network:
 
     @property
     def shortcuts(self) -> bool:
-        """Whether the outputs see the inputs."""
+        """Whether the outputs see the inputs directly."""
         return self.connectivity != "F"
 
     @property
-    def feeds(self) -> int:
-        """M: what feeds an output unit, but its bias."""
+    def output_fan_in(self) -> int:
+        """M: inputs of an output unit, without its bias."""
         return self.cells + self.hidden + (self.inputs if self.shortcuts else 0)
 
     @property
     def input_gates(self) -> slice:
-        """Where the input gates stand among the hidden units."""
+        """Positions of the input gates among the hidden units."""
         return slice(self.cells, self.cells + self.blocks)
 
     @property
     def output_gate_units(self) -> slice:
-        """Where the output gates stand among the hidden units; empty where there are none."""
+        """Positions of the output gates among the hidden units; empty without output gates."""
         first = self.cells + self.blocks
         return slice(first, first + self.blocks * self.output_gates)
 
     @property
     def conventional(self) -> slice:
-        """Where the conventional units stand among the hidden units."""
+        """Positions of the conventional units among the hidden units."""
         return slice(self.units - self.hidden, self.units)
 
     @property
-    def hidden_biased(self) -> NDArray:
+    def hidden_biased(self) -> NDArray[np.bool_]:
         """Which hidden units have a bias [U], bool."""
         has = np.full(self.units, self.biased in ("hidden", "all"))
         if self.biased in ("gates", "gates and outputs"):
@@ -207,9 +197,9 @@ class Network:
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
-        """How many weights of each kind the flat vector holds, in its order: as Weights' fields."""
+        """Number of weights of each kind in the flat vector, in the order of SplitWeights' fields."""
         output_biases = self.outputs * self.outputs_biased
-        return self.units * self.fed_by, int(self.hidden_biased.sum()), self.outputs * self.feeds, output_biases
+        return self.units * self.fan_in, int(self.hidden_biased.sum()), self.outputs * self.output_fan_in, output_biases
 
     @property
     def outputs_biased(self) -> bool:
@@ -218,39 +208,39 @@ class Network:
 
     @property
     def weight_count(self) -> int:
-        """W: the weights that learn; the cells' connection to themselves (1.0) is not one."""
+        """W: trainable weights; a cell's connection to itself (1.0) is not trainable."""
         return sum(self.sizes)
 
-    def initial_weights(self, rng: np.random.Generator | int) -> NDArray:
-        """Draw weights [weight_count], float64, uniform in [-r, r]; initial values of gate biases are exactly as given.
+    def initial_weights(self, rng: np.random.Generator | int) -> Floats:
+        """Sample weights [weight_count], uniform in [-r, r]; gate biases with an initial value get exactly that value.
 
         Args:
-            rng: a generator, from which always weight_count numbers are drawn, or a seed for one.
+            rng: a generator, which always advances by weight_count numbers, or a seed for one.
 
         Raises:
-            ValueError: a seed that is none.
+            ValueError: an invalid seed.
         """
         try:
             rng = np.random.default_rng(rng)
         except (TypeError, ValueError):
             raise ValueError(f"the seed {rng!r} must be a whole number of 0 or more, or a numpy Generator") from None
         weights = rng.uniform(-self.weight_range, self.weight_range, self.weight_count)
-        apart = self.split(weights)
+        layers = self.split(weights)
         if not self.recurrent_cells:
-            apart.hidden[: self.cells, self.inputs :] = 0.0
+            layers.hidden[: self.cells, self.inputs :] = 0.0
         for gates, values in (
             (self.input_gates, self.input_gate_bias),
             (self.output_gate_units, self.output_gate_bias),
         ):
             if values is not None:
-                apart.hidden_bias[gates] = values
-        return self.join(apart)
+                layers.hidden_bias[gates] = values
+        return self.join(layers)
 
-    def split(self, weights: ArrayLike) -> Weights:
-        """Take flat weights [..., weight_count] apart, into copies in float64; leading places stay.
+    def split(self, weights: ArrayLike) -> SplitWeights:
+        """Split flat weights [..., weight_count] by layer, as float64 copies; leading dimensions stay.
 
         Raises:
-            ValueError: another number of weights, or one that single precision cannot hold.
+            ValueError: another number of weights, or one that float32 cannot hold.
         """
         given = array_of("weights", weights)
         if given.ndim < 1 or given.shape[-1] != self.weight_count or given.dtype.kind not in "fiub":
@@ -259,26 +249,26 @@ class Network:
                 "this network"
             )
         flat = given.astype(np.float64)
-        good = np.abs(flat) <= LARGEST  # NaN is not
+        good = np.abs(flat) <= MAX_FLOAT32  # False for NaN
         if not good.all():
-            raise ValueError(f"weights holds {flat[~good][0]}; every weight must be finite, up to {LARGEST:.2g}")
+            raise ValueError(f"weights holds {flat[~good][0]}; every weight must be finite, up to {MAX_FLOAT32:.2g}")
         lead = flat.shape[:-1]
         hidden, biases, output, output_bias = np.split(flat, np.cumsum(self.sizes)[:-1], axis=-1)
         hidden_bias = np.zeros((*lead, self.units))
         hidden_bias[..., self.hidden_biased] = biases
-        return Weights(
-            hidden.reshape(*lead, self.units, self.fed_by).copy(),
+        return SplitWeights(
+            hidden.reshape(*lead, self.units, self.fan_in).copy(),
             hidden_bias,
-            output.reshape(*lead, self.outputs, self.feeds).copy(),
+            output.reshape(*lead, self.outputs, self.output_fan_in).copy(),
             output_bias.copy() if self.outputs_biased else np.zeros((*lead, self.outputs)),
         )
 
-    def join(self, apart: Weights) -> NDArray:
-        """The flat vector [..., weight_count], the reverse of `split`."""
-        lead = np.shape(apart.output_bias)[:-1]
+    def join(self, layers: SplitWeights) -> Floats:
+        """The flat vector [..., weight_count], the inverse of `split`."""
+        lead = np.shape(layers.output_bias)[:-1]
         parts = [
-            np.reshape(apart.hidden, (*lead, -1)),
-            np.asarray(apart.hidden_bias)[..., self.hidden_biased],
-            np.reshape(apart.output, (*lead, -1)),
+            np.reshape(layers.hidden, (*lead, -1)),
+            np.asarray(layers.hidden_bias)[..., self.hidden_biased],
+            np.reshape(layers.output, (*lead, -1)),
         ]
-        return np.concatenate(parts + ([apart.output_bias] if self.outputs_biased else []), axis=-1)
+        return np.concatenate(parts + ([layers.output_bias] if self.outputs_biased else []), axis=-1)

@@ -1,103 +1,88 @@
-"""The reference in the place of the compiled network, for a Learner where nothing is compiled: slow, and in float64."""
+"""The engine on the reference: slow, always in float64. It is used when the compiled kernels are missing."""
 
 from __future__ import annotations
 
-import ctypes
 from copy import copy
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.reference import Reference
+from carrousel.online.checks import Array
+from carrousel.online.lstm1997.network import Floats, Network
+from carrousel.online.lstm1997.reference import Reference
+from carrousel.online.lstm1997.rule import Rule
 
 
-class Online:
-    """One network that lives on between calls, with the methods of kernels/include/carrousel/lstm1997.hpp's Online.
-
-    Arrays come and go by their address, as they do there; 0 is none. They are float64, symbols int32, `has` uint8.
+class Plain:
+    """One network that keeps its state between steps, as `engine.Engine` describes it.
 
     Args:
-        network: the description.
+        network: its description.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.reference = Reference(network, np.zeros(network.weight_count))
-        self.rate = 0.0  # of the changes that wait
+        self.rate = 0.0  # of the collected changes
+        self.x, self.symbol = np.zeros(network.inputs), np.zeros(1, np.int32)
+        self.target, self.y = np.zeros(network.outputs), np.zeros(network.outputs)
 
-    def load(self, weights: int) -> None:
-        """Set the weights [weight_count]."""
-        self.reference.weights = self.network.split(at(weights, self.network.weight_count))
+    def predict(self, is_symbol: bool) -> None:
+        probe = copy(self.reference)  # a step replaces arrays and never writes into them
+        self.y[:] = probe.step(self._input(is_symbol))
 
-    def save(self, weights: int) -> None:
-        """Read the weights [weight_count]."""
-        at(weights, self.network.weight_count)[:] = self.network.join(self.reference.weights)
+    def learn_one(self, rule: Rule, is_symbol: bool, has_target: bool) -> None:
+        self.y[:] = self._learn(rule, self._input(is_symbol), self.target if has_target else None)
+
+    def learn_many(self, rule: Rule, x: Array, targets: Array | None, has_target: Array, y: Array) -> None:
+        for t, row in enumerate(x):
+            target = targets[t] if targets is not None and has_target[t] else None
+            y[t] = self._learn(rule, row if x.ndim == 2 else one_hot(row, self.network.inputs), target)
 
     def reset(self) -> None:
-        """Apply the changes that wait; then activations, states and derivatives are zero."""
         self.reference.apply(self.rate)
         self.reference.reset()
 
-    def predict(self, x: int, symbol: int, y: int) -> None:
-        """The output y [K] at the inputs x [I] or at a symbol; changes nothing."""
-        n = self.network
-        of_now = copy(self.reference)  # a step puts new arrays in the place of the old ones
-        at(y, n.outputs)[:] = of_now.step(at(x, n.inputs) if x else one_hot(symbol, n.inputs))
+    def weights(self) -> Floats:
+        return self.network.join(self.reference.weights)
 
-    def learn(
-        self, rule: tuple, steps: int, x: int, symbols: int, targets: int, has: int, y: int, inputs: int, outputs: int
-    ) -> None:
-        """Steps one after another: x [steps, I] or symbols [steps], targets [steps, K] where `has` [steps] is not 0."""
-        self.rate, learns, each_step, entropy = rule
-        told = at(y, steps, outputs)
-        rows = at(x, steps, inputs) if x else [one_hot(s, inputs) for s in at(symbols, steps, kind=ctypes.c_int32)]
-        wanted = at(has, steps, kind=ctypes.c_uint8) if has else np.ones(steps, np.uint8)
-        for t in range(steps):
-            told[t] = self.reference.step(rows[t])
-            if learns and targets and wanted[t]:
-                self.reference.learn(at(targets, steps, outputs)[t], "entropy" if entropy else "squared")
-                if each_step:
-                    self.reference.apply(self.rate)
+    def set_weights(self, weights: Array) -> None:
+        self.reference.weights = self.network.split(weights)
 
-    def state(self, s: int, y: int) -> None:
-        """Read the states [C*S] and the hidden units' outputs [U]."""
-        at(s, self.network.cells)[:] = self.reference.s
-        at(y, self.network.units)[:] = self.reference.y
+    def states(self) -> tuple[Floats, Floats]:
+        return self.reference.s.copy(), self.reference.y.copy()
 
-    def memory_size(self) -> int:
-        """How many numbers live on between steps, beside the weights."""
-        return 1 + sum(part.size for part in self._parts()) + self.network.weight_count
+    def memory(self) -> Floats:
+        parts = [np.array([self.rate]), *self._traces(), self.network.join(self.reference.change)]
+        return np.concatenate([part.ravel() for part in parts])
 
-    def read_memory(self, to: int) -> None:
-        """Read all that lives on between steps."""
-        parts = [np.array([self.rate]), *self._parts(), self.network.join(self.reference.change)]
-        at(to, self.memory_size())[:] = np.concatenate([part.ravel() for part in parts])
-
-    def write_memory(self, come_from: int) -> None:
-        """Go on from what `read_memory` read."""
-        r, parts = self.reference, self._parts()
-        memory = at(come_from, self.memory_size()).copy()
-        rate, *flat, change = np.split(memory, np.cumsum([1, *(part.size for part in parts)]))
+    def set_memory(self, memory: Array) -> None:
+        r, traces = self.reference, self._traces()
+        rate, *flat, change = np.split(memory, np.cumsum([1, *(part.size for part in traces)]))
         self.rate = float(rate[0])
-        r.s, r.y, r.ds_dc, r.ds_din = (new.reshape(part.shape) for new, part in zip(flat, parts))
+        r.s, r.y, r.ds_dc, r.ds_din = (new.reshape(part.shape).copy() for new, part in zip(flat, traces))
         r.change = self.network.split(change)
 
-    def _parts(self) -> list[NDArray]:
+    def _learn(self, rule: Rule, x: Array, target: Array | None) -> Floats:
+        """One step: the output before learning."""
+        self.rate = rule.rate
+        y = self.reference.step(x)
+        if rule.learns and target is not None:
+            self.reference.learn(target, "entropy" if rule.entropy else "squared")
+            if rule.each_step:
+                self.reference.apply(rule.rate)
+        return y
+
+    def _input(self, is_symbol: bool) -> Floats:
+        return one_hot(int(self.symbol[0]), self.network.inputs) if is_symbol else self.x
+
+    def _traces(self) -> list[Floats]:
+        """All that a step leaves to the next one, without weights and their collected changes."""
         r = self.reference
         return [r.s, r.y, r.ds_dc, r.ds_din]
 
 
-def at(address: int, *shape: int, kind: Any = ctypes.c_double) -> NDArray:
-    """The array of this shape that lies at an address."""
-    if 0 in shape:
-        return np.zeros(shape, kind)
-    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(kind)), shape)
-
-
-def one_hot(symbol: int, inputs: int) -> NDArray:
-    """The inputs [I] of which one is 1, or none for -1."""
+def one_hot(symbol: int, inputs: int) -> Floats:
+    """Inputs [I] of which one is 1; -1: none is."""
     x = np.zeros(inputs)
     if symbol >= 0:
         x[symbol] = 1

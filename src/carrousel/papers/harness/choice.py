@@ -1,42 +1,48 @@
-"""Which rows a command line names, and what was probably meant by a name that does not exist."""
+"""The rows that a command line names, and suggestions for names that do not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from carrousel.errors import UserError
-from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.readings import LITERAL
-from carrousel.papers.lstm1997.row import Experiment, Row
+from carrousel.papers.harness.paper_row import Experiment, PaperRow, find_rows
+from carrousel.papers.harness.readings import LITERAL
 
-Chosen = list[tuple[Experiment, Row]]
-EVERY = "all"  # readings
+Experiments = Mapping[str, Experiment]  # by name, in the paper's order
+Chosen = list[tuple[Experiment, PaperRow]]
+EVERY = "all"  # readings, or methods
 
 
-def choose(names: Sequence[str], numbers: Sequence[str], reading: str | None, everything: bool) -> Chosen:
+def choose(
+    experiments: Experiments,
+    names: Sequence[str],
+    numbers: Sequence[str],
+    reading: str | None,
+    everything: bool,
+    method: str | None = None,
+) -> Chosen:
     """The rows that a command line names, in the paper's order.
 
     Args:
+        experiments: all of them.
         names: of experiments; none: all of them.
         numbers: of rows or of groups of rows, as the paper writes them.
-        reading: its name, or "all"; None: all, or the literal one if rows are named by number.
-        everything: rows that take minutes as well; rows named by number always are.
+        reading: a name, or "all"; None: all, or the literal one if rows are named by number.
+        everything: include rows that take minutes; rows named by number are always included.
+        method: a name, or "all"; None: each experiment's own method.
 
     Raises:
-        UserError: an experiment, row or reading of this name does not exist.
+        UserError: no experiment, row, reading or method has this name.
     """
-    rows = rows_of(names)
+    rows = choose_method(find_named(experiments, names), method)
     check_numbers(numbers, rows)
     if numbers:
         rows = [(of, row) for of, row in rows if any(is_called(row, number) for number in numbers)]
     wanted = (LITERAL if numbers else EVERY) if reading is None else reading
     found = [(of, row) for of, row in rows if wanted in (EVERY, row.reading)]
     if not found:
-        known = list(dict.fromkeys((EVERY, *(row.reading for _, row in rows))))
-        raise UserError(
-            f"--reading {wanted!r} is not a reading of these rows; there are {', '.join(known)}{nearest(wanted, known)}"
-        )
+        check_name("--reading", wanted, "a reading", (row.reading for _, row in rows))
     short = found if numbers or everything else [(of, row) for of, row in found if not row.long]
     if not short:
         slow = ", ".join(dict.fromkeys(row.number for _, row in found))
@@ -46,39 +52,60 @@ def choose(names: Sequence[str], numbers: Sequence[str], reading: str | None, ev
     return short
 
 
-def rows_of(names: Sequence[str]) -> Chosen:
-    """Every row of these experiments, of all if none is named.
+def find_named(experiments: Experiments, names: Sequence[str]) -> Chosen:
+    """Every row of the named experiments, or of all experiments if none is named.
 
     Raises:
-        UserError: a name is not an experiment's.
+        UserError: no experiment has this name.
     """
     for name in names:
-        if name not in ALL:
-            meant = f"; {name} is a row: --row {name}" if is_row(name) else nearest(name, ALL)
-            raise UserError(f"there is no experiment {name!r}; there are {', '.join(ALL)}{meant}")
-    experiments = [experiment for name, experiment in ALL.items() if name in names or not names]
-    return [(of, row) for of in experiments for row in (*of.rows, *of.variants)]
+        if name not in experiments:
+            is_row = any(is_called(row, name) for _, row in find_rows(experiments.values()))
+            hint = f"; {name} is a row: --row {name}" if is_row else nearest(name, experiments)
+            raise UserError(f"there is no experiment {name!r}; there are {', '.join(experiments)}{hint}")
+    return find_rows(experiment for name, experiment in experiments.items() if name in names or not names)
+
+
+def choose_method(rows: Chosen, method: str | None) -> Chosen:
+    """The rows of one method.
+
+    Raises:
+        UserError: no row has a method of this name.
+    """
+    if method is None:
+        return [(of, row) for of, row in rows if not row.compared]
+    found = [(of, row) for of, row in rows if method in (EVERY, row.method.name)]
+    if not found:
+        check_name("--method", method, "a method", (row.method.name for _, row in rows))
+    return found
+
+
+def check_name(option: str, name: str, kind: str, known: Iterable[str]) -> None:
+    """Raise UserError if a name is not among the known ones, with the nearest of them."""
+    known = list(dict.fromkeys((EVERY, *known)))
+    if name not in known:
+        raise UserError(f"{option} {name!r} is not {kind} of these rows; use {', '.join(known)}{nearest(name, known)}")
 
 
 def check_numbers(numbers: Sequence[str], rows: Chosen) -> None:
-    """Check that each number is one of these rows', or of a group of them.
+    """Check that each number names one of these rows, or a group of them.
 
     Raises:
-        UserError: a number is not.
+        UserError: a number does not.
     """
     for number in numbers:
         if not any(is_called(row, number) for _, row in rows):
             known = ", ".join(dict.fromkeys(row.number for _, row in rows))
-            raise UserError(f"--row {number} is not among {known}")
+            raise UserError(f"--row {number} does not exist here; use {known}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error message: up to three names like one that does not exist, or nothing.
+    """The end of an error message: up to three names similar to one that does not exist, or nothing.
 
     Args:
         name: as it was typed.
-        known: the names that exist. Those that contain the typed one are nearest; of these, names that only add to
-            another one are not listed.
+        known: the names that exist. Names that contain the typed one are nearest; of these, extensions of another one
+            are left out.
     """
     typed = name.lower().replace("_", "-").replace(" ", "-")
     within = sorted((each for each in known if typed in each), key=lambda each: not each.startswith(typed))
@@ -87,12 +114,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def is_row(number: str) -> bool:
-    """Whether a number is that of a row, or of a group of rows, of any experiment."""
-    return any(is_called(row, number) for experiment in ALL.values() for row in experiment.rows)
-
-
-def is_called(row: Row, number: str) -> bool:
-    """Whether a number is a row's, or that of a group it is in: 2c, 3a, 3, 4."""
+def is_called(row: PaperRow, number: str) -> bool:
+    """Whether a number names the row or one of its groups: 2c, 3a, 3, 4."""
     number = number.lower()
     return row.number.startswith(number) and not row.number[len(number) :][:1].isdigit()

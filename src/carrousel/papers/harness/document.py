@@ -1,52 +1,41 @@
-"""The report as Markdown: docs/reproduction.md is `carrousel reproduce --all --markdown docs/reproduction.md`."""
+"""The report as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.readings import LITERAL
-from carrousel.papers.lstm1997.reproduce.report import ours, ratio, theirs
-from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
-from carrousel.papers.lstm1997.row import Experiment
+from carrousel.papers.harness.paper_row import Experiment
+from carrousel.papers.harness.readings import LITERAL
+from carrousel.papers.harness.report import ours, ratio, theirs
+from carrousel.papers.harness.verdicts import HEADING, RULES
 
-OPENING = """# The 1997 paper, run again
-
-Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8):1735-1780, 1997: the LSTM rows of its
-tables, ours / the paper's. Written by `carrousel reproduce --all --markdown docs/reproduction.md`.
-`carrousel reproduce --list` lists the experiments, `carrousel reproduce --list adding` the rows and readings of one;
-`carrousel reproduce --row 4-1 --reading linear-output` runs one row in one reading.
-
-No setting was tuned in the literal readings. Data, network, learning rate, criterion, test and number of trials are the
-paper's; where the paper is silent, the text below each table says what was done. Where the literal reading fails, other
-readings were searched for; each is described below its table. A trial that has not succeeded after five times the
-paper's mean number of sequences has failed, unless the reading names another number. Every row is listed, the literal
-readings first.
-"""
+DETAILS = ("mean_first_stage", "error", "range_sequences")  # figures of the paper that few rows have
 
 
-def markdown(rows: Sequence[dict[str, Any]], seed: int) -> str:
-    """All tables.
+def markdown(opening: str, experiments: Iterable[Experiment], rows: Sequence[dict[str, Any]], seed: int) -> str:
+    """The whole document: opening, rules, and a section for each experiment that has rows.
 
     Args:
-        rows: as `report` gives them.
-        seed: they were run with.
+        opening: its title and first paragraphs.
+        experiments: in the paper's order.
+        rows: as `report` returns them.
+        seed: of the run.
     """
-    parts = [OPENING, HEADING + "\n", *(f"* {rule}" for rule in RULES), ""]
-    for name, experiment in ALL.items():
-        of = [row for row in rows if row["experiment"] == name]
-        if of:
-            parts += section(experiment, of)
-    reproduced = sum(row["verdict"].startswith("reproduced") for row in rows if row["reading"] == LITERAL)
-    literal = sum(row["reading"] == LITERAL for row in rows)
-    parts += [f"Literal readings reproduced: {reproduced} of {literal}. Seed {seed}."]
-    parts += ["s: seconds from a row's first trial to its last, beside rows of the same network and all else that ran."]
+    parts = [opening, HEADING + "\n", *(f"* {rule}" for rule in RULES), ""]
+    for experiment in experiments:
+        own = [row for row in rows if row["experiment"] == experiment.name]
+        if own:
+            parts += section(experiment, own)
+    literal = [row["verdict"] for row in rows if row["reading"] == LITERAL and row["paper"] is not None]
+    reproduced = sum(verdict.startswith("reproduced") for verdict in literal)
+    parts += [f"Literal readings reproduced: {reproduced} of {len(literal)}. Seed {seed}."]
+    parts += ["s: seconds from a row's first trial to its last, including other rows that ran at the same time."]
     return "\n".join(parts) + "\n"
 
 
 def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The table of one experiment, where the paper is silent, and what the readings are."""
+    """The table of one experiment, what the paper leaves open, and the readings."""
     readings = {row["reading"]: row["description"] for row in rows}
     lines = [
         f"## {experiment.title}\n",
@@ -54,8 +43,8 @@ def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]
         "|---|---|---|--:|--:|--:|--:|---|--:|",
         *(f"| {' | '.join(cells(row))} |" for row in rows),
         "",
-        *(line for row in rows for line in more(row)),
-        "Where the paper is silent:\n",
+        *(line for row in rows for line in format_details(row)),
+        "What the paper leaves open:\n",
         *(f"* {line}" for line in experiment.silent),
         "",
         "Readings:\n",
@@ -66,15 +55,16 @@ def section(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row of the table."""
+    """The cells of a table row."""
     both = (f"{our} / {their}" if their else "" for our, their in zip(ours(row), theirs(row["paper"])))
-    named = (row["row"], row["setting"], row["reading"])
+    named = (row["row"], row["setting"], row["label"])
     return [*named, *both, ratio(row), row["verdict"], f"{row['seconds']:.1f}"]
 
 
-def more(row: dict[str, Any]) -> list[str]:
+def format_details(row: dict[str, Any]) -> list[str]:
     """Figures that few rows have: the first stage, the errors on the test set, the range."""
-    paper, facts = row["paper"], []
+    paper: dict[str, Any] = row["paper"] or dict.fromkeys(DETAILS)
+    facts: list[str] = []
     if row["mean_first_stage"] is not None and paper["mean_first_stage"] is not None:
         facts.append(f"ST1 after {row['mean_first_stage']:,.0f} (paper {paper['mean_first_stage']:,})")
     if row["mean_absolute_error"] is not None:
@@ -84,5 +74,5 @@ def more(row: dict[str, Any]) -> list[str]:
     if row["range_sequences"] is not None and paper["range_sequences"] is not None:
         ours, theirs = row["range_sequences"], paper["range_sequences"]
         facts.append(f"range {ours[0]:,} to {ours[1]:,} (paper {theirs[0]:,} to {theirs[1]:,})")
-    reading = "" if row["reading"] == LITERAL else f", {row['reading']}"
-    return [f"Row {row['row']}{reading}: {'; '.join(facts)}.\n"] if facts else []
+    label = "" if row["label"] == LITERAL else f", {row['label']}"
+    return [f"Row {row['row']}{label}: {'; '.join(facts)}.\n"] if facts else []

@@ -1,72 +1,92 @@
-"""A row of the paper's tables: everything needed to run it again, and the reading of the paper it is run with."""
+"""A row of a paper's tables: an experiment, the method that learns it, and the paper's figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from carrousel.papers.lstm1997.criteria import Criterion
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.readings import LITERAL, describe, join_names
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.streams import Stream
-from carrousel.papers.lstm1997.tables import PAPER, Figures
+from carrousel.papers.harness.criteria import Criterion
+from carrousel.papers.harness.method import MethodSettings
+from carrousel.papers.harness.random_streams import RandomStreams
+from carrousel.papers.harness.readings import LITERAL, Change, describe, join_names
+from carrousel.papers.harness.sequences import Sequences
 
-Draw = Callable[[np.random.Generator, int], Sequences]
+Sampler = Callable[[np.random.Generator, int], Sequences]  # (random numbers, count) -> sequences
 
 
 class Source(NamedTuple):
     """Where a trial's sequences come from."""
 
-    training: Draw
-    examined: Sequences | None = None  # what the criterion judges, where it is a set that never changes
+    training: Sampler
+    examined: Sequences | None = None  # what the criterion judges, if it is a set that never changes
 
 
 @dataclass(frozen=True)
-class Row:
-    """Data, network, learning rate, criterion, test.
+class Figures:
+    """The paper's figures for a row.
 
     Args:
-        number: the paper's name of it, as in Table 10.
-        setting: what it is, in a few words.
-        network: the description.
-        rate: alpha.
+        source: the table.
+        weights: of the network.
+        trials: number of trials.
+        solved: trials that succeeded.
+        sequences: presented until success; the mean of the trials that succeeded.
+        first: presented until the first of two criteria (ST1 of Experiments 3a and 3b).
+        wrong: sequences misclassified, of 2560 fresh ones; the mean of the trials.
+        error: the average absolute error on those, if the paper gives one.
+        range: fewest and most sequences until success, if the paper gives them.
+    """
+
+    source: str
+    weights: int
+    trials: int
+    solved: int
+    sequences: int
+    first: int | None = None
+    wrong: float | None = None
+    error: float | None = None
+    range: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """An experiment and the method that learns it.
+
+    Args:
+        number: the paper's name of the row.
+        setting: the row in a few words.
+        method: the method and its settings.
         source: the sequences of a trial, from the row's random streams and the trial's number.
         criterion: when a trial has succeeded.
         wrong_from: on 2560 fresh sequences after success, an output's absolute error of this or more is wrong;
             None: no such test.
-        steps: of a sequence, on average.
-        grows: the memory cell block comes when the error stops decreasing (sequential network construction).
-        opening: of the input gate that comes then, as `construction.with_blocks` takes it.
-        changes: what differs from the paper's letter, by the names in `readings.CHANGES`; none: the literal reading.
-        error: the output units' error signal, as the trainer's.
-        update: when the weights change, as the trainer's.
+        steps: average length of a sequence.
+        paper: the paper's figures; None: the paper does not have this method on this experiment.
+        changes: how the row differs from the paper's letter; none: the literal reading.
         until: sequences after which a trial has failed; None: five times the paper's mean.
-        long: takes minutes, so that it is run when asked for only.
+        long: takes minutes, so that it runs only on request.
+        compared: the row compares another method with the experiment's own.
     """
 
     number: str
     setting: str
-    network: Network
-    rate: float
-    source: Callable[[Stream, int], Source]
+    method: Any  # MethodSettings; experiments read the fields of their own method's settings
+    source: Callable[[RandomStreams, int], Source]
     criterion: Criterion
     wrong_from: float | None
     steps: int
-    grows: bool = False
-    opening: float = 0.0
-    changes: tuple[str, ...] = ()
-    error: str = "squared"
-    update: str = "sequence"
+    paper: Figures | None = None
+    changes: tuple[Change, ...] = ()
     until: int | None = None
     long: bool = False
+    compared: bool = False
 
     @property
     def reading(self) -> str:
-        """Short name of the reading, as --reading takes it: "literal", "linear-output-judged-1000"."""
+        """Short name of the reading, as --reading takes it: "literal", "linear-output-every-1k"."""
         return join_names(self.changes)
 
     @property
@@ -75,44 +95,37 @@ class Row:
         return describe(self.changes)
 
     @property
-    def paper(self) -> Figures:
-        """The paper's figures for this row."""
-        return PAPER[self.number]
-
-    @property
     def cap(self) -> int:
         """Sequences after which a trial has failed."""
-        return self.until or 5 * self.paper.sequences
+        if self.until is not None:
+            return self.until
+        assert self.paper is not None, f"row {self.number} has neither a cap nor figures of the paper"
+        return 5 * self.paper.sequences
 
     @property
     def group(self) -> str:
-        """The rows that share their random streams: "4" of "4-1"; trial 0 starts from the same weights in all."""
+        """The rows that share their random streams: "4" for "4-1"; trial 0 starts from the same weights in all."""
         return self.number.split("-")[0]
 
     @property
     def rule(self) -> tuple[object, ...]:
-        """What the lanes of a vector have in common: trials of rows that agree in it may run side by side."""
-        return self.network, self.rate, self.update, self.error, self.criterion.stop
+        """What trials that run side by side have in common: the method with its settings, and its Stop."""
+        return self.method, self.criterion.stop
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What distinguishes the row: its number, its method if it is compared, its reading if it is not literal."""
+        method = (self.method.name,) if self.compared else ()
+        return self.number, *method, *(() if self.reading == LITERAL else (self.reading,))
 
     @property
     def key(self) -> str:
-        """Unique name of the row and its reading: "4-1", "4-1 linear-output"."""
-        return self.number if self.reading == LITERAL else f"{self.number} {self.reading}"
+        """Unique name of the row: "4-1", "4-1 linear-output"."""
+        return " ".join(self.names)
 
-
-def change(row: Row, *changes: str, **fields: Any) -> Row:
-    """The row read otherwise.
-
-    Args:
-        row: the row; changes that it has already stay.
-        changes: names of what is changed, from `readings.CHANGES`.
-        fields: the fields of the row that make the change, as `dataclasses.replace` takes them.
-
-    Example:
-        >>> change(row, "linear-output", network=replace(row.network, output="linear")).reading
-        'linear-output'
-    """
-    return replace(row, changes=(*row.changes, *changes), **fields)
+    def by(self, method: MethodSettings, paper: Figures | None) -> PaperRow:
+        """The same row by another method, with the same data, criterion and cap."""
+        return replace(self, method=method, paper=paper, changes=(), until=self.cap, compared=True)
 
 
 @dataclass(frozen=True)
@@ -124,25 +137,37 @@ class Experiment:
         title: the paper's number and name of the experiment.
         rows: the literal readings, in the paper's order.
         variants: the same rows in other readings.
+        compared: the same rows by other methods.
         silent: what the paper does not say, and what is done here.
         explained: why the other readings are there, and what they show; readings stand in backquotes.
-        inputs: names of the input units in plots; without any, they are numbered.
+        inputs: names of the input units in plots; if empty, they are numbered.
     """
 
     name: str
     title: str
-    rows: tuple[Row, ...]
-    variants: tuple[Row, ...] = ()
+    rows: tuple[PaperRow, ...]
+    variants: tuple[PaperRow, ...] = ()
+    compared: tuple[PaperRow, ...] = ()
     silent: tuple[str, ...] = ()
     explained: str = ""
     inputs: tuple[str, ...] = ()
 
     @property
+    def all_rows(self) -> tuple[PaperRow, ...]:
+        """Every row in every reading, by every method."""
+        return *self.rows, *self.variants, *self.compared
+
+    @property
     def readings(self) -> dict[str, str]:
-        """Every reading of the experiment, the literal one first: name and description."""
+        """Every reading, the literal one first: name and description."""
         return {row.reading: row.description for row in (*self.rows, *self.variants)}
 
 
-def drawn(training: Draw) -> Callable[[Stream, int], Source]:
-    """Sequences that are generated on line, the same way for every trial."""
-    return lambda stream, trial: Source(training)
+def generated(sampler: Sampler) -> Callable[[RandomStreams, int], Source]:
+    """A source that generates sequences on line, the same way for every trial."""
+    return lambda streams, trial: Source(sampler)
+
+
+def find_rows(experiments: Iterable[Experiment]) -> list[tuple[Experiment, PaperRow]]:
+    """Every row of these experiments, with its experiment."""
+    return [(experiment, row) for experiment in experiments for row in experiment.all_rows]

@@ -1,4 +1,4 @@
-"""Random streams: one for each purpose of each trial, so that no trial's chance depends on another's."""
+"""Random streams: one for each purpose of each trial, so that trials do not depend on each other's random numbers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from zlib import crc32
 
 import numpy as np
 
-Stream = Callable[..., np.random.Generator]  # (purpose, number) -> its generator
+RandomStreams = Callable[[str, int], np.random.Generator]  # (purpose, number) -> its generator
 
 
-def streams(seed: int, experiment: str) -> Stream:
-    """The streams of an experiment: `streams(seed, "4")("weights", trial)`."""
-    return partial(stream, seed, experiment)
+def random_streams(seed: int, experiment: str) -> RandomStreams:
+    """The random streams of an experiment: `random_streams(seed, "4")("weights", trial)`."""
+    return partial(random_stream, seed, experiment)
 
 
-def stream(seed: int, experiment: str, purpose: str, number: int) -> np.random.Generator:
-    """A stream of its own for (seed, experiment, purpose, number)."""
+def random_stream(seed: int, experiment: str, purpose: str, number: int) -> np.random.Generator:
+    """The random stream of (seed, experiment, purpose, number), independent of all others."""
     key = (crc32(experiment.encode()), crc32(purpose.encode()), number)
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=key)))

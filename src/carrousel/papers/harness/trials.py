@@ -1,4 +1,4 @@
-"""Trials side by side, each from its own weights on its own sequences, until success or the cap."""
+"""Trials side by side, each with its own weights and sequences, until success or the cap."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrousel.papers.lstm1997.construction import stopped_falling, with_blocks, without_blocks
-from carrousel.papers.lstm1997.criteria import only
-from carrousel.papers.lstm1997.row import Row, Source
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.streams import Stream, streams
-from carrousel.papers.lstm1997.trainer import Errors, Presented, Trainer
+from carrousel.papers.harness.criteria import only
+from carrousel.papers.harness.method import Errors, Method, Presented
+from carrousel.papers.harness.paper_row import PaperRow, Source
+from carrousel.papers.harness.random_streams import RandomStreams, random_streams
+from carrousel.papers.harness.sequences import Sequences
 
-PLACES = 16  # of trials side by side on one thread: as many as the widest vector has lanes
+PLACES = 16  # trials side by side on one thread: the lanes of the widest vector
 TEST = 2560  # fresh sequences after success
-POINTS = 300  # of a learning curve, at most
-POINT = 200  # sequences that make one at most, before there are too many
+MAX_POINTS = 300  # of a learning curve
+POINT = 200  # sequences averaged into a point of a curve, before the curve is thinned
+MAX_PLOTTED = 1000  # weights of a network that is kept for its plot
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial.
+    """The result of a trial.
 
     Args:
         trial: its number.
-        solved: whether it passed the criterion within the cap.
+        solved: it passed the criterion within the cap.
         sequences: presented until then, or until the cap.
-        stages: presented until each stage of the criterion that was passed.
-        wrong: of 2560 fresh sequences, weights frozen; None where there is no such test, or no success.
+        stages: presented until each stage of the criterion that it passed.
+        wrong: of 2560 fresh sequences, without learning; None: no such test, or no success.
         absolute: mean absolute error on those.
         squared: mean squared error on those.
-        grown: presented until the memory cell block came; None where it was there from the start.
+        grown: presented until the network first got new units; None: it never did.
         seconds: from the start of the row's first trial to the end of this one.
         curve: [sequences presented, mean absolute error since the point before].
-        weights: at the end, of the first trial of small networks, for a picture.
+        weights: at the end, of the first trial of small networks, for a plot.
     """
 
     trial: int
@@ -55,7 +55,7 @@ class Outcome:
     weights: list[float] | None = None
 
     def facts(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The fields for JSON."""
         return asdict(self)
 
 
@@ -65,128 +65,109 @@ class Trial:
     Args:
         number: its number.
         row: what is run.
-        stream: the row's random streams.
+        streams: the row's random streams.
     """
 
-    def __init__(self, number: int, row: Row, stream: Stream) -> None:
+    def __init__(self, number: int, row: PaperRow, streams: RandomStreams) -> None:
         self.number, self.row = number, row
-        self.weights_rng = stream("weights", number)
-        self.training_rng, self.test_rng = stream("training", number), stream("test", number)
-        self.source: Source = row.source(stream, number)
+        self.weights_rng = streams("weights", number)
+        self.training_rng, self.test_rng = streams("training", number), streams("test", number)
+        self.source: Source = row.source(streams, number)
         self.presented, self.stage = 0, 0
         self.stages: list[int] = []
         self.ends = np.zeros(0, np.float32)
         self.stopped = False
         self.grown: int | None = None
-        self.since_new: list[float] = []  # squared errors, for sequential construction
         self.curve: list[tuple[int, float]] = []
         self.examined: Sequences | None = self.source.examined
         self.examined = row.criterion.examined(self)
 
     def fresh(self, count: int) -> Sequences:
-        """New random sequences that are not trained on."""
+        """New random sequences, not used for training."""
         return self.source.training(self.test_rng, count)
 
     def next_block(self) -> Sequences:
-        """What it is trained on until it is judged again, up to the cap."""
+        """The training sequences until the next judgement, up to the cap."""
         left = self.row.cap - self.presented
         return self.source.training(self.training_rng, min(self.row.criterion.every(self.row.steps), left))
 
     def note(self, presented: Presented | None) -> None:
-        """Take in what became of a block."""
+        """Record the result of a block."""
         if presented is None:
             return
-        errors, self.stopped = presented
+        errors, self.stopped, grew = presented
         self.ends = np.concatenate((self.ends, errors.at_end))[-1000:]
         for part in np.split(errors.absolute, range(POINT, len(errors.absolute), POINT)):
             self.presented += len(part)
-            if not self.curve or len(part) >= 20:  # the mean of a few is no point of a curve
+            if not self.curve or len(part) >= 20:  # the mean of a few sequences is too noisy for a point
                 self.curve.append((self.presented, float(part.mean())))
-        if self.grown is None:
-            self.since_new.extend(errors.squared.tolist())
-            del self.since_new[:-400]
+        if grew and self.grown is None:
+            self.grown = self.presented
 
 
-def run(
-    work: Sequence[tuple[Row, int]],
+def run_trials(
+    work: Sequence[tuple[PaperRow, int]],
     seed: int,
-    done: Callable[[Row, Outcome], None],
+    done: Callable[[PaperRow, Outcome], None],
     halted: Callable[[], bool] = lambda: False,
     threads: int = 1,
 ) -> None:
-    """Run trials, of one row or of several: where one has ended, the next takes its place in the vector.
+    """Run trials of one row or several: when one ends, the next takes its place.
 
     Args:
         work: rows of one rule, each with the number of one of its trials. A trial's result depends on its row, the seed
-            and its number alone.
+            and its number only.
         seed: of all random streams.
         done: called with each trial as it ends.
-        halted: asked between blocks; once it says yes, the trials that have not ended are dropped.
-        threads: for the trainer.
+        halted: asked between blocks; once it returns True, the trials that have not ended are dropped.
+        threads: for the method.
     """
     waiting = deque(work)
-    trainer = trainer_for(work[0][0], min(len(work), PLACES * threads), threads)
+    method = work[0][0].method.start(min(len(work), PLACES * threads), threads)
     running: dict[int, Trial] = {}
     began: dict[str, float] = {}
     while (waiting or running) and not halted():
-        for place in range(len(trainer.weights)):
+        for place in range(method.places):
             if waiting and place not in running:
-                running[place] = placed(trainer, place, *waiting.popleft(), seed)
+                running[place] = begin_trial(method, place, *waiting.popleft(), seed)
                 began.setdefault(running[place].row.key, time.monotonic())
-        present(trainer, running)
+        train(method, running)
         for key in {trial.row.key for trial in running.values()}:
             of_row = {place: trial for place, trial in running.items() if trial.row.key == key}
-            for place, ended in judged(trainer, of_row).items():
+            for place, outcome in end_trials(method, of_row).items():
                 seconds = round(time.monotonic() - began[key], 3)
-                done(running.pop(place).row, replace(ended, seconds=seconds))
+                done(running.pop(place).row, replace(outcome, seconds=seconds))
 
 
-def trainer_for(row: Row, places: int, threads: int) -> Trainer:
-    """Of the row's rule, with places for so many trials."""
-    weights = np.zeros((places, row.network.weight_count), np.float32)
-    return Trainer(row.network, weights, row.rate, update=row.update, error=row.error, threads=threads)
-
-
-def placed(trainer: Trainer, place: int, row: Row, number: int, seed: int) -> Trial:
-    """A new trial at a place of the trainer."""
-    trial = Trial(number, row, streams(seed, row.group))
-    weights = row.network.initial_weights(trial.weights_rng)
-    trainer.begin(place, without_blocks(row.network, weights) if row.grows else weights)
+def begin_trial(method: Method, place: int, row: PaperRow, number: int, seed: int) -> Trial:
+    """Begin a new trial at a place of the method."""
+    trial = Trial(number, row, random_streams(seed, row.group))
+    method.begin(place, trial.weights_rng)
     return trial
 
 
-def present(trainer: Trainer, trials: dict[int, Trial]) -> None:
-    """Train each trial on its next sequences, until it is judged again."""
+def train(method: Method, trials: dict[int, Trial]) -> None:
+    """Train each trial on its next sequences, until the next judgement."""
     blocks = {place: trial.next_block() for place, trial in trials.items()}
-    stop = next(iter(trials.values())).row.criterion.stop  # of the rule: the same in all
-    for place, presented in enumerate(trainer.train(only(trainer, blocks), stop)):
+    stop = next(iter(trials.values())).row.criterion.stop  # part of the rule: the same for all
+    for place, presented in enumerate(method.train(only(method, blocks), stop)):
         if place in trials:
             trials[place].note(presented)
 
 
-def judged(trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Outcome]:
-    """What became of those that have ended, of the trials of one row."""
+def end_trials(method: Method, trials: dict[int, Trial]) -> dict[int, Outcome]:
+    """Judge and test the trials of one row; the outcomes of those that have ended."""
     row = next(iter(trials.values())).row
-    if row.grows:
-        grow(row, trainer, trials)
-    ended = judge(row, trainer, trials)
-    tests = tested(row, trainer, {place: t for place, t in ended.items() if t.stage == row.criterion.stages})
-    return {place: outcome(row, trial, trainer.weights[place], tests.get(place)) for place, trial in ended.items()}
+    ended = judge(row, method, trials)
+    tests = run_test(row, method, {place: t for place, t in ended.items() if t.stage == row.criterion.stages})
+    return {place: make_outcome(row, trial, method.weights(place), tests.get(place)) for place, trial in ended.items()}
 
 
-def grow(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> None:
-    """Give the memory cell block to the trials whose error has stopped falling."""
-    for place, trial in trials.items():
-        if trial.grown is None and stopped_falling(trial.since_new):
-            trainer.weights[place] = with_blocks(row.network, trainer.weights[place], trial.weights_rng, row.opening)
-            trial.grown = trial.presented
-
-
-def judge(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Trial]:
-    """Pass trials on to their next stage; those that have ended, by success or at the cap."""
+def judge(row: PaperRow, method: Method, trials: dict[int, Trial]) -> dict[int, Trial]:
+    """Move trials on to their next stage; those that have ended, by success or at the cap."""
     left = dict(trials)
     for _ in range(row.criterion.stages):
-        left = {place: left[place] for place in row.criterion.passed(trainer, left)} if left else {}
+        left = {place: left[place] for place in row.criterion.passed(method, left)} if left else {}
         for trial in left.values():
             trial.stage += 1
             trial.stages.append(trial.presented)
@@ -194,36 +175,36 @@ def judge(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Tri
     return {p: t for p, t in trials.items() if t.stage == row.criterion.stages or t.presented >= row.cap}
 
 
-def tested(row: Row, trainer: Trainer, trials: dict[int, Trial]) -> dict[int, Errors]:
-    """The errors of successful trials on fresh sequences, where the paper tests so."""
+def run_test(row: PaperRow, method: Method, trials: dict[int, Trial]) -> dict[int, Errors]:
+    """The errors of successful trials on fresh sequences, if the row has such a test."""
     if row.wrong_from is None or not trials:
         return {}
-    errors = trainer.evaluate(only(trainer, {place: trial.fresh(TEST) for place, trial in trials.items()}))
+    errors = method.evaluate(only(method, {place: trial.fresh(TEST) for place, trial in trials.items()}))
     return {place: found for place, found in enumerate(errors) if found is not None}
 
 
-def outcome(row: Row, trial: Trial, weights: NDArray, errors: Errors | None) -> Outcome:
-    """What became of a trial that has ended."""
+def make_outcome(row: PaperRow, trial: Trial, weights: NDArray[Any] | None, errors: Errors | None) -> Outcome:
+    """The result of a trial that has ended."""
     figures: dict[str, Any] = {}
-    if errors is not None:
+    if errors is not None and row.wrong_from is not None:
         figures["wrong"] = int((~(errors.largest < row.wrong_from)).sum())
         figures["absolute"] = float(errors.absolute.mean())
         figures["squared"] = float(errors.squared.mean())
-    kept = trial.number == 0 and row.network.weight_count < 1000
+    if weights is not None and trial.number == 0 and len(weights) < MAX_PLOTTED:
+        figures["weights"] = [float(weight) for weight in weights]
     return Outcome(
         trial.number,
         trial.stage == row.criterion.stages,
         trial.presented,
         trial.stages,
         grown=trial.grown,
-        curve=thinned(trial.curve),
-        weights=[float(weight) for weight in weights] if kept else None,
+        curve=thin(trial.curve),
         **figures,
     )
 
 
-def thinned(curve: list[tuple[int, float]]) -> list[list[float]]:
-    """A curve of POINTS points at most: neighbours become their mean."""
-    group = -(-len(curve) // POINTS)
+def thin(curve: list[tuple[int, float]]) -> list[list[float]]:
+    """A curve of at most MAX_POINTS points: the means of neighbours."""
+    group = -(-len(curve) // MAX_POINTS)
     parts = [curve[first : first + group] for first in range(0, len(curve), max(1, group))]
     return [[part[-1][0], round(float(np.mean([error for _, error in part])), 6)] for part in parts]
