@@ -110,7 +110,7 @@ def test_saved_within_a_sequence_it_goes_on_bit_for_bit(network, update, dtype, 
 def test_a_checkpoint_of_another_network_or_of_none_is_refused(tmp_path):
     path = tmp_path / "learner.safetensors"
     Learner(NETWORKS["experiment_4"], 0.3).save(path)
-    with pytest.raises(ValueError, match="is not that of"):
+    with pytest.raises(ValueError, match="is not the network in"):
         Learner.load(path, NETWORKS["experiment_6b"])
     with pytest.raises(UserError, match="does not exist"):
         Learner.load(tmp_path / "nothing")

@@ -214,8 +214,8 @@ def test_a_checkpoint_with_one_bit_changed_is_told(learner, tmp_path_factory, pl
 def test_a_checkpoint_of_something_else_is_told(learner, tmp_path):
     path = tmp_path / "other"
     checkpoint.write(path, {"kind": "text"}, {"weights": torch.zeros(3)})
-    with pytest.raises(UserError, match=f"{path} is a checkpoint, but of no Learner"):
+    with pytest.raises(UserError, match=f"{path} is a checkpoint, but not of a Learner"):
         Learner.load(path)
     learner.save(path)
-    with pytest.raises(ValueError, match=r"network=.*block_size=1.*is not that of.*block_size=2"):
+    with pytest.raises(ValueError, match=r"network=.*block_size=1.*is not the network in.*block_size=2"):
         Learner.load(path, Network(2, 3, 2, 1, biased="all", weight_range=0.5))

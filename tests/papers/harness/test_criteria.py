@@ -27,15 +27,15 @@ def block(n):
     return Sequences(np.ones(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros((n, 2), bool))
 
 
-class Judge:
-    """A trainer that gives back made errors and outputs, one a trial, and says which blocks it was shown."""
+class MadeUp:
+    """A method that returns prepared errors and outputs, one a trial, and records which blocks it was given."""
 
     def __init__(self, *made):
-        self.made, self.shown = made, []
-        self.weights = np.zeros((len(made), 1))
+        self.made, self.given = made, []
+        self.places = len(made)
 
     def evaluate(self, blocks):
-        self.shown.append([b is not None and len(b.lengths) for b in blocks])
+        self.given.append([b is not None and len(b.lengths) for b in blocks])
         return [None if b is None else made.pop(0) if isinstance(made, list) else made
                 for b, made in zip(blocks, self.made)]  # fmt: skip
 
@@ -51,13 +51,13 @@ def trial(**values):
 
 def test_running_takes_the_trainers_word():
     trials = {0: trial(), 2: SimpleNamespace(stopped=True)}
-    assert Running(Stop(0.04)).passed(Judge(None, None, None), trials) == {2}
+    assert Running(Stop(0.04)).passed(MadeUp(None, None, None), trials) == {2}
 
 
 def test_within_needs_every_sequence():
-    judge = Judge(errors(0.1, 0.24), errors(0.1, 0.25), errors(0.1, np.nan), errors(0.0, 0.0))
+    judge = MadeUp(errors(0.1, 0.24), errors(0.1, 0.25), errors(0.1, np.nan), errors(0.0, 0.0))
     assert Within(0.25).passed(judge, {0: trial(), 1: trial(), 2: trial()}) == {0}
-    assert judge.shown == [[3, 3, 3, False]]
+    assert judge.given == [[3, 3, 3, False]]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_test_set(criterion, made, stage, passes):
     waiting = trial()
     waiting.stage, waiting.examined = stage, None
     all_right = made._replace(largest=np.zeros_like(made.largest))
-    assert criterion.passed(Judge([made, all_right, all_right]), {0: waiting}) == ({0} if passes else set())
+    assert criterion.passed(MadeUp([made, all_right, all_right]), {0: waiting}) == ({0} if passes else set())
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -105,36 +105,36 @@ def test_a_test_set_is_drawn_anew_each_time_or_once(fixed):
     criterion, waiting = TestSet(fixed=fixed), SimpleNamespace(stage=0, fresh=fresh)
     waiting.examined = criterion.examined(waiting)
     for _ in range(2):
-        assert criterion.passed(Judge(errors(0.1, 0.1)), {0: waiting}) == {0}
+        assert criterion.passed(MadeUp(errors(0.1, 0.1)), {0: waiting}) == {0}
     assert drawn == ([256] if fixed else [8, 24, 224, 8, 24, 224])
 
 
 def test_a_test_set_is_looked_at_in_part_first():
     """What fails on some of it fails on all of it; what passes there is judged on all of it."""
     good, bad = errors(0.1, 0.1), errors(0.1, 0.3)
-    judge = Judge([good, good, bad], [bad], [good, good, good], [good, bad])
+    judge = MadeUp([good, good, bad], [bad], [good, good, good], [good, bad])
     waiting = {place: trial() for place in range(4)}
     for each in waiting.values():
         each.examined = block(256)
     assert TestSet(fixed=True).passed(judge, waiting) == {2}
-    assert judge.shown == [[8, 8, 8, 8], [24, False, 24, 24], [224, False, 224, False]]
+    assert judge.given == [[8, 8, 8, 8], [24, False, 24, 24], [224, False, 224, False]]
 
 
 def test_successive_tries_ten_thousand_and_breaks_off_at_the_first_failure():
     good = errors(0.1, 0.1)
-    judge = Judge([good] * 20, [good] * 3 + [errors(0.1, 0.21)] + [good] * 16, [])
+    judge = MadeUp([good] * 20, [good] * 3 + [errors(0.1, 0.21)] + [good] * 16, [])
     criterion = Successive(bound=0.2)
     ready = np.full(1000, 0.1)
     trials = {place: trial(ends=ends) for place, ends in enumerate((ready, ready, np.where(np.arange(1000), 0.1, 0.3)))}
     assert criterion.passed(judge, trials) == {0}
-    assert sum(shown[0] for shown in judge.shown) == 10_000
-    assert sum(shown[1] for shown in judge.shown) == 4 * 500
-    assert sum(shown[2] for shown in judge.shown) == 0
+    assert sum(shown[0] for shown in judge.given) == 10_000
+    assert sum(shown[1] for shown in judge.given) == 4 * 500
+    assert sum(shown[2] for shown in judge.given) == 0
 
 
 def test_successive_judges_the_end_of_a_sequence():
     ends_well = errors(0.9, 0.9, at_end=[0.1, 0.1])
-    assert Successive(bound=0.25).passed(Judge(ends_well), {0: trial(ends=np.full(1000, 0.1))}) == {0}
+    assert Successive(bound=0.25).passed(MadeUp(ends_well), {0: trial(ends=np.full(1000, 0.1))}) == {0}
 
 
 @pytest.mark.parametrize(
@@ -157,13 +157,13 @@ def test_predicted_needs_every_step_of_both_sets():
     right, wrong = np.array([[0.9, 0.1], [0.8, 0.3]]), np.array([[0.9, 0.1], [0.3, 0.8]])
     examined = block(2)._replace(truth=np.array([[1, 0], [1, 0]], bool))
     trials = {place: SimpleNamespace(examined=examined) for place in (0, 1)}
-    judge = Judge([right, right], [wrong], [right, wrong])
+    judge = MadeUp([right, right], [wrong], [right, wrong])
     trials[2] = SimpleNamespace(examined=examined)
     assert Predicted().passed(judge, trials) == {0}
 
 
 def test_only_leaves_the_other_trials_out():
-    assert only(Judge(None, None, None), {1: "block"}) == [None, "block", None]
+    assert only(MadeUp(None, None, None), {1: "block"}) == [None, "block", None]
 
 
 # ---- sequential construction ----------------------------------------------------------------------------------------
@@ -245,7 +245,6 @@ def test_rules(judgement, good):
 def test_a_verdict_tells_all_that_is_missed():
     found = [verdicts.judge_success(0, 10, 10, 10), verdicts.judge_sequences(300.0, 100)]
     assert (
-        verdicts.verdict(found)
-        == "missed: solved 0 of 10, paper 10 of 10 (p = 1.1e-05); 3.00 times the paper's sequences"
+        verdicts.join(found) == "missed: solved 0 of 10, paper 10 of 10 (p = 1.1e-05); 3.00 times the paper's sequences"
     )
-    assert verdicts.verdict([verdicts.judge_success(10, 10, 10, 10)]) == "reproduced"
+    assert verdicts.join([verdicts.judge_success(10, 10, 10, 10)]) == "reproduced"

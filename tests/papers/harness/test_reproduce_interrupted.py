@@ -139,7 +139,7 @@ def test_where_a_trial_cannot_be_kept_the_other_rows_do_not_go_on(tmp_path, monk
 
     monkeypatch.setattr(trials, "run_trials", run)
     monkeypatch.setattr(kept, "append", full)
-    with pytest.raises(UserError, match=r"No space left on device.*make room"):
+    with pytest.raises(UserError, match=r"No space left on device.*free some space"):
         run_all([ROWS["6a"], ROWS["6b"]], {"6a": 1, "6b": 1}, kept, lambda *_: None, lambda: False)
     assert True not in endless
 

@@ -47,9 +47,9 @@ def test_rows_by_the_papers_names():
 
 
 def test_all_is_every_row_of_the_tables():
-    from carrousel.papers.lstm1997.tables import PAPER
+    from carrousel.papers.lstm1997.tables import LSTM
 
-    assert set(numbers([], [], "literal", True)) == set(PAPER)
+    assert set(numbers([], [], "literal", True)) == set(LSTM)
 
 
 @pytest.mark.parametrize(

@@ -292,9 +292,9 @@ def test_rows_have_the_papers_number_of_weights_and_lengths(row, rng):
 
 
 def test_every_row_of_the_tables_is_there_and_read_literally_first():
-    from carrousel.papers.lstm1997.tables import PAPER
+    from carrousel.papers.lstm1997.tables import LSTM
 
     literal = [row.number for experiment in ALL.values() for row in experiment.rows]
-    assert literal == list(PAPER)
+    assert literal == list(LSTM)
     assert all(row.reading == "literal" for experiment in ALL.values() for row in experiment.rows)
     assert all(row.reading != "literal" for experiment in ALL.values() for row in experiment.variants)

@@ -139,11 +139,10 @@ EXPERIMENT = Experiment(
         "paper's letter otherwise. The longer the lag, the further the states drift, because the gates feed the cells "
         "at each step, as in Experiment 2c; `linear-output-input-only-cells` holds the weights from the hidden layer "
         "into the cells at zero. Judged after each sequence, a trial ends at the first moment that meets the "
-        "criterion, often by luck. The paper's figures are whole thousands; with "
-        "`linear-output-every-1k` only a third as many test sequences are wrong. The cells' biases make the states "
-        "drift as well, and are there to induce it; `linear-output-no-bias-every-1k` has none (89 weights instead "
-        "of the paper's 93). `no-slope`, `rate-2` (four times the paper's rate) and `squared-criterion` change one "
-        "thing each."
+        "criterion, often by luck. The paper's figures are whole thousands; with `linear-output-every-1k` only a "
+        "third as many test sequences are wrong. The cells' biases make the states drift as well, and are there to "
+        "induce it; `linear-output-no-bias-every-1k` has none (89 weights instead of the paper's 93). `no-slope`, "
+        "`rate-2` (four times the paper's rate) and `squared-criterion` change one thing each."
     ),
     inputs=("value", "marker"),
 )

@@ -98,11 +98,11 @@ EXPERIMENT = Experiment(
         "100 before; then the memory cell and its input gate are added, with new random weights",
     ),
     explained=(
-        "Read literally, the new cell disturbs what was learned: gate and g, both logistic, are half open, so that the "
-        "cell's state, which h does not bound, grows by a quarter at each step, to 25 at the end of the sequence. Once "
-        "its gate has shut, x and y are distinguished, but the last of two outputs to come within 0.25 takes some "
-        "15,000 sequences: the slope f' of outputs near 0 slows down what is left to learn. `shut-new-gate-no-slope` adds "
-        "-3 to the new input gate's weights and leaves f' out of the output units' error; the others make one change "
-        "each."
+        "Read literally, the new cell disturbs what was learned: gate and g, both logistic, are half open, so that "
+        "the cell's state, which h does not bound, grows by a quarter at each step, to 25 at the end of the sequence. "
+        "Once its gate has shut, x and y are distinguished, but the last of two outputs to come within 0.25 takes "
+        "some 15,000 sequences: the slope f' of outputs near 0 slows down what is left to learn. "
+        "`shut-new-gate-no-slope` adds -3 to the new input gate's weights and leaves f' out of the output units' "
+        "error; the others make one change each."
     ),
 )

@@ -75,12 +75,13 @@ EXPERIMENT = Experiment(
         "if the first pair is marked, its marker stays -1 and its value counts as 1, whichever mark it is",
     ),
     explained=(
-        "Read literally, with a logistic output unit and f' in its error, learning is slow where the target is near 0, "
-        "as most products are: f' is small there. `no-slope` takes e_k = t - y, which is the gradient of the cross "
+        "Read literally, with a logistic output unit and f' in its error, learning is slow where the target is near "
+        "0, as most products are: f' is small there. `no-slope` takes e_k = t - y, which is the gradient of the cross "
         "entropy; `linear-output` has a linear output unit. More of the 2560 test sequences are wrong than in the "
         "paper: judged after each sequence, a trial ends at the first moment that meets the criterion, which is often "
         "a lucky one. The paper's figures are whole thousands. With `no-slope-every-10k` fewer are wrong, but still "
-        "more than in the paper, whose 139 of 2560 are a quarter fewer than the 140 of 2000 that the criterion allows."
+        "more than in the paper, whose 139 of 2560 are a quarter fewer than the 140 of 2000 that the criterion "
+        "allows."
     ),
     inputs=("value", "marker"),
 )

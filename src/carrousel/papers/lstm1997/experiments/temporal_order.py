@@ -91,12 +91,12 @@ EXPERIMENT = Experiment(
         "X and Y are equally likely; positions count from 1",
     ),
     explained=(
-        "Read literally, two trials of 6b are not solved at five times the paper's mean: outputs that are wrong near 0 "
-        "or 1, where their slope f' is almost 0, take a long time to turn. `steep` sets f' to its largest value "
+        "Read literally, two trials of 6b are not solved at five times the paper's mean: outputs that are wrong near "
+        "0 or 1, where their slope f' is almost 0, take a long time to turn. `steep` sets f' to its largest value "
         "everywhere, as one of Experiment 1's readings does. Judged after each sequence, a trial ends at the first "
-        "moment that meets the criterion, often by luck, and other sequences are then wrong. The paper's figures "
-        "are consistent with a judgement every 100 sequences; `every-100` changes nothing else, and both rows agree "
-        "with the paper's."
+        "moment that meets the criterion, often by luck, and other sequences are then wrong. The paper's figures are "
+        "consistent with a judgement every 100 sequences; `every-100` changes nothing else, and both rows agree with "
+        "the paper's."
     ),
     inputs=tuple(SYMBOLS),
 )

@@ -116,11 +116,11 @@ EXPERIMENT = Experiment(
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",
     ),
     explained=(
-        'The paper does not say whether its "randomly chosen test set" is chosen once. A fixed set '
-        "(`fixed-test-set`) may hold a sequence that an otherwise correct network never gets right: then the trial "
-        "never ends. With a set that changes, a trial can end a little earlier by luck. In 3b-3 all trials hold their "
-        "outputs near 0.5 for more than a million sequences, and two are still there at the cap; when they run on, these "
-        "two succeed as well (`ten-million`; the paper names no bound). At 0.5 f' is 1/4 anyway: `steep`, which helps in "
+        'The paper does not say whether its "randomly chosen test set" is chosen once. A fixed set (`fixed-test-set`) '
+        "may hold a sequence that an otherwise correct network never gets right: then the trial never ends. With a "
+        "set that changes, a trial can end a little earlier by luck. In 3b-3 all trials hold their outputs near 0.5 "
+        "for more than a million sequences, and two are still there at the cap; when they run on, these two succeed "
+        "as well (`ten-million`; the paper names no bound). At 0.5 f' is 1/4 anyway: `steep`, which helps in "
         "Experiments 1 and 6, changes nothing here."
     ),
 )
