@@ -48,7 +48,7 @@ def test_the_list_of_one_has_every_row_and_reading_and_fits(experiment, width):
 
 
 def test_rows_that_a_reading_has_are_listed_where_it_has_not_all():
-    lines = listing.reading_lines([row for of, row in EVERY if of.name == "adding"])
+    lines = listing.describe_readings([row for of, row in EVERY if of.name == "adding"])
     assert "linear-output: The output unit is linear, not logistic." in lines
     assert "rate-2 (4-1): The learning rate is 2.0." in lines
 
