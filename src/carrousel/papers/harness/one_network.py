@@ -106,8 +106,8 @@ class OneByOne:
         network = self.networks[place]
         assert network is not None, "begin comes first"
         T = int(one.lengths[0])
-        has = ~np.isnan(self._dense(one.targets)).any(axis=1)
-        outputs = np.zeros((len(has), self.K))
+        has = np.asarray(~np.isnan(self._dense(one.targets)).any(axis=1))
+        outputs = np.zeros((has.size, self.K))
         steps = np.array([T - 1])[has] if one.at_end else np.flatnonzero(has)
         outputs[has] = network.present(one.x, targets, steps)
         return outputs
