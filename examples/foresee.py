@@ -25,7 +25,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from carrousel.papers.lstm1997 import Learner, Network
+from carrousel.online import Learner, Network
 
 NETWORK = Network(inputs=1, outputs=1, blocks=8, biased="all", output="linear")
 

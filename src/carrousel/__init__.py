@@ -9,6 +9,7 @@ custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eigh
 swap.py           our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
 language_model/   carrousel train text, sample, eval
+online/           Learner: predict_one, learn_one
 papers/           carrousel reproduce
 bench/            carrousel bench
 cli.py            the command line

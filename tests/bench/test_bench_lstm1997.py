@@ -10,7 +10,7 @@ from measurements import bench, printed, rows_of
 
 from carrousel.bench import lstm1997
 from carrousel.bench.rivals.lstm1997_torch import TorchOperations
-from carrousel.papers.lstm1997.trainer import Trainer
+from carrousel.papers.lstm1997.native_trials import NativeTrials
 
 experiments = pytest.mark.parametrize("experiment", lstm1997.TARGETS)
 
@@ -20,7 +20,7 @@ def learned(experiment, trials):
     row, _ = lstm1997.TARGETS[experiment]
     blocks = [block.part(0, 20) for block in lstm1997.drawn(row, trials)[1]]
     before = lstm1997.initial(row, trials)
-    trainer = Trainer(row.network, before, row.rate)
+    trainer = NativeTrials(row.method.network, before, row.method.rate)
     trainer.train(blocks)
     assert np.abs(trainer.weights - before).max() > 1e-3
     return row, blocks, before, trainer.weights
@@ -29,7 +29,7 @@ def learned(experiment, trials):
 @experiments
 def test_torch_operations_learn_the_weights_that_we_learn(experiment):
     row, (block,), (before,), (ours,) = learned(experiment, 1)
-    theirs = TorchOperations(row.network, before, row.rate)
+    theirs = TorchOperations(row.method.network, before, row.method.rate)
     theirs.train(block)
     np.testing.assert_allclose(theirs.weights, ours, atol=2e-6)
 
@@ -42,7 +42,7 @@ def test_jax_learns_the_weights_that_we_learn(experiment, trials, way):
     if jax is None:
         pytest.skip("JAX is not installed: pip install 'carrousel[bench]'")
     row, blocks, before, ours = learned(experiment, trials)
-    theirs = jax.Compiled(row.network, before, row.rate, jax.WAYS[way])
+    theirs = jax.Compiled(row.method.network, before, row.method.rate, jax.WAYS[way])
     theirs.train(theirs.padded(blocks))
     np.testing.assert_allclose(np.reshape(theirs.weights, ours.shape), ours, atol=2e-6)
 

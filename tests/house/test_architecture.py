@@ -168,9 +168,9 @@ def test_only_fused_kernels_imports_the_extension():
 
 
 def unnamed(package: Path) -> list[str]:
-    """The files and folders that the __init__ of their folder does not name. Cells are found, and never listed."""
-    found = []
-    for init in sorted(set(package.rglob("__init__.py")) - {package / "cells" / "__init__.py"}):
+    """The files and folders that the __init__ of their folder does not name. Cells and methods are never listed."""
+    found, discovered = [], {package / "cells", package / "papers" / "lstm1997" / "methods"}
+    for init in sorted(init for init in package.rglob("__init__.py") if init.parent not in discovered):
         text = init.read_text(encoding="utf-8")
         inside = [
             path for path in sorted(init.parent.iterdir()) if path.suffix == ".py" or (path / "__init__.py").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from carrousel.papers.lstm1997.network import Network
+from carrousel.online.lstm1997.network import Network
 
 NETWORK = Network(2, 3, 2, 2, biased="all", weight_range=0.5)
 COUNT = NETWORK.weight_count

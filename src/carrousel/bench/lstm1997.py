@@ -24,11 +24,11 @@ from carrousel.bench.clock import medians
 from carrousel.bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
 from carrousel.fused.kernels import instruction_set
+from carrousel.papers.harness.paper_row import PaperRow as TableRow
+from carrousel.papers.harness.random_streams import random_streams
+from carrousel.papers.harness.sequences import Sequences
 from carrousel.papers.lstm1997.experiments import adding, temporal_order
-from carrousel.papers.lstm1997.row import Row as TableRow
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.streams import streams
-from carrousel.papers.lstm1997.trainer import Trainer
+from carrousel.papers.lstm1997.native_trials import NativeTrials
 
 LANES = 16  # networks side by side: a vector of AVX-512
 OURS = "carrousel"
@@ -125,7 +125,9 @@ def ours(row: TableRow, target: Target) -> Iterator[Rival]:
     """Our trainer with one trial, with a vector of them, and with the generation of their sequences."""
     draws, blocks = drawn(row, LANES)
     steps = sum(int(block.lengths.sum()) for block in blocks)
-    alone, lanes, with_data = (Trainer(row.network, initial(row, trials), row.rate) for trials in (1, LANES, LANES))
+    alone, lanes, with_data = (
+        NativeTrials(row.method.network, initial(row, trials), row.method.rate) for trials in (1, LANES, LANES)
+    )
     yield Rival(OURS, 1, False, target.alone, lambda: alone.train(blocks[:1]), int(blocks[0].lengths.sum()))
     yield Rival(OURS, LANES, False, target.lanes, lambda: lanes.train(blocks), steps)
     # sequences of other lengths at each call: this many steps on average
@@ -135,7 +137,7 @@ def ours(row: TableRow, target: Target) -> Iterator[Rival]:
 def in_torch(row: TableRow, target: Target) -> Rival:
     """One network in torch operations, which has nothing to gain from a longer block."""
     _, (block,) = drawn(row, 1)
-    network = TorchOperations(row.network, initial(row, 1)[0], row.rate)
+    network = TorchOperations(row.method.network, initial(row, 1)[0], row.method.rate)
     few = block.part(0, 2)
     return Rival("torch operations", 1, False, target.of_torch, lambda: network.train(few), int(few.lengths.sum()))
 
@@ -146,14 +148,14 @@ def in_jax(jax: ModuleType, row: TableRow, target: Target) -> Iterator[Rival]:
         _, blocks = drawn(row, trials)
         steps = sum(int(block.lengths.sum()) for block in blocks)
         for who, way in jax.WAYS.items():
-            network = jax.Compiled(row.network, initial(row, trials), row.rate, way)
+            network = jax.Compiled(row.method.network, initial(row, trials), row.method.rate, way)
             padded = network.padded(blocks)
             yield Rival(who, trials, False, limit, lambda n=network, p=padded: n.train(p), steps)
 
 
 def drawn(row: TableRow, trials: int) -> tuple[list[Callable[[], Sequences]], list[Sequences]]:
     """For each trial what draws a block, as large as a reproduction draws it, and one that is drawn."""
-    stream, count = streams(0, row.group), row.criterion.every(row.steps)
+    stream, count = random_streams(0, row.group), row.criterion.every(row.steps)
     sources = [(row.source(stream, trial).training, stream("training", trial)) for trial in range(trials)]
     draws = [lambda draw=draw, rng=rng: draw(rng, count) for draw, rng in sources]
     return draws, [draw() for draw in draws]
@@ -161,7 +163,7 @@ def drawn(row: TableRow, trials: int) -> tuple[list[Callable[[], Sequences]], li
 
 def initial(row: TableRow, trials: int) -> NDArray:
     """Weights to start from [trials, weight_count]."""
-    return np.stack([row.network.initial_weights(seed) for seed in range(trials)])
+    return np.stack([row.method.network.initial_weights(seed) for seed in range(trials)])
 
 
 def with_jax() -> ModuleType | None:

@@ -1,4 +1,5 @@
-"""Papers that are re-run: their networks, their tasks, and their tables beside ours.
+"""Papers run again: their experiments, and their tables beside our figures.
 
+harness/   runs rows of tables, by any method, and reports them
 lstm1997/  Hochreiter & Schmidhuber, "Long Short-Term Memory"
 """

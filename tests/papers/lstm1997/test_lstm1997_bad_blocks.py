@@ -9,8 +9,9 @@ import pytest
 from lstm1997_input import NETWORK, WEIGHTS
 
 from carrousel.fused.kernels import LSTM1997
-from carrousel.papers.lstm1997.sequences import Sequences
-from carrousel.papers.lstm1997.trainer import Stop, Trainer
+from carrousel.papers.harness.sequences import Sequences
+from carrousel.papers.harness.stop import Stop
+from carrousel.papers.lstm1997.native_trials import NativeTrials
 
 native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no Trainer")
 
@@ -60,7 +61,7 @@ BAD_BLOCKS = {
     ("part", "value"), [(part, value) for part, values in BAD_BLOCKS.items() for value in values], ids=repr
 )
 def test_a_bad_block_changes_no_trial(part, value):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(k) for k in range(3)], 0.5)
+    trainer = NativeTrials(NETWORK, [NETWORK.initial_weights(k) for k in range(3)], 0.5)
     trainer.train([GOOD] * 3, Stop(0.01, window=3))
     before = [trainer.weights.copy(), trainer.presented.copy(), trainer.stopped.copy(), trainer._recent.copy()]
     blocks = [GOOD, GOOD._replace(**{part: value}), GOOD]
@@ -73,7 +74,7 @@ def test_a_bad_block_changes_no_trial(part, value):
 
 @native
 def test_what_is_no_block_is_told():
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    trainer = NativeTrials(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
     with pytest.raises(ValueError, match=r"blocks\[1\] is of type tuple, expected Sequences"):
         trainer.train([GOOD, tuple(GOOD)])
     with pytest.raises(ValueError, match="blocks has 1 entries, expected a list of 2"):
@@ -82,28 +83,28 @@ def test_what_is_no_block_is_told():
 
 @native
 def test_rows_of_several_lengths_are_no_weights():
-    with pytest.raises(ValueError, match=r"^weights=\[\[1.0\], \[1.0, 2.0\]\] is no array"):
-        Trainer(NETWORK, [[1.0], [1.0, 2.0]], 0.5)
+    with pytest.raises(ValueError, match=r"^weights=\[\[1.0\], \[1.0, 2.0\]\] is not an array"):
+        NativeTrials(NETWORK, [[1.0], [1.0, 2.0]], 0.5)
 
 
 @pytest.mark.parametrize(
     "weights", [w for k, w in WEIGHTS.items() if k != "none"], ids=[k for k in WEIGHTS if k != "none"]
 )
 def test_bad_weights_change_no_trial(weights):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    trainer = NativeTrials(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
     before = trainer.weights.copy()
     with pytest.raises(ValueError, match="weights"):
         trainer.weights = [weights, weights]
     assert (trainer.weights == before).all()
     with pytest.raises(ValueError, match="weights"):
-        Trainer(NETWORK, [weights], 0.5)
+        NativeTrials(NETWORK, [weights], 0.5)
 
 
 @native
 @pytest.mark.parametrize("call", ["train", "evaluate", "outputs"])
 @pytest.mark.parametrize("blocks", [5, None, [GOOD]])
 def test_blocks_that_are_no_list_of_one_a_trial_are_told(call, blocks):
-    trainer = Trainer(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
+    trainer = NativeTrials(NETWORK, [NETWORK.initial_weights(0)] * 2, 0.5)
     with pytest.raises(ValueError, match=r"blocks has .* expected a list of 2: one a trial"):
         getattr(trainer, call)(blocks)
 
@@ -116,7 +117,7 @@ def test_a_trainers_argument_of_another_type_is_told(options):
     good = {"network": NETWORK, "weights": [NETWORK.initial_weights(0)], "rate": 0.5}
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} must be")):
-        Trainer(**{**good, **options})
+        NativeTrials(**{**good, **options})
 
 
 @pytest.mark.parametrize("options", [{"bound": "x"}, {"window": 2.5}, {"allowed": 0.5}, {"mean": "0"}, {"every": 0}])

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from carrousel.fused import kernels
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.reference import Reference
-from carrousel.papers.lstm1997.sequences import Sequences
+from carrousel.online.lstm1997.network import Network
+from carrousel.online.lstm1997.reference import Reference
+from carrousel.papers.harness.sequences import Sequences
 
 if kernels.LSTM1997 is None:
     pytest.skip("the compiled kernels are not built", allow_module_level=True)
 
-from carrousel.papers.lstm1997.trainer import Stop, Trainer
+from carrousel.papers.harness.stop import Stop
+from carrousel.papers.lstm1997.native_trials import NativeTrials
 
 NETWORKS = {
     "experiment_4": Network(2, 1, 2, 2, biased="all", input_gate_bias=(-3, -6), weight_range=0.5),
@@ -90,7 +91,7 @@ def by_reference(network, weights, sequences, rate, update, error):
 def test_trainer_equals_the_reference(network, every_step, symbols, update, error):
     weights = np.array([network.initial_weights(seed) for seed in range(TRIALS)], np.float32)
     blocks = [block(network, seed, 4 + seed % 3, every_step, symbols) for seed in range(TRIALS)]
-    trainer = Trainer(network, weights, 0.3, update=update, error=error)
+    trainer = NativeTrials(network, weights, 0.3, update=update, error=error)
     presented = trainer.train(blocks)
     for i in (0, TRIALS - 1):
         expected, absolute = by_reference(network, weights[i], blocks[i], 0.3, update, error)
@@ -106,7 +107,7 @@ def test_a_trial_is_the_same_bits_alone_in_any_company_and_everywhere(network, s
     blocks = [block(network, seed, 4 + seed % 3, symbols=symbols) for seed in range(TRIALS)]
 
     def trained(which, threads=1):
-        trainer = Trainer(network, [weights[i] for i in which], 0.3, threads=threads)
+        trainer = NativeTrials(network, [weights[i] for i in which], 0.3, threads=threads)
         errors = [np.array(p.errors) for p in trainer.train([blocks[i] for i in which])]
         return trainer.weights, errors
 
@@ -125,7 +126,7 @@ def test_blocks_may_be_cut_anywhere_and_the_criterion_meets_the_same_sequence():
     stop = Stop(bound=0.1, window=20, mean=0.05)
     results = []
     for cuts in ([0, 60], [0, 7, 8, 33, 60]):
-        trainer = Trainer(network, [network.initial_weights(0)] * 4, 0.5)
+        trainer = NativeTrials(network, [network.initial_weights(0)] * 4, 0.5)
         for first, last in pairwise(cuts):
             trainer.train([whole.part(first, last)] * 4, stop)
         results.append((trainer.presented.tolist(), trainer.stopped.tolist(), trainer.weights.tolist()))
@@ -138,10 +139,10 @@ def test_a_trial_that_takes_anothers_place_is_as_one_from_the_start():
     network, stop = NETWORKS["experiment_4"], Stop(bound=0.5, window=20)
     weights = [network.initial_weights(seed) for seed in range(3)]
     sequences = block(network, 1, 60)._replace(targets=np.full((60, 1), 0.5, np.float32))
-    trainer = Trainer(network, weights[:2], 0.5)
+    trainer = NativeTrials(network, weights[:2], 0.5)
     assert [presented.stopped for presented in trainer.train([sequences] * 2, stop)] == [True, True]
     trainer.begin(1, weights[2])
-    fresh = Trainer(network, weights[2:], 0.5)
+    fresh = NativeTrials(network, weights[2:], 0.5)
     first, second = trainer.train([sequences.part(0, 19)] * 2, stop)
     assert first is None  # it has stopped, and stays so
     assert not second.stopped
@@ -176,9 +177,9 @@ def test_criteria(stop):
     network = NETWORKS["experiment_4"]
     sequences = block(network, 3, 400)
     sequences = sequences._replace(targets=0.5 + 0.5 * (sequences.targets - 0.5))
-    free = Trainer(network, [network.initial_weights(0)], 0.5)
+    free = NativeTrials(network, [network.initial_weights(0)], 0.5)
     expected = judged(free.train([sequences])[0].errors, stop)
-    trainer = Trainer(network, [network.initial_weights(0)], 0.5)
+    trainer = NativeTrials(network, [network.initial_weights(0)], 0.5)
     result = trainer.train([sequences], stop)[0]
     assert expected is not None
     assert result.stopped
@@ -187,7 +188,7 @@ def test_criteria(stop):
 
 @every_network
 def test_evaluation_changes_nothing_and_tells_the_outputs(network):
-    trainer = Trainer(network, [network.initial_weights(0)] * 3, 0.3)
+    trainer = NativeTrials(network, [network.initial_weights(0)] * 3, 0.3)
     before = trainer.weights.copy()
     sequences = block(network, 2)
     errors, outputs = trainer.evaluate([sequences] * 3)[1], trainer.outputs([sequences] * 3)[1]
@@ -213,7 +214,7 @@ def test_evaluation_changes_nothing_and_tells_the_outputs(network):
 def test_bad_blocks_are_refused_and_no_trial_has_changed(change, says):
     network = NETWORKS["experiment_4"]
     good = Sequences(np.array([2, 2], np.int32), np.zeros((4, 2), np.float32), np.ones((2, 1), np.float32))
-    trainer = Trainer(network, [network.initial_weights(0)] * 2, 0.3)
+    trainer = NativeTrials(network, [network.initial_weights(0)] * 2, 0.3)
     before = trainer.weights.copy()
     with pytest.raises(ValueError, match=says):
         trainer.train([good, good._replace(**change)])

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from carrousel.papers.lstm1997.criteria import Predicted, Running, Successive, TestSet, Within
+from carrousel.papers.harness.criteria import Predicted, Running, Successive, TestSet, Within
+from carrousel.papers.harness.random_streams import random_streams
+from carrousel.papers.harness.stop import Stop
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.streams import streams
-from carrousel.papers.lstm1997.trainer import Stop
 
 REBER_4, REBER_3 = (-1.0, -2.0, -3.0, -4.0), (-1.0, -2.0, -3.0)
 THREE = ((-2.0, -4.0, -6.0), (-1.0, -3.0, -5.0))
@@ -68,15 +68,21 @@ every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 @every_row
 def test_table_10(row):
-    n = row.network
+    n = row.method.network
     _, *numbers, ogb, igb, biased, largest, rate = TABLE_10[row.number]
     assert [n.blocks, n.block_size, n.inputs, n.outputs, n.weight_count] == numbers
     assert (n.output_gate_bias, n.input_gate_bias, n.biased) == (ogb, igb, biased)
-    assert (n.weight_range, row.rate) == (largest, rate)
+    assert (n.weight_range, row.method.rate) == (largest, rate)
     shortcuts = row.number in ("2a", "2b")
     expected = ("B", False, "g1", "id") if shortcuts else ("F", True, "g2", "h1")
     assert (n.connectivity, n.output_gates, n.g, n.h) == expected
-    assert (n.output, n.hidden, row.error, row.update, row.grows) == ("logistic", 0, "squared", "sequence", shortcuts)
+    assert (n.output, n.hidden, row.method.error, row.method.update, row.method.grows) == (
+        "logistic",
+        0,
+        "squared",
+        "sequence",
+        shortcuts,
+    )
 
 
 @every_row
@@ -87,7 +93,7 @@ def test_table_11(row):
 
 @every_row
 def test_the_shortest_sequence_is_as_long_as_table_10_says(row):
-    stream = streams(0, row.group)
+    stream = random_streams(0, row.group)
     block = row.source(stream, 0).training(stream("training", 0), 1500)
     assert block.lengths.min() == TABLE_10[row.number][0]  # in Experiments 1 and 2 the last symbol is a target only
     assert block.at_end == (row.number[0] not in "1" and row.number not in ("2a", "2b"))
@@ -95,7 +101,7 @@ def test_the_shortest_sequence_is_as_long_as_table_10_says(row):
 
 @pytest.mark.parametrize(("number", "informative"), [("3a-1", 3), ("3a-2", 1), ("3a-3", 3), ("3c-1", 3), ("3c-2", 1)])
 def test_how_many_elements_are_informative(number, informative):
-    stream = streams(0, "3a")
+    stream = random_streams(0, "3a")
     block = ROWS[number].source(stream, 0).training(stream("training", 0), 50)
     first = [sequence[: informative + 1, 0] for sequence in (block.part(k, k + 1).x for k in range(50))]
     assert all((abs(x[:informative]) == 1).all() for x in first)
@@ -109,5 +115,5 @@ def test_variants_differ_from_their_row_and_inputs_have_a_name_each(experiment):
         of = literal[row.number]
         assert (row.number, row.setting, row.wrong_from, row.steps) == (of.number, of.setting, of.wrong_from, of.steps)
         assert replace(row, changes=()) != of
-        assert row.source is of.source or "error-at-end" in row.changes
-    assert len(experiment.inputs) in (0, experiment.rows[0].network.inputs)
+        assert row.source is of.source or row.reading.startswith("error-at-end")
+    assert len(experiment.inputs) in (0, experiment.rows[0].method.network.inputs)

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from carrousel.papers.harness.random_streams import random_stream, random_streams
+from carrousel.papers.harness.sequences import positions, starts
 from carrousel.papers.lstm1997.experiments import (
     ALL,
     adding,
@@ -18,15 +20,13 @@ from carrousel.papers.lstm1997.experiments import (
     two_sequence,
     very_long_lag,
 )
-from carrousel.papers.lstm1997.sequences import positions, starts
-from carrousel.papers.lstm1997.streams import stream, streams
 
 N = 4000
 
 
 @pytest.fixture
 def rng():
-    return stream(1, "tests", "data", 0)
+    return random_stream(1, "tests", "data", 0)
 
 
 def near(count, share, n=N):
@@ -50,15 +50,15 @@ def test_starts_and_positions():
 
 @pytest.mark.parametrize("make", [temporal_order, embedded_reber], ids=["at the end", "at every step"])
 def test_parts_and_taken_are_the_same_sequences(rng, make):
-    block = make.sequences(rng, 9, "6a") if make is temporal_order else make.strings(rng, 9)
-    part, taken = block.part(3, 5), block.taken(np.array([3, 4]))
+    block = make.sample_sequences(rng, 9, "6a") if make is temporal_order else make.sample_strings(rng, 9)
+    part, taken = block.part(3, 5), block.select(np.array([3, 4]))
     for a, b in zip(part, taken):
         assert a is b is None or (a == b).all()
     assert part.x.tolist() == np.concatenate(split(block)[3:5]).tolist()
-    twice = block.taken(np.array([5, 5]))
+    twice = block.select(np.array([5, 5]))
     assert (split(twice)[0] == split(block)[5]).all()
     assert (split(twice)[1] == split(block)[5]).all()
-    both = block.part(0, 4).joined(block.part(4, 9))
+    both = block.part(0, 4).concat(block.part(4, 9))
     assert (both.x == block.x).all()
     assert (both.targets == block.targets).all()
 
@@ -66,9 +66,9 @@ def test_parts_and_taken_are_the_same_sequences(rng, make):
 def test_streams_depend_on_all_that_names_them():
     names = [(0, "4", "training", 0), (1, "4", "training", 0), (0, "5", "training", 0), (0, "4", "test", 0)]
     names.append((0, "4", "training", 1))
-    first = {stream(*name).random() for name in names}
+    first = {random_stream(*name).random() for name in names}
     assert len(first) == len(names)
-    assert stream(*names[0]).random() == streams(0, "4")("training", 0).random()
+    assert random_stream(*names[0]).random() == random_streams(0, "4")("training", 0).random()
 
 
 # ---- Experiment 1 ---------------------------------------------------------------------------------------------------
@@ -93,9 +93,9 @@ def reber_says(string):
 
 
 def test_reber_strings_are_legal_and_so_are_their_successors(rng):
-    block = embedded_reber.strings(rng, 500)
+    block = embedded_reber.sample_strings(rng, 500)
     legal = np.split(block.truth, np.cumsum(block.lengths)[:-1])
-    for string, mask in zip(embedded_reber.spelled(block), legal):
+    for string, mask in zip(embedded_reber.spell(block), legal):
         expected = reber_says(string)
         assert expected is not None, string
         found = [{embedded_reber.SYMBOLS[k] for k in np.flatnonzero(row)} for row in mask]
@@ -103,7 +103,7 @@ def test_reber_strings_are_legal_and_so_are_their_successors(rng):
 
 
 def test_reber_lengths_and_targets(rng):
-    block = embedded_reber.strings(rng, N)
+    block = embedded_reber.sample_strings(rng, N)
     lengths = block.lengths + 1  # the last symbol is a target only
     assert lengths.min() == 9
     assert near((lengths == 9).sum(), 0.25)
@@ -113,16 +113,16 @@ def test_reber_lengths_and_targets(rng):
 
 
 def test_reber_test_strings_are_not_in_the_training_set(rng):
-    training, test = embedded_reber.training_and_test(rng)
+    training, test = embedded_reber.sample_sets(rng)
     assert len(training.lengths) == len(test.lengths) == 256
-    assert not set(embedded_reber.spelled(training)) & set(embedded_reber.spelled(test))
+    assert not set(embedded_reber.spell(training)) & set(embedded_reber.spell(test))
 
 
 def test_ten_reber_trials_share_their_sets():
-    sources = [embedded_reber.pair_of_sets(streams(0, "1"), trial) for trial in (0, 9, 10)]
-    spelled = [embedded_reber.spelled(source.examined) for source in sources]
+    sources = [embedded_reber.source(random_streams(0, "1"), trial) for trial in (0, 9, 10)]
+    spelled = [embedded_reber.spell(source.examined) for source in sources]
     assert spelled[0] == spelled[1] != spelled[2]
-    presented = embedded_reber.spelled(sources[0].training(streams(0, "1")("training", 0), 300))
+    presented = embedded_reber.spell(sources[0].training(random_streams(0, "1")("training", 0), 300))
     assert set(presented) <= set(spelled[0][:256])
 
 
@@ -130,19 +130,19 @@ def test_ten_reber_trials_share_their_sets():
 
 
 def test_noise_free_sequences(rng):
-    block = long_lag_noise_free.sequences(rng, 200, p=10)
+    block = long_lag_noise_free.sample_sequences(rng, 200, p=10)
     x, y = 9, 10
     for symbols, targets in zip(block.x.reshape(200, 10), block.targets.reshape(200, 10)):
         assert symbols[0] in (x, y)
         assert symbols[1:].tolist() == list(range(9))  # a_1 ... a_(p-1)
         assert targets.tolist() == [*range(9), symbols[0]]
     assert near((block.x[::10] == x).sum(), 0.5, 200)
-    both = long_lag_noise_free.both(p=10)
+    both = long_lag_noise_free.list_sequences(p=10)
     assert {tuple(row) for row in both.x.reshape(2, 10)} == {tuple(row) for row in block.x.reshape(200, 10)}
 
 
 def test_random_sequences_have_no_regularity_but_their_ends(rng):
-    block = long_lag_random.sequences(rng, 1000, p=10)
+    block = long_lag_random.sample_sequences(rng, 1000, p=10)
     symbols, targets = block.x.reshape(1000, 10), block.targets.reshape(1000, 10)
     assert (targets[:, -1] == symbols[:, 0]).all()
     assert (targets[:, :-1] == symbols[:, 1:]).all()
@@ -154,7 +154,7 @@ def test_random_sequences_have_no_regularity_but_their_ends(rng):
 
 def test_very_long_lags(rng):
     q, p = 30, 7
-    block = very_long_lag.sequences(rng, N, q=q, p=p)
+    block = very_long_lag.sample_sequences(rng, N, q=q, p=p)
     e, b, x, y = p, p + 1, p + 2, p + 3
     for symbols, target in zip(split(block), block.targets):
         assert symbols[0] == b
@@ -175,7 +175,7 @@ def test_very_long_lags(rng):
 @pytest.mark.parametrize("task", ["3a", "3b", "3c"])
 @pytest.mark.parametrize("informative", [1, 3])
 def test_two_sequence(rng, task, informative):
-    block = two_sequence.sequences(rng, N, T=20, N=informative, task=task)
+    block = two_sequence.sample_sequences(rng, N, T=20, N=informative, task=task)
     first_class = {"3a": 1.0, "3b": 1.0, "3c": 0.2}[task]
     truth = block.targets if block.truth is None else block.truth
     assert set(np.round(truth[:, 0].astype(float), 6)) == ({0.2, 0.8} if task == "3c" else {0.0, 1.0})
@@ -194,7 +194,7 @@ def test_two_sequence(rng, task, informative):
 
 
 def test_noise_on_targets_is_not_in_the_truth(rng):
-    block = two_sequence.sequences(rng, N, T=20, N=1, task="3c")
+    block = two_sequence.sample_sequences(rng, N, T=20, N=1, task="3c")
     noise = (block.targets - block.truth)[:, 0]
     assert abs(noise.var() - 0.1) < 4 * 0.1 * np.sqrt(2 / N)
     assert abs(noise.mean()) < 4 * np.sqrt(0.1 / N)
@@ -203,7 +203,9 @@ def test_noise_on_targets_is_not_in_the_truth(rng):
 # ---- Experiments 4 and 5 --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [adding.sequences, multiplication.sequences], ids=["adding", "multiplication"])
+@pytest.mark.parametrize(
+    "make", [adding.sample_sequences, multiplication.sample_sequences], ids=["adding", "multiplication"]
+)
 def test_marked_pairs(rng, make):
     T = 40
     block = make(rng, N, T=T)
@@ -220,15 +222,15 @@ def test_marked_pairs(rng, make):
         assert marked.max() < T // 2
         assert len(pairs) - 1 - marked.max() >= T // 2  # the lag
         hidden += len(marked) == 1
-        neutral = 0.0 if make is adding.sequences else 1.0
+        neutral = 0.0 if make is adding.sample_sequences else 1.0
         X1, X2 = values[marked] if len(marked) == 2 else (values[marked[0]], neutral)
-        wanted = 0.5 + (X1 + X2) / 4 if make is adding.sequences else X1 * X2
+        wanted = 0.5 + (X1 + X2) / 4 if make is adding.sample_sequences else X1 * X2
         assert target == pytest.approx(wanted, abs=1e-6)
     assert near(hidden, 0.1 + 0.9 / (T // 2 - 1))
 
 
 def test_values_are_uniform(rng):
-    for make, lowest in ((adding.sequences, -1.0), (multiplication.sequences, 0.0)):
+    for make, lowest in ((adding.sample_sequences, -1.0), (multiplication.sample_sequences, 0.0)):
         values = make(rng, 500, T=40).x[:, 0]
         assert values.min() >= lowest
         assert values.max() <= 1
@@ -237,7 +239,7 @@ def test_values_are_uniform(rng):
 
 
 def test_marks_are_uniform_and_differ(rng):
-    first, second = adding.marks(rng, 90_000, T=20)
+    first, second = adding.sample_marks(rng, 90_000, T=20)
     counts = np.zeros((10, 10), int)
     np.add.at(counts, (first, second), 1)
     assert (counts.diagonal() == 0).all()
@@ -251,7 +253,7 @@ def test_marks_are_uniform_and_differ(rng):
     ("task", "windows"), [("6a", ((10, 20), (50, 60))), ("6b", ((10, 20), (33, 43), (66, 76)))], ids=["6a", "6b"]
 )
 def test_temporal_order(rng, task, windows):
-    block = temporal_order.sequences(rng, N, task)
+    block = temporal_order.sample_sequences(rng, N, task)
     seen = [set() for _ in windows]
     for symbols, target in zip(split(block), block.targets):
         string = "".join(temporal_order.SYMBOLS[k] for k in symbols)
@@ -280,19 +282,19 @@ ROWS = {row.key: row for experiment in ALL.values() for row in (*experiment.rows
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_rows_have_the_papers_number_of_weights_and_lengths(row, rng):
     """But for readings that add connections, or biases, which the paper does not have."""
-    literal = ROWS[row.number].network
-    as_the_paper = replace(row.network, connectivity=literal.connectivity, biased=literal.biased)
+    literal = ROWS[row.number].method.network
+    as_the_paper = replace(row.method.network, connectivity=literal.connectivity, biased=literal.biased)
     assert as_the_paper.weight_count == row.paper.weights
-    source = row.source(streams(0, row.number), 0)
+    source = row.source(random_streams(0, row.number), 0)
     block = source.training(rng, 50)
     assert 0.9 < block.lengths.mean() / row.steps < 1.1 or row.number.startswith("1")
     assert len(block.x) == block.lengths.sum()
 
 
 def test_every_row_of_the_tables_is_there_and_read_literally_first():
-    from carrousel.papers.lstm1997.tables import PAPER
+    from carrousel.papers.lstm1997.tables import LSTM
 
     literal = [row.number for experiment in ALL.values() for row in experiment.rows]
-    assert literal == list(PAPER)
+    assert literal == list(LSTM)
     assert all(row.reading == "literal" for experiment in ALL.values() for row in experiment.rows)
     assert all(row.reading != "literal" for experiment in ALL.values() for row in experiment.variants)

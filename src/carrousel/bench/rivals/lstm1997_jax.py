@@ -20,8 +20,8 @@ from jax import lax  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from carrousel.bench.rivals.lstm1997_torch import dense
-from carrousel.papers.lstm1997.network import Network, Weights
-from carrousel.papers.lstm1997.sequences import Sequences, positions
+from carrousel.online.lstm1997.network import Network, SplitWeights
+from carrousel.papers.harness.sequences import Sequences, positions
 
 sigmoid = jax.nn.sigmoid
 
@@ -54,7 +54,7 @@ class Compiled:
     @property
     def weights(self) -> NDArray:
         """[trials, weight_count], or [weight_count] of one."""
-        return self.network.join(Weights(*map(np.asarray, self.parts)))
+        return self.network.join(SplitWeights(*map(np.asarray, self.parts)))
 
     def padded(self, blocks: Sequence[Sequences]) -> tuple[Any, ...]:
         """x [trials, N, T, I], real [trials, N, T] and targets [trials, N, K]; of one trial without its axis."""
@@ -128,7 +128,7 @@ def accumulating(n: Network, several: bool) -> Callable[..., Any]:
             s, y, k = step(n, R, a_x, real, s, before)
             return (s, y, before, ds + k[:, None] * z_of(x, before)), None
 
-        zeros = jnp.zeros(n.cells), jnp.zeros(n.units), jnp.zeros(n.units), jnp.zeros((2 * n.cells, n.fed_by + 1))
+        zeros = jnp.zeros(n.cells), jnp.zeros(n.units), jnp.zeros(n.units), jnp.zeros((2 * n.cells, n.fan_in + 1))
         (s, y, before, ds), _ = lax.scan(forward, zeros, (x @ W_x.T + b, real, x), unroll=5 if several else 1)
         return changes(n, V, c, s, y, z_of(x[-1], before), ds, target)
 

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import linear
 
-from carrousel.papers.lstm1997.network import Network, Weights
-from carrousel.papers.lstm1997.sequences import Sequences, starts
+from carrousel.online.lstm1997.network import Network, SplitWeights
+from carrousel.papers.harness.sequences import Sequences, starts
 
 
 class TorchOperations:
@@ -35,7 +35,7 @@ class TorchOperations:
     @property
     def weights(self) -> NDArray:
         """[weight_count]."""
-        return self.network.join(Weights(*(part.detach().numpy() for part in self.parts)))
+        return self.network.join(SplitWeights(*(part.detach().numpy() for part in self.parts)))
 
     def train(self, block: Sequences) -> None:
         """Learn from each sequence."""

@@ -1,38 +1,13 @@
-"""The paper's figures as data: the LSTM rows of Tables 1 to 9 (read in two conversions of the text, which agree)."""
+"""The paper's figures as data, by method and row: the LSTM rows of Tables 1 to 9.
+
+They were read from two conversions of the paper's text, which agree.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from carrousel.papers.harness.paper_row import Figures
 
-
-@dataclass(frozen=True)
-class Figures:
-    """What the paper tells of a row.
-
-    Args:
-        source: the table.
-        weights: of the network.
-        trials: how many were run.
-        solved: how many of them succeeded.
-        sequences: presented until success, the mean of the trials that succeeded.
-        first: presented until the first of two criteria (ST1 of Experiments 3a and 3b).
-        wrong: sequences misclassified, of 2560 fresh ones, the mean of the trials.
-        error: the average absolute error on those, where the paper gives one.
-        range: fewest and most sequences until success, where the paper gives them.
-    """
-
-    source: str
-    weights: int
-    trials: int
-    solved: int
-    sequences: int
-    first: int | None = None
-    wrong: float | None = None
-    error: float | None = None
-    range: tuple[int, int] | None = None
-
-
-PAPER = {
+LSTM = {
     "1-1": Figures("Table 1", 264, 30, 30, 39_740),
     "1-2": Figures("Table 1", 276, 30, 30, 21_730),
     "1-3": Figures("Table 1", 276, 30, 29, 14_060),  # 97 %
@@ -67,3 +42,5 @@ PAPER = {
     "6a": Figures("Table 9", 156, 20, 20, 31_390, wrong=1),
     "6b": Figures("Table 9", 308, 10, 10, 571_100, wrong=2),
 }
+
+PAPER: dict[tuple[str, str], Figures] = {("lstm", number): figures for number, figures in LSTM.items()}

@@ -2,7 +2,7 @@
 
 Eight symbols E, B, a, b, c, d, X, Y. A sequence starts with E and ends with the trigger B; all between is random from
 a, b, c, d, except two (6a) or three (6b) elements at random positions that are X or Y. Lengths are random in 100 ...
-110. At the end the order of the Xs and Ys is to be told, one output unit for each.
+110. The target at the end is the order of the Xs and Ys, one output unit for each order.
 
 6a: t1 in 10 ... 20, t2 in 50 ... 60; XX, XY, YX, YY are Q, R, S, U.
 6b: t1 in 10 ... 20, t2 in 33 ... 43, t3 in 66 ... 76;
@@ -16,21 +16,24 @@ from functools import partial
 
 import numpy as np
 
-from carrousel.papers.lstm1997.criteria import Running
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.row import Experiment, Row, change, drawn
-from carrousel.papers.lstm1997.sequences import Sequences, random_lengths, starts
-from carrousel.papers.lstm1997.trainer import Stop
+from carrousel.online.lstm1997.network import Network
+from carrousel.papers.harness.criteria import Running
+from carrousel.papers.harness.paper_row import Experiment, PaperRow, generated
+from carrousel.papers.harness.sequences import Sequences, sample_lengths, starts
+from carrousel.papers.harness.stop import Stop
+from carrousel.papers.lstm1997.methods.lstm import LSTM
+from carrousel.papers.lstm1997.readings import change
+from carrousel.papers.lstm1997.tables import PAPER
 
 SYMBOLS = "EBabcdXY"
 E, B, A, X = (SYMBOLS.index(symbol) for symbol in "EBaX")
 WINDOWS = {"6a": (10, 50), "6b": (10, 33, 66)}  # t1, t2 (and t3) lie in the eleven positions from here, counted from 1
 
 
-def sequences(rng: np.random.Generator, n: int, task: str) -> Sequences:
-    """n sequences of "6a" or "6b"; output units in the order above."""
+def sample_sequences(rng: np.random.Generator, n: int, task: str) -> Sequences:
+    """Sample n sequences of "6a" or "6b"; output units in the order above."""
     windows = np.array(WINDOWS[task])
-    lengths = random_lengths(rng, n, T=100)
+    lengths = sample_lengths(rng, n, T=100)
     symbols = rng.integers(A, A + 4, lengths.sum(), dtype=np.int32)
     first = starts(lengths)
     symbols[first] = E
@@ -45,7 +48,7 @@ def sequences(rng: np.random.Generator, n: int, task: str) -> Sequences:
 ST3 = Stop(bound=0.3, window=2000, mean=0.1)
 
 
-def row(number: str, blocks: int, rate: float, setting: str) -> Row:
+def row(number: str, blocks: int, rate: float, setting: str) -> PaperRow:
     """A row of Table 9."""
     network = Network(
         inputs=8,
@@ -56,16 +59,26 @@ def row(number: str, blocks: int, rate: float, setting: str) -> Row:
         input_gate_bias=(-2.0, -4.0, -6.0)[:blocks],
         weight_range=0.1,
     )
-    training = drawn(partial(sequences, task=number))
-    return Row(number, setting, network, rate, training, Running(ST3), wrong_from=0.3, steps=105, long=blocks > 2)
+    training = generated(partial(sample_sequences, task=number))
+    return PaperRow(
+        number,
+        setting,
+        LSTM(network, rate),
+        training,
+        Running(ST3),
+        wrong_from=0.3,
+        steps=105,
+        paper=PAPER["lstm", number],
+        long=blocks > 2,
+    )
 
 
 ROWS = (
     row("6a", blocks=2, rate=0.5, setting="two symbols, 4 classes"),
     row("6b", blocks=3, rate=0.1, setting="three symbols, 8 classes"),
 )
-STEEP = tuple(change(row, "steep", error="entropy", rate=row.rate / 4) for row in ROWS)
-SPACED = tuple(change(row, "judged-100", criterion=Running(replace(ST3, every=100))) for row in ROWS)
+STEEP = tuple(change(row, "steep", settings={"error": "entropy", "rate": row.method.rate / 4}) for row in ROWS)
+SPACED = tuple(change(row, "every-100", criterion=Running(replace(ST3, every=100))) for row in ROWS)
 
 EXPERIMENT = Experiment(
     "temporal-order",
@@ -78,12 +91,12 @@ EXPERIMENT = Experiment(
         "X and Y are equally likely; positions count from 1",
     ),
     explained=(
-        "Read literally, two trials of 6b are not solved at five times the paper's mean: outputs that are wrong near 0 "
-        "or 1, where their slope f' is almost 0, take a long time to turn. `steep` sets f' to its largest value "
+        "Read literally, two trials of 6b are not solved at five times the paper's mean: outputs that are wrong near "
+        "0 or 1, where their slope f' is almost 0, take a long time to turn. `steep` sets f' to its largest value "
         "everywhere, as one of Experiment 1's readings does. Judged after each sequence, a trial ends at the first "
-        "moment that meets the criterion, often a lucky one, and other sequences are then wrong. The paper's figures "
-        "are consistent with a judgement every 100 sequences; `judged-100` changes nothing else, and both rows agree "
-        "with the paper's."
+        "moment that meets the criterion, often by luck, and other sequences are then wrong. The paper's figures are "
+        "consistent with a judgement every 100 sequences; `every-100` changes nothing else, and both rows agree with "
+        "the paper's."
     ),
     inputs=tuple(SYMBOLS),
 )

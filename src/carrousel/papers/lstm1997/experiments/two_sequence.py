@@ -1,7 +1,7 @@
 """Experiment 3: noise and signal on the same channel, the 2-sequence problem (section 5.3).
 
-One input line, two classes of equal probability. The first N elements tell the class, +1 or -1; all others are Gaussian
-noise of variance 0.2. Lengths are random in [T, T + T/10]. At the end the class is to be told.
+One input line, two classes of equal probability. The first N elements show the class, +1 or -1; all others are Gaussian
+noise of variance 0.2. Lengths are random in [T, T + T/10]. The target at the end is the class.
 
 3a: targets 1.0 (class 1) and 0.0 (class 2). 3b: the same noise on the first N elements too. 3c: as 3a, targets 0.2 and
 0.8 with Gaussian noise of variance 0.1 of their own.
@@ -15,25 +15,28 @@ from math import sqrt
 
 import numpy as np
 
-from carrousel.papers.lstm1997.criteria import TestSet
-from carrousel.papers.lstm1997.network import Network
-from carrousel.papers.lstm1997.row import Experiment, Row, change, drawn
-from carrousel.papers.lstm1997.sequences import Sequences, random_lengths, starts
+from carrousel.online.lstm1997.network import Network
+from carrousel.papers.harness.criteria import TestSet
+from carrousel.papers.harness.paper_row import Experiment, PaperRow, generated
+from carrousel.papers.harness.sequences import Sequences, sample_lengths, starts
+from carrousel.papers.lstm1997.methods.lstm import LSTM
+from carrousel.papers.lstm1997.readings import change
+from carrousel.papers.lstm1997.tables import PAPER
 
 TARGETS = {"3a": (1.0, 0.0), "3b": (1.0, 0.0), "3c": (0.2, 0.8)}  # of class 1 and class 2
 
 
-def sequences(rng: np.random.Generator, n: int, T: int, N: int, task: str) -> Sequences:
-    """n sequences; the N informative elements count in the length.
+def sample_sequences(rng: np.random.Generator, n: int, T: int, N: int, task: str) -> Sequences:
+    """Sample n sequences; the N informative elements count in the length.
 
     Args:
-        rng: where chance comes from.
-        n: how many.
+        rng: random numbers.
+        n: number of sequences.
         T: the shortest length.
-        N: the informative elements.
+        N: number of informative elements.
         task: "3a", "3b" or "3c".
     """
-    lengths = random_lengths(rng, n, T)
+    lengths = sample_lengths(rng, n, T)
     second = rng.integers(0, 2, n)  # 0: class 1, 1: class 2
     x = rng.standard_normal(lengths.sum(), dtype=np.float32)
     x *= np.float32(sqrt(0.2))
@@ -64,18 +67,18 @@ CRITERIA = {
 }
 
 
-def row(number: str, T: int, N: int) -> Row:
+def row(number: str, T: int, N: int) -> PaperRow:
     """A row of Tables 4, 5 or 6."""
     task = number[:2]
-    return Row(
+    return PaperRow(
         number,
         f"{task}: T = {T}, N = {N}",
-        NETWORK,
-        RATES[task],
-        drawn(partial(sequences, T=T, N=N, task=task)),
+        LSTM(NETWORK, RATES[task]),
+        generated(partial(sample_sequences, T=T, N=N, task=task)),
         CRITERIA[task],
         wrong_from=CRITERIA[task].wrong_from,
         steps=T + T // 20,
+        paper=PAPER["lstm", number],
         long=T > 100 or task == "3c",
     )
 
@@ -96,7 +99,11 @@ ONE_SET = tuple(
     if row.steps < 200
 )
 
-STEEP = tuple(change(row, "steep", error="entropy", rate=row.rate / 4) for row in ROWS if row.number.startswith("3b"))
+STEEP = tuple(
+    change(row, "steep", settings={"error": "entropy", "rate": row.method.rate / 4})
+    for row in ROWS
+    if row.number.startswith("3b")
+)
 PATIENT = change(ROWS[5], "ten-million", until=10_000_000)
 
 EXPERIMENT = Experiment(
@@ -105,15 +112,15 @@ EXPERIMENT = Experiment(
     rows=ROWS,
     variants=(PATIENT, *ONE_SET, *STEEP),
     silent=(
-        "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are drawn anew each time",
+        "ST1 and ST2 are judged every 100 sequences, on 256 sequences that are sampled anew each time",
         "the N informative elements count in the length; lengths are uniform in [T, T + T/10], both included",
     ),
     explained=(
-        'The paper does not say whether its "randomly chosen test set" is chosen once. A fixed set '
-        "(`fixed-test-set`) may hold a sequence that an otherwise correct network never gets right: then the trial "
-        "never ends. A set that changes lets luck end a trial a little earlier. In 3b-3 all trials hold their outputs "
-        "near 0.5 for more than a million sequences, and two are still there at the cap; when they run on, these two "
-        "succeed as well (`ten-million`; the paper names no bound). At 0.5 f' is 1/4 anyway: `steep`, which helps in "
+        'The paper does not say whether its "randomly chosen test set" is chosen once. A fixed set (`fixed-test-set`) '
+        "may hold a sequence that an otherwise correct network never gets right: then the trial never ends. With a "
+        "set that changes, a trial can end a little earlier by luck. In 3b-3 all trials hold their outputs near 0.5 "
+        "for more than a million sequences, and two are still there at the cap; when they run on, these two succeed "
+        "as well (`ten-million`; the paper names no bound). At 0.5 f' is 1/4 anyway: `steep`, which helps in "
         "Experiments 1 and 6, changes nothing here."
     ),
 )

@@ -14,19 +14,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from carrousel.errors import UserError
 from carrousel.interrupt import Interrupt
+from carrousel.papers.harness import document, listing, plots
+from carrousel.papers.harness.choice import Chosen, choose
+from carrousel.papers.harness.finished_trials import FinishedTrials
+from carrousel.papers.harness.paper_row import Experiment, PaperRow
+from carrousel.papers.harness.readings import LITERAL
+from carrousel.papers.harness.report import JSON, report, table, verdict_lines
+from carrousel.papers.harness.run_all import run_all
+from carrousel.papers.harness.trials import Outcome
+from carrousel.papers.harness.verdicts import HEADING, RULES
+from carrousel.papers.lstm1997.document_opening import OPENING
 from carrousel.papers.lstm1997.experiments import ALL
-from carrousel.papers.lstm1997.readings import LITERAL
-from carrousel.papers.lstm1997.reproduce import document, listing, plots
-from carrousel.papers.lstm1997.reproduce.choice import Chosen, choose
-from carrousel.papers.lstm1997.reproduce.report import JSON, report, table, told
-from carrousel.papers.lstm1997.reproduce.verdicts import HEADING, RULES
-from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
-from carrousel.papers.lstm1997.row import Experiment, Row
-from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.results import say, screen, write
 
 KEPT = "trials.jsonl"
 MOST = 10_000  # trials of a row
+DEFAULT_TRIALS = 10  # of a row that the paper does not have
 WIDTH = 120  # where no terminal tells one
 
 
@@ -78,16 +81,16 @@ def reproduce(
     """
     if listed or not (experiments or row or everything):
         of_reading = "all" if reading is None else reading
-        chosen = choose(experiments or [], row or [], of_reading, everything=True)
+        chosen = choose(ALL, experiments or [], row or [], of_reading, everything=True)
         print_list(chosen, in_detail=bool(experiments or row or reading is not None), json_file=json_file)
         return 0
-    chosen = choose(experiments or [], row or [], reading, everything)
+    chosen = choose(ALL, experiments or [], row or [], reading, everything)
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
         check_writable(path, option)  # now, not after minutes
     if json_file is not None and json_file == markdown:
         raise UserError(f"--json and --markdown are both to go to {json_file}: name another file for one of them")
-    kept = Kept(out / KEPT, seed)
-    counts = {each.key: trials or each.paper.trials for _, each in chosen}
+    kept = FinishedTrials(out / KEPT, seed)
+    counts = {each.key: trials or (each.paper.trials if each.paper else DEFAULT_TRIALS) for _, each in chosen}
     began = time.monotonic()
     with Interrupt() as interrupt:
         seconds = shown(chosen, counts, kept, lambda: bool(interrupt.number))
@@ -96,7 +99,7 @@ def reproduce(
         return 128 + interrupt.number
     rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
     write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
-    write(markdown, document.markdown(rows, seed), "--markdown")
+    write(markdown, document.markdown(OPENING, ALL.values(), rows, seed), "--markdown")
     if "-" not in (str(json_file), str(markdown)):
         tell(chosen, rows, time.monotonic() - began)
     solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
@@ -109,7 +112,7 @@ def reproduce(
     return 0
 
 
-def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
+def shown(chosen, counts, kept: FinishedTrials, halted) -> dict[str, float]:
     """Run the rows, with a bar on stderr while it is a terminal; the seconds of each."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -118,7 +121,7 @@ def shown(chosen, counts, kept: Kept, halted) -> dict[str, float]:
         task = bar.add_task("trials", total=sum(counts.values()))
         bar.advance(task, sum(len(kept.of(row, counts[row.key])) for row in rows))
 
-        def progress(row: Row, outcome: Outcome) -> None:
+        def progress(row: PaperRow, outcome: Outcome) -> None:
             came = f"solved at {outcome.sequences:,}" if outcome.solved else f"failed at {outcome.sequences:,}"
             bar.update(task, advance=1, description=f"{row.key}, trial {outcome.trial}: {came}")
 
@@ -137,7 +140,7 @@ def tell(chosen: Chosen, rows: list[dict[str, Any]], seconds: float) -> None:
 def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
     """Print an experiment's table, its verdicts, where the paper is silent, and what the readings are."""
     console.print(table(of, rows, console.width))
-    console.print(told(rows))
+    console.print(verdict_lines(rows))
     lines = [f"- {line}" for line in of.silent]
     console.print("where the paper is silent:", *lines, sep="\n", markup=False)
     others = {row["reading"]: row["description"] for row in rows if row["reading"] != LITERAL}
@@ -161,7 +164,7 @@ def print_list(chosen: Chosen, in_detail: bool, json_file: Path | None) -> None:
     if str(json_file) != "-":
         show = listing.print_rows_and_readings if in_detail else listing.print_experiments
         show(chosen, screen(WIDTH))
-    write(json_file, json.dumps(listing.facts(chosen), indent=1) + "\n", "--json")
+    write(json_file, json.dumps(listing.list_facts(chosen), indent=1) + "\n", "--json")
 
 
 def check_writable(path: Path | None, option: str) -> None:
