@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from client_models.measured import Measured, Swap
 
 import carrousel
+from bench.client_models.measured import Measured, Swap
 from carrousel.bench.clock import medians
 from carrousel.bench.table import machine, milliseconds, plural
 from carrousel.swapped import Layer
@@ -88,7 +88,7 @@ def measure(client: str, seconds: float, repeat: int) -> Row:
         RuntimeError: no layer of its model was replaced.
     """
     replaced: list[Layer] = []
-    make = importlib.import_module(f"client_models.with_{client.replace('-', '_')}").make
+    make = importlib.import_module(f"bench.client_models.with_{client.replace('-', '_')}").make
     swaps: list[Swap] = [lambda model: model, lambda model: replaced.extend(carrousel.swap(model).replaced)]
     both: list[Measured] = [seeded(lambda swap=swap: make(swap)) for swap in swaps]
     if not replaced:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from measurements import TINY, bench
 
+from bench import cells
 from carrousel import odyssey
-from carrousel.bench import cells
 from carrousel.cli import run
 
 # Those that are compiled at run time have tests of their own.

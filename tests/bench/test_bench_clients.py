@@ -18,10 +18,9 @@ MODELS = {path.stem.removeprefix("with_") for path in (ROOT / "bench" / "client_
 
 
 @pytest.fixture
-def clients(monkeypatch):
-    """The script as a module; it finds its models beside itself."""
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    return importlib.import_module("clients")
+def clients():
+    """The script as a module."""
+    return importlib.import_module("bench.clients")
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def made_up(monkeypatch, clients):
     """A client by the name of a package that the tests have: pip knows its version."""
 
     def client(make):
-        module = ModuleType("client_models.with_pytest")
+        module = ModuleType("bench.client_models.with_pytest")
         module.make = make
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

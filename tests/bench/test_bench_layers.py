@@ -12,7 +12,8 @@ from measurements import TINY, bench, printed, rows_of
 from own_cells import needs_compiler
 
 import carrousel
-from carrousel.bench import layers, own
+from bench import custom_cell as own
+from carrousel.bench import layers
 from carrousel.bench.shapes import PAPERS, named
 from carrousel.cli import run
 

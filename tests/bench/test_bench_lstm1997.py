@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from measurements import bench, printed, rows_of
 
-from carrousel.bench import lstm1997
-from carrousel.bench.rivals.lstm1997_torch import TorchOperations
+from bench import lstm1997
+from bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.papers.lstm1997.trainer import Trainer
 
 experiments = pytest.mark.parametrize("experiment", lstm1997.TARGETS)
@@ -48,8 +48,8 @@ def test_jax_learns_the_weights_that_we_learn(experiment, trials, way):
 
 
 def test_without_jax_its_rows_say_how_to_get_it(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "carrousel.bench.rivals.lstm1997_jax", None)
-    monkeypatch.delattr("carrousel.bench.rivals.lstm1997_jax", raising=False)
+    monkeypatch.setitem(sys.modules, "bench.rivals.lstm1997_jax", None)
+    monkeypatch.delattr("bench.rivals.lstm1997_jax", raising=False)
     rows = rows_of(capsys, "lstm1997")
     assert [(row["trials"], row["data"], row["who"]) for row in rows if row["experiment"] == "6b"] == [
         (1, False, "carrousel"),

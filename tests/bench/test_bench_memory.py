@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from measurements import TINY, printed, rows_of
 
-from carrousel.bench import memory
+from bench import memory
 from carrousel.bench.shapes import named
 
 

@@ -9,7 +9,7 @@ import torch
 from measurements import TINY, bench, rows_of
 
 import carrousel
-from carrousel.bench import mlstm, options
+from bench import mlstm, options
 from carrousel.bench.shapes import named
 
 # ---- carrousel bench options ----------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from runs import ENVIRONMENT, SMALL, train, write_text
 from carrousel import checkpoint, memory
 from carrousel.cli import run
 from carrousel.errors import UserError
-from carrousel.language_model.model import CELLS, CharModel
-from carrousel.language_model.train import sizes
-from carrousel.language_model.train.options import Options
+from carrousel.tasks.text import CELLS, CharModel
+from carrousel.training import sizes
+from carrousel.training.options import Options
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 

@@ -12,7 +12,7 @@ import pytest
 from own_cells import CAN_COMPILE
 
 import carrousel
-from carrousel.bench import own
+from bench import custom_cell as own
 from carrousel.cells import base
 from carrousel.cli import run
 from carrousel.codegen.tape import OPERATIONS

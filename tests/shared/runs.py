@@ -14,8 +14,8 @@ import torch
 
 import carrousel
 from carrousel import checkpoint
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.run import train_text
+from carrousel.training.options import Options
+from carrousel.training.run import train_text
 
 WORDS = ["constant", "error", "carrousel", "gates", "open", "or", "close", "as", "time", "goes", "by"]
 SIZES = {"hidden": 12, "batch": 4, "length": 8, "steps": 12}

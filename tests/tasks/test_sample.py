@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 import torch
 
+from carrousel.data.vocabulary import Vocabulary
 from carrousel.errors import UserError
-from carrousel.language_model.model import CELLS, CharModel
-from carrousel.language_model.sample import sample
-from carrousel.language_model.text import Vocabulary
-from carrousel.language_model.trained import Trained
+from carrousel.tasks.sample import sample
+from carrousel.tasks.text import CELLS, CharModel
+from carrousel.training.trained import Trained
 
 SYMBOLS = "\n abcde"
 

@@ -17,8 +17,8 @@ from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_done, carrousel_process,
 
 from carrousel.cli import run
 from carrousel.errors import UserError
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.run import train_text
+from carrousel.training.options import Options
+from carrousel.training.run import train_text
 
 LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--steps", "1000", "--save-every", "0.1"]
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from carrousel.bench.clock import each_number_of_threads, medians
-from carrousel.bench.rivals.scanned import Scanned
+from carrousel.bench.scanned import Scanned
 from carrousel.bench.shapes import GRID, Shape
 from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, plural, verdict
 from carrousel.cells import ALL

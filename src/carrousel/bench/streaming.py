@@ -81,7 +81,7 @@ def measure(size: Size, seconds: float, repeat: int, onnx: ModuleType | None) ->
     Args:
         size: one of SIZES.
         seconds, repeat: as `clock.medians` takes them.
-        onnx: carrousel.bench.rivals.streaming_onnx, or None where there is no ONNX Runtime.
+        onnx: bench.rivals.streaming_onnx, or None where there is no ONNX Runtime.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -151,9 +151,9 @@ def in_layer(layer: LSTM, x: Tensor) -> Callable[[], Tensor]:
 
 
 def with_onnx() -> ModuleType | None:
-    """carrousel.bench.rivals.streaming_onnx, where its packages are installed."""
+    """bench.rivals.streaming_onnx, where its packages are installed."""
     try:
-        from carrousel.bench.rivals import streaming_onnx
+        from bench.rivals import streaming_onnx
     except ImportError:
         return None
     return streaming_onnx

@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.bench.clock import medians
 from carrousel.bench.table import Result
-from carrousel.language_model.streams import Streams
-from carrousel.language_model.text import Vocabulary, letters_only
+from carrousel.data.batch_streams import Streams
+from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.layers import LSTM
 
 CHARACTERS, HIDDEN, BATCH, LENGTH, EPOCHS = 10_000, 256, 32, 35, 500

@@ -1,6 +1,5 @@
-"""`carrousel reproduce`: the paper's rows run again, our figures beside the paper's.
+"""`carrousel reproduce`: the paper's rows run again, our figures beside the paper's. The command: cli/reproduce.py.
 
-command.py   the command line
 choice.py    the rows that it names; listing.py: what --list prints
 work.py      rows over the cores, what is done and what is left of an interrupted run
 verdicts.py  rules that say whether a figure was reproduced

@@ -7,4 +7,6 @@ sizes.py     what it takes of memory
 run.py       a run from its start, or from a checkpoint, to its end
 curve.py     the losses so far, and their picture
 progress.py  the bar in the terminal
+interrupt.py Ctrl-C as a request
+trained.py   a model that was trained, read from its folder
 """

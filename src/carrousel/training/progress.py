@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from carrousel.language_model.evaluate import Score
+from carrousel.tasks.evaluate import Score
 
 
 class Display:

@@ -17,17 +17,17 @@ from typing import Annotated, Any
 import typer
 
 from carrousel import __version__, ctrl_c, memory, results
-from carrousel.bench.command import app as bench
+from carrousel.cli.bench import app as bench
+from carrousel.cli.reproduce import reproduce
+from carrousel.data.text import STDIN, read
 from carrousel.errors import UserError
-from carrousel.language_model.evaluate import evaluate
-from carrousel.language_model.reading import STDIN, read
-from carrousel.language_model.sample import sample
-from carrousel.language_model.train.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
-from carrousel.language_model.train.progress import clock
-from carrousel.language_model.train.run import train_text
-from carrousel.language_model.train.start import device as chosen
-from carrousel.language_model.trained import load
-from carrousel.papers.lstm1997.reproduce.command import reproduce
+from carrousel.tasks.evaluate import evaluate
+from carrousel.tasks.sample import sample
+from carrousel.training.options import CELLS, NAMES, OPTIMIZERS, SCHEDULES, Options
+from carrousel.training.progress import clock
+from carrousel.training.run import train_text
+from carrousel.training.start import device as chosen
+from carrousel.training.trained import load
 
 CODES = (
     "Exit codes: 0 done; 2 bad input or a run that cannot go on, told in one line; "

@@ -2,7 +2,7 @@
 
 The sides are our plain call, ours with memory="low", whose time is compared too, and torch.nn's.
 
-Run as a module it is that process: `python -m carrousel.bench.memory ours I32-H256-B256-T365 lstm` prints MB.
+Run as a module it is that process: `python -m bench.memory ours I32-H256-B256-T365 lstm` prints MB.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def in_a_process(side: str, shape: Shape, cell: str) -> float:
     Raises:
         UserError: the process has failed, mostly for want of memory; says how.
     """
-    command = [sys.executable, "-m", "carrousel.bench.memory", side, shape.name, cell]
+    command = [sys.executable, "-m", "bench.memory", side, shape.name, cell]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2] or "out of memory, it seems"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from carrousel.data.stdlib import stdlib
+from carrousel.data.text import read
+from carrousel.data.vocabulary import Corpus, letters_only
 from carrousel.errors import UserError
-from carrousel.language_model.reading import read
-from carrousel.language_model.stdlib import stdlib
-from carrousel.language_model.text import Corpus, letters_only
-from carrousel.language_model.train.options import Options
+from carrousel.training.options import Options
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from carrousel import checkpoint
+from carrousel.data.batch_streams import Streams
+from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
-from carrousel.language_model.evaluate import Score, evaluate
-from carrousel.language_model.model import CharModel, State, joined, parts
-from carrousel.language_model.streams import Streams
-from carrousel.language_model.text import Corpus
-from carrousel.language_model.train import sizes
-from carrousel.language_model.train.options import Options
+from carrousel.tasks.evaluate import Score, evaluate
+from carrousel.tasks.text import CharModel, State, joined, parts
+from carrousel.training import sizes
+from carrousel.training.options import Options
 
 WARM_UP = 0.02  # the part of a run in which the rate rises from 0 (cosine, linear)
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from carrousel import checkpoint, memory
+from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.language_model.model import CharModel
-from carrousel.language_model.text import Vocabulary, letters_only
+from carrousel.tasks.text import CharModel
 
 KIND = "text"  # in a checkpoint
 

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from carrousel import checkpoint, memory
 from carrousel.errors import UserError
-from carrousel.interrupt import Interrupt
-from carrousel.language_model.evaluate import Score
-from carrousel.language_model.train import sizes, start
-from carrousel.language_model.train.curve import Curve, Point, draw
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.progress import Display
-from carrousel.language_model.train.trainer import Diverged, Trainer
-from carrousel.language_model.trained import KIND, read_checkpoint
+from carrousel.tasks.evaluate import Score
+from carrousel.training import sizes, start
+from carrousel.training.curve import Curve, Point, draw
+from carrousel.training.interrupt import Interrupt
+from carrousel.training.options import Options
+from carrousel.training.progress import Display
+from carrousel.training.trained import KIND, read_checkpoint
+from carrousel.training.trainer import Diverged, Trainer
 
 POINTS = 100  # of the training curve
 VALIDATIONS = 20  # in a run

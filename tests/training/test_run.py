@@ -15,13 +15,13 @@ import torch
 from runs import SIZES, full_disk, sentences, train, write_text
 
 from carrousel import checkpoint
+from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
-from carrousel.language_model.evaluate import evaluate
-from carrousel.language_model.text import Corpus
-from carrousel.language_model.train.curve import Curve, Point
-from carrousel.language_model.train.options import BUDGETS, NAMES, Options
-from carrousel.language_model.train.run import train_text
-from carrousel.language_model.trained import load
+from carrousel.tasks.evaluate import evaluate
+from carrousel.training.curve import Curve, Point
+from carrousel.training.options import BUDGETS, NAMES, Options
+from carrousel.training.run import train_text
+from carrousel.training.trained import load
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from carrousel import memory
+from carrousel.data.text import position
 from carrousel.errors import UserError
-from carrousel.language_model.reading import position
 
 MOST_SHOWN = 200  # symbols, in a message
 BYTES = 20  # that `Vocabulary.encode` takes of each character: its code point, and its number twice

@@ -16,12 +16,12 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from bench.rivals.layer_norm import InTorch
+from bench.rivals.regularized import Loop
 from carrousel import odyssey
 from carrousel.bench.clock import each_number_of_threads, medians
 from carrousel.bench.layers import forward_backward
-from carrousel.bench.rivals.layer_norm import InTorch
-from carrousel.bench.rivals.regularized import Loop
-from carrousel.bench.rivals.scanned import Scanned
+from carrousel.bench.scanned import Scanned
 from carrousel.bench.shapes import Shape
 from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, verdict
 from carrousel.errors import UserError

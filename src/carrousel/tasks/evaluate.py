@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from carrousel.errors import UserError
-from carrousel.language_model.model import CharModel, State, joined, parts
+from carrousel.tasks.text import CharModel, State, joined, parts
 
 PIECES = 64  # read side by side
 SHORTEST = 1024  # characters of a piece: a text is cut into fewer pieces before it is cut into shorter ones

@@ -12,10 +12,10 @@ from runs import SMALL, sentences, train, write_text
 
 from carrousel import checkpoint
 from carrousel.cli import run
+from carrousel.data.text import join_surrogates, read
+from carrousel.data.vocabulary import Vocabulary
 from carrousel.errors import UserError
-from carrousel.language_model.reading import join_surrogates, read
-from carrousel.language_model.text import Vocabulary
-from carrousel.language_model.trained import load
+from carrousel.training.trained import load
 
 ROWS = [{"text": f"{line} \U0001f600 \U0001f40d é"} for line in sentences(3000).splitlines()]
 

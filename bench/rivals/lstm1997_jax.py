@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from carrousel.bench.rivals.lstm1997_torch import dense
+from bench.rivals.lstm1997_torch import dense
 from carrousel.papers.lstm1997.network import Network, Weights
 from carrousel.papers.lstm1997.sequences import Sequences, positions
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from carrousel.data.text import STDIN, absolute
 from carrousel.errors import UserError
-from carrousel.language_model.model import CELLS
-from carrousel.language_model.reading import STDIN, absolute
+from carrousel.tasks.text import CELLS
 
 OPTIMIZERS = {"adamw": 6e-3, "adam": 6e-3, "sgd": 1.0}  # and the rate that each has if none is given
 SCHEDULES = ("cosine", "linear", "constant")

@@ -10,12 +10,12 @@ from runs import SIZES, sentences
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from carrousel.data.vocabulary import Corpus, Vocabulary
 from carrousel.errors import UserError
-from carrousel.language_model.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
-from carrousel.language_model.model import CELLS, CharModel
-from carrousel.language_model.text import Corpus, Vocabulary
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.trainer import Trainer, factor
+from carrousel.tasks.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
+from carrousel.tasks.text import CELLS, CharModel
+from carrousel.training.options import Options
+from carrousel.training.trainer import Trainer, factor
 
 
 def trainer(**options) -> Trainer:

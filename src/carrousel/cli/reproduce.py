@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from carrousel.errors import UserError
-from carrousel.interrupt import Interrupt
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.readings import LITERAL
 from carrousel.papers.lstm1997.reproduce import document, listing, plots
@@ -24,6 +23,7 @@ from carrousel.papers.lstm1997.reproduce.work import Kept, run_all
 from carrousel.papers.lstm1997.row import Experiment, Row
 from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.results import say, screen, write
+from carrousel.training.interrupt import Interrupt
 
 KEPT = "trials.jsonl"
 MOST = 10_000  # trials of a row

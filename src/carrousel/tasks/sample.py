@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from carrousel.errors import UserError
-from carrousel.language_model.trained import Trained
+from carrousel.training.trained import Trained
 
 
 def sample(trained: Trained, prompt: str, length: int, temperature: float = 1.0, seed: int = 0) -> Iterator[str]:

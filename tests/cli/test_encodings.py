@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from runs import ENVIRONMENT, PROGRAM, SMALL, train
 
-from carrousel import results
-from carrousel.cli import run
+from carrousel.cli import results, run
 
 TEXT = "a snake \U0001f40d is 中 and é\n" * 99
 LOCALES = {

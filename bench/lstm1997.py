@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
+from bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.bench.clock import medians
-from carrousel.bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.bench.table import Result, as_markdown, empty_table, machine, verdict
 from carrousel.fused.kernels import instruction_set
 from carrousel.papers.lstm1997.experiments import adding, temporal_order
@@ -101,7 +101,7 @@ def measure(experiment: str, seconds: float, repeat: int, jax: ModuleType | None
     Args:
         experiment: a name in TARGETS.
         seconds, repeat: as `clock.medians` takes them.
-        jax: carrousel.bench.rivals.lstm1997_jax, or None where there is no JAX.
+        jax: bench.rivals.lstm1997_jax, or None where there is no JAX.
 
     Raises:
         UserError: the compiled kernels are missing.
@@ -165,11 +165,11 @@ def initial(row: TableRow, trials: int) -> NDArray:
 
 
 def with_jax() -> ModuleType | None:
-    """carrousel.bench.rivals.lstm1997_jax, where JAX is installed; on the CPU, in one thread as all others."""
+    """bench.rivals.lstm1997_jax, where JAX is installed; on the CPU, in one thread as all others."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     try:
-        from carrousel.bench.rivals import lstm1997_jax
+        from bench.rivals import lstm1997_jax
     except ImportError:
         return None
     return lstm1997_jax

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carrousel.data.batch_streams import Streams
+from carrousel.data.stdlib import stdlib
+from carrousel.data.text import read
+from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.language_model.reading import read
-from carrousel.language_model.stdlib import stdlib
-from carrousel.language_model.streams import Streams
-from carrousel.language_model.text import Corpus, Vocabulary, letters_only
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHAKESPEARE = SHARED / "tinyshakespeare" / "input.txt.gz"

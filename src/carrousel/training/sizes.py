@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from carrousel import memory
-from carrousel.language_model.model import CharModel
-from carrousel.language_model.train.options import Options
+from carrousel.tasks.text import CharModel
+from carrousel.training.options import Options
 
 NUMBER, CODE = 4, 8  # bytes of a weight, and of a character that was read
 COPIES = {"sgd": 2, "adam": 4, "adamw": 4}  # the weights, their gradients, and what the optimiser keeps of each
