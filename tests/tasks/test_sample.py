@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 import torch
+from carrousel.tasks.sample import sample
 
 from carrousel.data.vocabulary import Vocabulary
 from carrousel.errors import UserError
-from carrousel.tasks.sample import sample
 from carrousel.tasks.text import CELLS, CharModel
 from carrousel.training.trained import Trained
 

@@ -12,12 +12,12 @@ import sys
 
 import pytest
 import torch
+from carrousel.tasks.evaluate import evaluate
 from runs import SIZES, full_disk, sentences, train, write_text
 
 from carrousel import checkpoint
 from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
-from carrousel.tasks.evaluate import evaluate
 from carrousel.training.curve import Curve, Point
 from carrousel.training.options import BUDGETS, NAMES, Options
 from carrousel.training.run import train_text

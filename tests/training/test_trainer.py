@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
+from carrousel.tasks.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
 from runs import SIZES, sentences
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.data.vocabulary import Corpus, Vocabulary
 from carrousel.errors import UserError
-from carrousel.tasks.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
 from carrousel.tasks.text import CELLS, CharModel
 from carrousel.training.options import Options
 from carrousel.training.trainer import Trainer, factor

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.bench.clock import medians
 from carrousel.bench.table import Result
-from carrousel.data.batch_streams import Streams
+from carrousel.data.batch_streams import BatchStreams
 from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.layers import LSTM
 
@@ -67,7 +67,7 @@ class Trainer:
         symbols: V.
     """
 
-    def __init__(self, recurrent: nn.Module, streams: Streams, symbols: int) -> None:
+    def __init__(self, recurrent: nn.Module, streams: BatchStreams, symbols: int) -> None:
         self.recurrent, self.streams, self.symbols = recurrent, streams, symbols
         self.readout = nn.Linear(HIDDEN, symbols)
         self.parameters = [*recurrent.parameters(), *self.readout.parameters()]
@@ -97,7 +97,7 @@ def trainers(text: str) -> dict[str, Trainer]:
     """
     letters = letters_only(text)[:CHARACTERS]
     vocabulary = Vocabulary.of(letters)
-    streams = Streams(vocabulary.encode(letters), BATCH, LENGTH)
+    streams = BatchStreams(vocabulary.encode(letters), BATCH, LENGTH)
     V = len(vocabulary)
     layers = {
         "carrousel.LSTM": LSTM(V, HIDDEN),

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from carrousel.cli.help import write_epilog
 from carrousel.errors import UserError
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.papers.lstm1997.readings import LITERAL
@@ -25,6 +26,10 @@ from carrousel.papers.lstm1997.trials import Outcome
 from carrousel.results import say, screen, write
 from carrousel.training.interrupt import Interrupt
 
+EPILOG = write_epilog(
+    ("reproduce adding", "runs the adding problem with T = 100 in all readings, in half a minute"),
+    ("reproduce --row 4-1 --reading linear-output", "runs one row in one reading"),
+)
 KEPT = "trials.jsonl"
 MOST = 10_000  # trials of a row
 WIDTH = 120  # where no terminal tells one
@@ -69,12 +74,6 @@ def reproduce(
 
     A reading is one interpretation of what the paper leaves open. After Ctrl-C, the same command continues with the
     trials that have not ended.
-
-    Examples:
-
-    `carrousel reproduce adding` runs the adding problem with T = 100 in all readings, in half a minute.
-
-    `carrousel reproduce --row 4-1 --reading linear-output` runs one row in one reading.
     """
     if listed or not (experiments or row or everything):
         of_reading = "all" if reading is None else reading

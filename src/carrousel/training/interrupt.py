@@ -1,4 +1,4 @@
-"""Ctrl-C as a request, and so with what ends a process otherwise."""
+"""Signals that end a process, noted so that the run can save first."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from types import FrameType
 
 
 class Interrupt:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP are noted instead of obeyed; the second one is obeyed.
+    """A context manager that notes the first SIGINT, SIGTERM or SIGHUP in `number`; a second one ends the process.
 
-    SIGHUP comes when the terminal is closed; under `nohup` it stays ignored.
+    SIGHUP is sent when the terminal is closed; under `nohup` it stays ignored.
     """
 
-    number = 0  # of the signal that came
+    number = 0  # of the signal; 0: none was received
 
     def __enter__(self) -> Interrupt:
         numbers = [signal.SIGINT, signal.SIGTERM]
@@ -26,6 +26,6 @@ class Interrupt:
             signal.signal(number, handler)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal, and obey the next of its kind."""
+        """Note a signal, and let the next one of its kind end the process."""
         self.number = number
         signal.signal(number, self.before[signal.Signals(number)])

@@ -1,65 +1,80 @@
-"""What a run takes of memory at least, and what to lower where there is less."""
+"""How much memory a run takes at least, and which options to lower if there is less."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
+from torch import nn
 
 from carrousel import memory
-from carrousel.tasks.text import CharModel
-from carrousel.training.options import Options
+from carrousel.training.options import STEP, WEIGHTS, Options
+from carrousel.training.task import Task
 
-NUMBER, CODE = 4, 8  # bytes of a weight, and of a character that was read
-COPIES = {"sgd": 2, "adam": 4, "adamw": 4}  # the weights, their gradients, and what the optimiser keeps of each
+BYTES = 4  # of a number
+COPIES = {"sgd": 2, "adam": 4, "adamw": 4}  # the weights, their gradients, and what the optimizer stores for each
 
 
-def weights(symbols: int, options: Options) -> int:
-    """How many weights the model has. They are counted without memory for them, and from two layers: more are alike."""
+def count(model: nn.Module) -> int:
+    """The number of trained weights of a model."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def count_weights(task: Task, options: Options, facts: dict[str, Any]) -> int:
+    """How many weights the model will have, counted without memory for them.
+
+    All layers from the second on are the same, so that a model with a million layers is counted from two.
+    """
+    layers = options.sizes(WEIGHTS).get("layers")
     with torch.device("meta"):
-        one, two = (CharModel(symbols, options.cell, options.hidden, layers, 0.0).size() for layers in (1, 2))
-    return one + (options.layers - 1) * (two - one)
+        if layers is None:
+            return count(task.model(options, facts))
+        one, two = (count(task.model(replace(options, layers=n), facts)) for n in (1, 2))
+    return one + (layers - 1) * (two - one)
 
 
-def of_weights(symbols: int, options: Options) -> int:
-    """Bytes that training takes at least for the weights."""
-    return COPIES[options.optimizer] * NUMBER * weights(symbols, options)
+def weight_bytes(task: Task, options: Options, facts: dict[str, Any]) -> int:
+    """Bytes that training takes for the weights, at least."""
+    return COPIES[options.optimizer] * BYTES * count_weights(task, options, facts)
 
 
-def of_step(symbols: int, options: Options) -> int:
-    """Bytes that a step takes at least: each layer's outputs; the logits, their logarithms and their gradients."""
-    return NUMBER * options.length * options.batch * (options.layers * options.hidden + 3 * symbols)
+def step_bytes(task: Task, options: Options, facts: dict[str, Any]) -> int:
+    """Bytes that a step takes, at least."""
+    return BYTES * task.numbers_in_step(options, facts)
 
 
-def require(symbols: int, options: Options) -> None:
-    """Refuse a run for which there is too little memory.
+def require(task: Task, options: Options, facts: dict[str, Any]) -> None:
+    """Raise UserError if there is less memory than the run takes at least.
 
     Args:
-        symbols: V, the size of the vocabulary.
-        options: checked.
-
-    Raises:
-        UserError: there is less than the run takes at least.
+        task: the task.
+        options: complete.
+        facts: `Data.facts`.
     """
-    needed = of_weights(symbols, options) + of_step(symbols, options)
-    memory.require(needed, f"training {described(symbols, options)}", f"lower {to_lower(symbols, options)}")
+    needed = weight_bytes(task, options, facts) + step_bytes(task, options, facts)
+    memory.require(needed, f"training {describe(task, options, facts)}", f"lower {name_largest(task, options, facts)}")
 
 
-def described(symbols: int, options: Options) -> str:
-    """The sizes that count, with what they come to."""
-    characters = options.batch * options.length
+def describe(task: Task, options: Options, facts: dict[str, Any]) -> str:
+    """The sizes of a run, and the options that they come from."""
+    names = {kind: [f"--{name} {size}" for name, size in options.sizes(kind).items()] for kind in (WEIGHTS, STEP)}
+    of_weights = f" ({', '.join(names[WEIGHTS])})" if names[WEIGHTS] else ""
     return (
-        f"{weights(symbols, options):,} weights (--hidden {options.hidden}, --layers {options.layers}) "
-        f"in steps of {characters:,} characters (--batch {options.batch} x --length {options.length})"
+        f"{count_weights(task, options, facts):,} weights{of_weights} "
+        f"in steps of {options.units:,} {task.unit} ({' x '.join(names[STEP])})"
     )
 
 
-def to_lower(symbols: int, options: Options) -> str:
+def name_largest(task: Task, options: Options, facts: dict[str, Any]) -> str:
     """The options that take most of the memory."""
-    step_is_larger = of_step(symbols, options) > of_weights(symbols, options)
-    return "--batch or --length" if step_is_larger else "--hidden or --layers"
+    step_is_larger = step_bytes(task, options, facts) > weight_bytes(task, options, facts)
+    names = options.sizes(STEP if step_is_larger else WEIGHTS) or options.sizes(STEP)
+    return " or ".join(f"--{name}" for name in names)
 
 
-def advice(symbols: int, options: Options) -> str:
-    """What to do where memory is out in spite of that."""
-    needed = memory.size(of_weights(symbols, options) + of_step(symbols, options))
-    described_run = described(symbols, options)
-    return f"training {described_run} takes more than {needed}; lower {to_lower(symbols, options)}"
+def advise(task: Task, options: Options, facts: dict[str, Any]) -> str:
+    """What to do if memory runs out during training."""
+    needed = memory.size(weight_bytes(task, options, facts) + step_bytes(task, options, facts))
+    described = describe(task, options, facts)
+    return f"training {described} takes more than {needed}; lower {name_largest(task, options, facts)}"

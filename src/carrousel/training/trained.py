@@ -1,78 +1,85 @@
-"""A character model that was trained, read from its folder."""
+"""A trained model, read from the folder of its run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from carrousel import checkpoint, memory
-from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.tasks.text import CharModel
+from carrousel.training.options import Options
+from carrousel.training.task import Task
 
-KIND = "text"  # in a checkpoint
+TRAINED = "name a folder that `carrousel train ... --out` wrote"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model with the symbols that it knows."""
+    """A model in evaluation mode on the CPU, with its task, options, `Data.facts`, and its step of training."""
 
-    model: CharModel
-    vocabulary: Vocabulary
-    letters: bool  # it was trained on lower case letters alone
-    step: int  # of training
-
-    def encode(self, text: str, name: str) -> Tensor:
-        """The numbers of a text's characters [N], after it was cleaned as the training text was.
-
-        Raises:
-            UserError: a character that the model does not know.
-        """
-        return self.vocabulary.encode(letters_only(text) if self.letters else text, name)
+    task: Task
+    model: nn.Module
+    options: Options
+    facts: dict[str, Any]
+    step: int
 
 
-def load(path: Path) -> Trained:
-    """Read a model, on the CPU and ready to predict.
+def load(path: Path, tasks: Mapping[str, Task]) -> Trained:
+    """Read a trained model.
 
     Args:
-        path: a folder that `carrousel train text` wrote, of which the best weights are taken, or the last if the run
-            had nothing to validate on; or one checkpoint.
+        path: the folder of a run, of which the best weights are read, or the last if nothing was validated; or one of
+            its checkpoints.
+        tasks: the tasks that there are, by name.
 
     Raises:
-        UserError: it is not there, or not whole.
+        UserError: there is none, or it is damaged.
     """
     if path.is_dir():
         best, last = path / "best.safetensors", path / "last.safetensors"
         path = best if best.exists() else last
         if not path.exists():
-            raise UserError(f"{path.parent} holds no checkpoint: name a folder that `carrousel train text --out` wrote")
+            raise UserError(f"{path.parent} holds no checkpoint: {TRAINED}")
     facts, tensors = read_checkpoint(path)
-    options, vocabulary = facts["options"], Vocabulary(facts["symbols"])
-    if len(vocabulary) != len(tensors["model.output.bias"]):
-        raise UserError(
-            f"{path} has {len(tensors['model.output.bias'])} symbols, and saved {len(vocabulary)}: an older carrousel "
-            "trained it on halves of surrogate pairs as characters; train again, which joins them"
-        )
-    sizes = {name: options[name] for name in ("cell", "hidden", "layers", "dropout")}
-    with memory.explained(lambda: f"the model in {path} is too large: train one with a lower --hidden or --layers"):
-        model = CharModel(len(vocabulary), **sizes)
+    if facts["task"] not in tasks:
+        raise UserError(f"{path} is of the task {facts['task']}, and there are {', '.join(tasks)}: {TRAINED}")
+    task = tasks[facts["task"]]
+    options = task.options.from_json(facts["options"])
+    lower = " or ".join(f"--{name}" for name in options.sizes("weights")) or "size"
+    with memory.explained(lambda: f"the model in {path} is too large: train one with a lower {lower}"):
+        model = task.model(options, facts["data"])
+        load_weights(model, tensors, path)
+    return Trained(task, model.eval(), options, facts["data"], facts["step"])
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        UserError: they are of other names or shapes.
+    """
+    try:
         model.load_state_dict(checkpoint.named("model.", tensors))
-    return Trained(model.eval(), vocabulary, options["letters"], facts["step"])
+    except RuntimeError as error:
+        if memory.is_out(error):
+            raise
+        raise UserError(f"{path} does not fit this version of its task: train the model again") from None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The facts and the tensors of a text model's checkpoint.
+    """The facts and the tensors of a checkpoint of a run.
 
     Raises:
-        UserError: it is not there, not whole, of something else, or larger than the memory.
+        UserError: there is none; it is damaged, of something else, or larger than the memory.
     """
-    with suppress(OSError):  # what is no file is reported when it is read
+    with suppress(OSError):  # a missing file is reported when it is read
         memory.require(path.stat().st_size, str(path), "free some, or use a machine with more")
-    facts, tensors = checkpoint.read(path)
-    if facts.get("kind") != KIND:
-        raise UserError(f"{path} is a checkpoint, but of no text model: {checkpoint.TRAINED}")
+    facts, tensors = checkpoint.read(path, TRAINED)
+    if "task" not in facts:
+        raise UserError(f"{path} is a checkpoint, but not one of this version's `carrousel train`: {TRAINED}")
     return facts, tensors

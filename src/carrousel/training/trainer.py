@@ -1,4 +1,4 @@
-"""A model in training: one step, a measurement, and all of it as facts and tensors."""
+"""A model in training: one step, a measurement, and everything that changes as facts and tensors."""
 
 from __future__ import annotations
 
@@ -7,87 +7,83 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from carrousel import checkpoint
-from carrousel.data.batch_streams import Streams
-from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
-from carrousel.tasks.evaluate import Score, evaluate
-from carrousel.tasks.text import CharModel, State, joined, parts
 from carrousel.training import sizes
 from carrousel.training.options import Options
+from carrousel.training.task import Data, Score, State, Task
 
-WARM_UP = 0.02  # the part of a run in which the rate rises from 0 (cosine, linear)
+WARM_UP = 0.02  # the part of a run in which the learning rate rises from 0 (cosine, linear)
 
 
 class Trainer:
-    """Everything that changes while a model is trained, and how it changes.
+    """A model, its optimizer, and the state that is carried from step to step.
 
     Args:
-        options: checked.
-        corpus: what to train and to measure on.
-        device: where.
+        task: what is trained.
+        options: complete.
+        data: on the device.
+        device: where to train.
+
+    Raises:
+        UserError: there is too little memory.
     """
 
-    def __init__(self, options: Options, corpus: Corpus, device: torch.device) -> None:
+    def __init__(self, task: Task, options: Options, data: Data, device: torch.device) -> None:
         torch.manual_seed(options.seed)
-        self.options, self.device = options, device
-        self.streams = Streams(corpus.train.to(device), options.batch, options.length)
+        self.task, self.options, self.data, self.device = task, options, data, device
         if device.type == "cpu":
-            sizes.require(len(corpus.vocabulary), options)
-        self.model = new_model(len(corpus.vocabulary), options).to(device)
+            sizes.require(task, options, data.facts)
+        self.model = task.model(options, data.facts).to(device)
         self.weights = list(self.model.parameters())
         self.optimizer = new_optimizer(self.weights, options)
-        self.lr = self.optimizer.param_groups[0]["lr"]  # at its highest
+        self.lr = self.optimizer.param_groups[0]["lr"]  # the highest
         self.step = 0
-        self.state: State = None
+        self.state: State = ()
 
     def advance(self, progress: float) -> float:
-        """One step of truncated backpropagation through time.
+        """Train on the next batch: backpropagation, truncated where the carried state comes in.
 
         Args:
             progress: the part of the run that is over, in [0, 1); sets the learning rate.
 
         Returns:
-            The loss before the step, in nats a character.
+            The loss before the step.
 
         Raises:
-            UserError: the loss or its gradient is no number; the weights are as they were.
+            Diverged: the loss or the norm of its gradient is not finite; the weights are unchanged.
         """
-        x, y = self.streams.window(self.step)
-        logits, state = self.model(x, self.state)
-        loss = cross_entropy(logits.flatten(0, 1), y.flatten())
+        loss, state = self.task.loss(self.model, self.data.batch(self.step), self.state)
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip or math.inf)
         value = loss.item()
-        self.check(value, "loss")
-        self.check(norm.item(), "gradient's norm")
+        self.require_finite(value, "loss")
+        self.require_finite(norm.item(), "gradient's norm")
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * factor(self.options.schedule, progress)
+            group["lr"] = self.lr * schedule_factor(self.options.schedule, progress)
         self.optimizer.step()
-        self.state = joined(tuple(part.detach() for part in parts(state)))
+        self.state = tuple(part.detach() for part in state)
         self.step += 1
         return value
 
-    def measure(self, codes: Tensor, sample: int | None = None) -> Score:
-        """The score of the weights as they are on a text [N], or on a sample of it."""
-        score = evaluate(self.model, codes, sample)
-        self.check(score.nats_per_char, "validation loss")
+    def measure(self, sample: int | None = None) -> Score:
+        """Measure the current weights on the validation data, or on about `sample` units of it."""
+        score = self.task.measure(self.model, self.data.valid, sample)
+        self.require_finite(score.loss, "validation loss")
         return score
 
     @torch.no_grad()
     def check_next(self) -> None:
-        """Refuse weights with which the next step would fail, before they are saved in the place of good ones."""
-        x, y = self.streams.window(self.step)
+        """Raise Diverged if the next step would fail; called before weights are saved over good ones."""
         self.model.eval()
-        logits, _ = self.model(x, self.state)
+        loss, _ = self.task.loss(self.model, self.data.batch(self.step), self.state)
         self.model.train()
-        self.check(cross_entropy(logits.flatten(0, 1), y.flatten()).item(), "loss")
+        self.require_finite(loss.item(), "loss")
 
-    def check(self, value: float, name: str) -> None:
-        """Refuse what is no number."""
+    def require_finite(self, value: float, name: str) -> None:
+        """Raise Diverged if a value is infinite or not a number."""
         if not math.isfinite(value):
             raise Diverged(
                 f"the {name} became {value} at step {self.step + 1}; lower --lr (now {self.lr:g}) "
@@ -95,18 +91,18 @@ class Trainer:
             )
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that is needed to go on bit for bit, but for the facts: weights, optimiser, state, random numbers."""
+        """All tensors that the same next step needs: weights, optimizer, carried state, random generators."""
         found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{index}.{name}": value for name, value in entries.items() if value is not None}
-        found |= {f"state.{index}": part for index, part in enumerate(parts(self.state))}
+        found |= {f"state.{index}": part for index, part in enumerate(self.state)}
         found["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             found["random.cuda"] = torch.cuda.get_rng_state(self.device)
         return found
 
     def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Go back to a step, with the tensors that `tensors` gave there."""
+        """Return to a step, with the tensors that `tensors` returned there."""
         self.step = step
         self.model.load_state_dict(checkpoint.named("model.", tensors))
         states: dict[int, dict[str, Any]] = {}
@@ -114,25 +110,19 @@ class Trainer:
             index, entry = name.split(".")
             states.setdefault(int(index), {})[entry] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
-        self.state = joined(
-            tuple(part.to(self.device) for _, part in sorted(checkpoint.named("state.", tensors).items()))
-        )
+        parts = checkpoint.named("state.", tensors)
+        self.state = tuple(parts[name].to(self.device) for name in sorted(parts, key=int))
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
 
 class Diverged(UserError):
-    """A loss that is no number."""
-
-
-def new_model(symbols: int, options: Options) -> CharModel:
-    """The model that the options ask for, with fresh weights."""
-    return CharModel(symbols, options.cell, options.hidden, options.layers, options.dropout or 0.0)
+    """A loss or a gradient is not finite."""
 
 
 def new_optimizer(weights: list[torch.nn.Parameter], options: Options) -> torch.optim.Optimizer:
-    """The optimiser that the options ask for. The weight decay is AdamW's; the others have none."""
+    """The optimizer that the options name; only AdamW decays the weights."""
     lr = options.lr or 0.0
     if options.optimizer == "sgd":
         return torch.optim.SGD(weights, lr)
@@ -140,8 +130,8 @@ def new_optimizer(weights: list[torch.nn.Parameter], options: Options) -> torch.
     return torch.optim.AdamW(weights, lr, betas=(0.9, 0.99), weight_decay=decay, fused=True)
 
 
-def factor(schedule: str, progress: float) -> float:
-    """What the learning rate is multiplied by when a part of the run, in [0, 1), is over.
+def schedule_factor(schedule: str, progress: float) -> float:
+    """The factor of the learning rate after a part of the run, in [0, 1).
 
     `constant` is 1. The others rise from 0 to 1 during the first 2 % and fall to 0 at the end, along half a cosine wave
     (Loshchilov and Hutter 2017, without restarts) or a straight line.
