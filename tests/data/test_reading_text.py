@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrousel.data.batch_streams import Streams
+from carrousel.data.batch_streams import BatchStreams
 from carrousel.data.stdlib import stdlib
 from carrousel.data.text import read
 from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
@@ -137,7 +137,7 @@ def test_digest_tells_texts_and_splits_apart():
 @given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 60), st.data())
 def test_streams_never_jump(batch, length, more, data):
     N = batch * length + more
-    streams = Streams(torch.arange(N), batch, length)
+    streams = BatchStreams(torch.arange(N), batch, length)
     index = data.draw(st.integers(0, 50))
     x, y = streams.window(index)
     next_x, _ = streams.window(index + 1)
@@ -147,15 +147,15 @@ def test_streams_never_jump(batch, length, more, data):
 
 
 def test_streams_read_everything_once_in_a_round():
-    streams = Streams(torch.arange(24), batch=4, length=3)
+    streams = BatchStreams(torch.arange(24), batch=4, length=3)
     seen = torch.cat([streams.window(index)[0].flatten() for index in range(2)])
     assert sorted(seen.tolist()) == list(range(24))
 
 
 def test_streams_need_more_than_one_batch():
     with pytest.raises(UserError, match=r"12 characters to train on, .* more than 12 \(--batch 4 x --length 3\)"):
-        Streams(torch.arange(12), batch=4, length=3)
-    assert Streams(torch.arange(13), batch=4, length=3).window(5)[0].shape == (3, 4)
+        BatchStreams(torch.arange(12), batch=4, length=3)
+    assert BatchStreams(torch.arange(13), batch=4, length=3).window(5)[0].shape == (3, 4)
 
 
 # ---- the standard library -------------------------------------------------------------------------------------------

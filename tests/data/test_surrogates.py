@@ -15,6 +15,7 @@ from carrousel.cli import run
 from carrousel.data.text import join_surrogates, read
 from carrousel.data.vocabulary import Vocabulary
 from carrousel.errors import UserError
+from carrousel.tasks import ALL
 from carrousel.training.trained import load
 
 ROWS = [{"text": f"{line} \U0001f600 \U0001f40d é"} for line in sentences(3000).splitlines()]
@@ -41,7 +42,7 @@ def test_pairs_are_one_character(jsonl):
 
 
 def test_what_was_trained_on_pairs_samples_and_evaluates(model, jsonl, capsys):
-    symbols = load(model).vocabulary.symbols
+    symbols = load(model, ALL).facts["symbols"]
     assert symbols == Vocabulary.of(read(jsonl, "unicode_escape")).symbols
     assert {"\U0001f600", "\U0001f40d"} < set(symbols)
     assert run(["sample", str(model), "--prompt", "\U0001f600", "--length", "9"]) == 0
@@ -91,17 +92,20 @@ def test_utf_16_with_one_alone_is_no_utf_16(tmp_path):
         read(tmp_path / "text", "utf-16-le")
 
 
-def test_a_vocabulary_of_halves_from_an_older_version_is_one_line(model, tmp_path, capsys):
-    facts, tensors = checkpoint.read(model / "best.safetensors")
-    halves = facts["symbols"].replace("\U0001f600", "").replace("\U0001f40d", "\ud83d\ude00")
-    checkpoint.write(tmp_path / "best.safetensors", {**facts, "symbols": halves}, tensors)
+def test_weights_that_do_not_fit_the_vocabulary_are_one_line(model, tmp_path, capsys):
+    facts, tensors = checkpoint.read(model / "best.safetensors", "")
+    fewer = facts["data"]["symbols"][1:]
+    checkpoint.write(tmp_path / "best.safetensors", {**facts, "data": {"symbols": fewer}}, tensors, "")
     assert run(["sample", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "an older carrousel trained it on halves of surrogate pairs" in line
+    assert "does not fit this version of its task: train the model again" in line
 
 
 def test_a_checkpoint_of_something_else_is_one_line(tmp_path, capsys):
-    checkpoint.write(tmp_path / "last.safetensors", {"kind": "lstm1997 learner"}, {})
+    checkpoint.write(tmp_path / "last.safetensors", {"kind": "lstm1997 learner"}, {}, "")
     for command in (["sample", str(tmp_path)], ["train", "text", "--out", str(tmp_path), "--resume"]):
         assert run(command) == 2
-        assert "last.safetensors is a checkpoint, but of no text model" in capsys.readouterr().err
+        assert (
+            "last.safetensors is a checkpoint, but not one of this version's `carrousel train`"
+            in capsys.readouterr().err
+        )

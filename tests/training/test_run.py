@@ -12,16 +12,22 @@ import sys
 
 import pytest
 import torch
-from carrousel.tasks.evaluate import evaluate
-from runs import SIZES, full_disk, sentences, train, write_text
+from runs import SIZES, full_disk, resume, sentences, train, write_text
 
 from carrousel import checkpoint
 from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
+from carrousel.tasks import ALL
+from carrousel.tasks.language_model.evaluate import evaluate
+from carrousel.tasks.text import TASK, TextOptions
 from carrousel.training.curve import Curve, Point
-from carrousel.training.options import BUDGETS, NAMES, Options
-from carrousel.training.run import train_text
-from carrousel.training.trained import load
+from carrousel.training.options import BUDGETS
+from carrousel.training.run import train as train_task
+from carrousel.training.trained import load as load_trained
+
+
+def load(path):
+    return load_trained(path, ALL)
 
 
 @pytest.fixture
@@ -38,22 +44,22 @@ def test_run_leaves_what_it_says(text, tmp_path):
     report = json.loads((out / "run.json").read_text())
     assert report["result"] == {**result}
     assert report["options"]["steps"] == 40
-    curve = Curve.from_facts(report["curve"])
+    curve = Curve.from_json(report["curve"])
     assert len(curve.train) == 40
-    assert curve.train[-1].nats == result["train"]["nats_per_char"]
+    assert curve.train[-1].loss == result["train"]["nats_per_char"]
 
 
 def test_best_weights_are_those_of_the_lowest_validation_loss(text, tmp_path):
     """At this rate the loss goes up and down; the text is short enough for the sample to be all of it."""
     result = train(text, tmp_path / "out", lr=0.3, schedule="constant", steps=400)
-    curve = Curve.from_facts(json.loads((tmp_path / "out" / "run.json").read_text())["curve"])
-    losses = [point.nats for point in curve.valid]
+    curve = Curve.from_json(json.loads((tmp_path / "out" / "run.json").read_text())["curve"])
+    losses = [point.loss for point in curve.valid]
     assert losses[-1] > min(losses), "the best must not be the last here"
     assert result["best_step"] == curve.best.step == load(tmp_path / "out").step
     assert result["valid"]["nats_per_char"] == min(losses)
     codes = Corpus.split(sentences(), 0.1).valid
-    assert evaluate(load(tmp_path / "out").model, codes).nats_per_char == min(losses)
-    assert evaluate(load(tmp_path / "out" / "last.safetensors").model, codes).nats_per_char == losses[-1]
+    assert evaluate(load(tmp_path / "out").model, codes).loss == min(losses)
+    assert evaluate(load(tmp_path / "out" / "last.safetensors").model, codes).loss == losses[-1]
 
 
 def test_run_without_validation(text, tmp_path):
@@ -107,7 +113,7 @@ ELSEWHERE = {*BUDGETS, "files", "stdlib", "valid", "patience", "device", "save_e
 
 
 def test_every_option_has_a_test():
-    assert {*OTHER, *ELSEWHERE} == set(NAMES)
+    assert {*OTHER, *ELSEWHERE} == set(TextOptions.describe())
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -118,7 +124,7 @@ def test_every_option_changes_the_weights(name, tmp_path):
     outs = tmp_path / "one", tmp_path / "other"
     for out, options in zip(outs, (others, {**others, name: value}), strict=True):
         train(text, out, **options)
-    one, other = (checkpoint.read(out / "last.safetensors")[1] for out in outs)
+    one, other = (checkpoint.read(out / "last.safetensors", "")[1] for out in outs)
     names = [name for name in one if name.startswith("model.")]
     assert any(
         name not in other or one[name].shape != other[name].shape or not torch.equal(one[name], other[name])
@@ -130,7 +136,7 @@ def test_same_seed_same_weights(text, tmp_path):
     train(text, tmp_path / "one")
     torch.rand(7)
     train(text, tmp_path / "other")
-    one, other = (checkpoint.read(tmp_path / out / "last.safetensors")[1] for out in ("one", "other"))
+    one, other = (checkpoint.read(tmp_path / out / "last.safetensors", "")[1] for out in ("one", "other"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -138,37 +144,37 @@ def test_same_seed_same_weights(text, tmp_path):
     ("options", "message"),
     [
         ({"files": ()}, "no text to train on"),
-        ({"stdlib": True}, "--stdlib is a text of its own"),
+        ({"stdlib": True}, "--stdlib and files are both texts"),
         ({"cell": "ltsm"}, "--cell ltsm is not one of lstm, gru"),
         ({"optimizer": "lion"}, "--optimizer lion is not one of adamw"),
         ({"schedule": "step"}, "--schedule step is not one of cosine"),
         ({"steps": 5, "minutes": 1.0}, "--steps and --minutes both say when to end"),
-        ({"minutes": 0.0}, "--minutes 0.0 cannot be: it must be above 0"),
-        ({"epochs": math.nan}, "--epochs nan cannot be"),
-        ({"epochs": 1e308}, r"--epochs 1e\+308 cannot be: it must be above 0 and below 1e12"),
-        ({"minutes": 1e308}, r"--minutes 1e\+308 cannot be: it must be above 0 and below 1e12"),
-        ({"steps": 10**400}, r"--steps 10+ cannot be: it must be at least 1 and below 2\*\*63"),
-        ({"lr": -1.0}, "--lr -1.0 cannot be"),
-        ({"lr": math.inf}, "--lr inf cannot be"),
-        ({"clip": -0.1}, "--clip -0.1 cannot be: it must be at least 0"),
-        ({"dropout": 1.0}, "--dropout 1.0 cannot be: it must be at least 0 and below 1"),
-        ({"valid_fraction": 1.0}, "--valid-fraction 1.0 cannot be"),
-        ({"save_every": -1.0}, "--save-every -1.0 cannot be"),
-        ({"seed": -1}, "--seed -1 cannot be"),
+        ({"minutes": 0.0}, "--minutes 0.0 is not allowed: it must be above 0"),
+        ({"epochs": math.nan}, "--epochs nan is not allowed"),
+        ({"epochs": 1e308}, r"--epochs 1e\+308 is not allowed: it must be above 0 and below 1e12"),
+        ({"minutes": 1e308}, r"--minutes 1e\+308 is not allowed: it must be above 0 and below 1e12"),
+        ({"steps": 10**400}, r"--steps 10+ is not allowed: it must be at least 1 and below 2\*\*63"),
+        ({"lr": -1.0}, "--lr -1.0 is not allowed"),
+        ({"lr": math.inf}, "--lr inf is not allowed"),
+        ({"clip": -0.1}, "--clip -0.1 is not allowed: it must be at least 0"),
+        ({"dropout": 1.0}, "--dropout 1.0 is not allowed: it must be at least 0 and below 1"),
+        ({"valid_fraction": 1.0}, "--valid-fraction 1.0 is not allowed"),
+        ({"save_every": -1.0}, "--save-every -1.0 is not allowed"),
+        ({"seed": -1}, "--seed -1 is not allowed"),
         *[
-            ({name: 0}, f"--{name} 0 cannot be: it must be at least 1")
+            ({name: 0}, f"--{name} 0 is not allowed: it must be at least 1")
             for name in ("hidden", "layers", "length", "batch")
         ],
     ],
 )
 def test_options_that_cannot_be(options, message):
     with pytest.raises(UserError, match=message):
-        Options(**{"files": ("a",), **options}).checked()
+        TextOptions(**{"files": ("a",), **options}).complete()
 
 
 def test_options_survive_json():
-    options = Options(files=("a", "b"), minutes=1.5).checked()
-    assert Options.from_facts(json.loads(json.dumps(options.as_facts()))) == options
+    options = TextOptions(files=("a", "b"), minutes=1.5).complete()
+    assert TextOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
     assert dataclasses.replace(options, files=("c",)) != options
 
 
@@ -185,7 +191,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_good_weights(text, tmp_path, o
         UserError, match=r"became (nan|inf) at step \d+; lower --lr .*; the weights of step \d are kept in"
     ):
         train(text, fresh, optimizer=optimizer, lr=1e38, clip=0.0, schedule="constant", steps=50, save_every=0.0)
-    assert all(tensor.isfinite().all() for tensor in checkpoint.read(fresh / "last.safetensors")[1].values())
+    assert all(tensor.isfinite().all() for tensor in checkpoint.read(fresh / "last.safetensors", "")[1].values())
     assert (out / "last.safetensors").read_bytes() == before
 
 
@@ -193,11 +199,13 @@ def test_a_full_disk_keeps_the_last_checkpoint(text, tmp_path):
     out = tmp_path / "out"
     train(text, out, steps=5)
     before = (out / "last.safetensors").read_bytes()
-    options = Options(steps=50, save_every=0.0)
-    with full_disk(free=len(before) // 2), pytest.raises(UserError, match=r"could not be saved .*go on with --resume"):
-        train_text(options, out, resume=True, given={"steps", "save_every"}, quiet=True)
+    with (
+        full_disk(free=len(before) // 2),
+        pytest.raises(UserError, match=r"could not be saved .*carrousel train text --out .* --resume"),
+    ):
+        resume(out, steps=50, save_every=0.0)
     assert (out / "last.safetensors").read_bytes() == before
-    assert train_text(options, out, resume=True, given={"steps"}, quiet=True)["step"] == 50
+    assert resume(out, steps=50)["step"] == 50
 
 
 def test_a_run_is_not_overwritten(text, tmp_path):
@@ -216,7 +224,7 @@ def test_a_run_that_did_not_start_leaves_no_folder(text, tmp_path):
     ("given", "message"),
     [
         ({"hidden": 13}, "--hidden 13 does not fit: the run to resume has 12"),
-        ({"files": ("{other}",)}, "was trained on another text"),
+        ({"files": ("{other}",)}, "was trained on other data"),
         ({"stdlib": True}, "--stdlib True does not fit"),
         ({"encoding": "latin-1"}, "--encoding latin-1 does not fit"),
     ],
@@ -226,14 +234,13 @@ def test_resume_refuses_what_would_be_another_run(text, tmp_path, given, message
     (tmp_path / "other.txt").write_text(sentences(seed=2))
     given = {name: (str(tmp_path / "other.txt"),) if name == "files" else value for name, value in given.items()}
     with pytest.raises(UserError, match=message):
-        train_text(Options(**given), tmp_path / "out", resume=True, given=given, quiet=True)
+        resume(tmp_path / "out", **given)
 
 
 def test_resume_of_nothing(text, tmp_path):
-    with pytest.raises(UserError, match="holds no checkpoint to go on with"):
-        train_text(Options(), tmp_path / "out", resume=True, quiet=True)
-    files = Options(files=(str(text),), **SIZES)
-    assert train_text(files, tmp_path / "out", resume=True, quiet=True)["step"] == SIZES["steps"]
+    with pytest.raises(UserError, match="holds no checkpoint to resume"):
+        resume(tmp_path / "out")
+    assert resume(tmp_path / "out", files=(str(text),), **SIZES)["step"] == SIZES["steps"]
 
 
 def test_resume_of_a_damaged_checkpoint(text, tmp_path):
@@ -241,7 +248,7 @@ def test_resume_of_a_damaged_checkpoint(text, tmp_path):
     last = tmp_path / "out" / "last.safetensors"
     last.write_bytes(last.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"last\.safetensors is truncated"):
-        train_text(Options(), tmp_path / "out", resume=True, quiet=True)
+        resume(tmp_path / "out")
 
 
 def test_curve_counts_since_its_best():
@@ -259,7 +266,7 @@ def test_a_run_goes_on_without_its_reader(text, tmp_path, monkeypatch):
     pipe = os.fdopen(write_end, "w")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", pipe)
-        result = train_text(Options(files=(str(text),), **{**SIZES, "steps": 200}), tmp_path / "out")
+        result = train_task(TASK, TextOptions(files=(str(text),), **{**SIZES, "steps": 200}), tmp_path / "out")
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
     assert result["step"] == 200

@@ -6,21 +6,27 @@ import math
 
 import pytest
 import torch
-from carrousel.tasks.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
 from runs import SIZES, sentences
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.data.vocabulary import Corpus, Vocabulary
 from carrousel.errors import UserError
-from carrousel.tasks.text import CELLS, CharModel
-from carrousel.training.options import Options
-from carrousel.training.trainer import Trainer, factor
+from carrousel.tasks.language_model.evaluate import PIECES, SHORTEST, WARM_UP, evaluate
+from carrousel.tasks.language_model.model import LanguageModel
+from carrousel.tasks.network import CELLS, NetworkOptions
+from carrousel.tasks.text import TASK, TextOptions, new_data
+from carrousel.training.trainer import Trainer, schedule_factor
 
 
 def trainer(**options) -> Trainer:
-    options = Options(files=("-",), **{**SIZES, **options}).checked()
-    return Trainer(options, Corpus.split(sentences(), 0.1), torch.device("cpu"))
+    options = TextOptions(files=("-",), **{**SIZES, **options}).complete()
+    device = torch.device("cpu")
+    return Trainer(TASK, options, new_data(Corpus.split(sentences(), 0.1), options, device), device)
+
+
+def new_model(symbols: int, cell: str, hidden: int, layers: int, dropout: float) -> LanguageModel:
+    return LanguageModel(symbols, NetworkOptions(cell=cell, hidden=hidden, layers=layers, dropout=dropout))
 
 
 # ---- a step ---------------------------------------------------------------------------------------------------------
@@ -57,16 +63,16 @@ def test_steps_are_truncated_backpropagation_with_carried_state():
 def test_every_cell_learns(cell):
     one = trainer(cell=cell, hidden=24, layers=1, batch=8, length=16, lr=0.02, schedule="constant")
     losses = [one.advance(0.0) for _ in range(120)]
-    letters = torch.bincount(one.streams.ring).double()
+    letters = torch.bincount(Corpus.split(sentences(), 0.1).train).double()
     entropy = torch.distributions.Categorical(letters).entropy().item()
     assert sum(losses[-10:]) / 10 < 0.75 * entropy
 
 
 def test_many_symbols_are_embedded():
-    model = CharModel(300, "gru", 8, 1, 0.0)
+    model = new_model(300, "gru", 8, 1, 0.0)
     assert model.table.requires_grad
     assert model.table.shape == (300, 8)
-    assert not CharModel(256, "gru", 8, 1, 0.0).table.requires_grad
+    assert not new_model(256, "gru", 8, 1, 0.0).table.requires_grad
     logits, _ = model(torch.randint(300, (5, 2)))
     assert logits.shape == (5, 2, 300)
 
@@ -85,7 +91,7 @@ def test_many_symbols_are_embedded():
     ],
 )
 def test_schedule(schedule, progress, value):
-    assert factor(schedule, progress) == pytest.approx(value, abs=1e-12)
+    assert schedule_factor(schedule, progress) == pytest.approx(value, abs=1e-12)
 
 
 # ---- evaluation -----------------------------------------------------------------------------------------------------
@@ -95,25 +101,26 @@ def test_schedule(schedule, progress, value):
 @torch.no_grad()
 def test_evaluation_predicts_each_character_once(length):
     """From all characters before it, but for those beyond the warm-up: a GRU that forgets makes them not matter."""
-    model = CharModel(5, "gru", 8, 2, 0.5)
+    model = new_model(5, "gru", 8, 2, 0.5)
     codes = torch.randint(5, (length,))
     score = evaluate(model, codes)
     assert model.training
     model.eval()
     logits, _ = model(codes[:-1, None])
     losses = cross_entropy(logits[:, 0], codes[1:], reduction="none").double()
-    assert score.characters == length - 1
-    assert score.nats_per_char == pytest.approx(losses.mean().item(), rel=1e-6)
-    assert score.bits_per_char == pytest.approx(score.nats_per_char / math.log(2))
-    assert score.perplexity == pytest.approx(math.exp(score.nats_per_char))
+    assert score.count == length - 1
+    assert score.loss == pytest.approx(losses.mean().item(), rel=1e-6)
+    numbers = TASK.numbers(score)
+    assert numbers["bits_per_char"] == pytest.approx(score.loss / math.log(2))
+    assert numbers["perplexity"] == pytest.approx(math.exp(score.loss))
 
 
 @torch.no_grad()
 def test_evaluation_warms_up_as_far_as_it_says():
     """On an RNN that never forgets what it last saw: only characters within the warm-up change a piece's score."""
-    model = CharModel(2, "rnn", 8, 1, 0.0).eval()
+    model = new_model(2, "rnn", 8, 1, 0.0).eval()
     codes = torch.randint(2, (2 * SHORTEST + 1,))
-    base = evaluate(model, codes).nats_per_char
+    base = evaluate(model, codes).loss
     assert WARM_UP < SHORTEST
     piece = codes[SHORTEST - WARM_UP : -1, None]
     logits, _ = model(piece)
@@ -125,15 +132,15 @@ def test_evaluation_warms_up_as_far_as_it_says():
 
 @torch.no_grad()
 def test_evaluation_of_a_sample_takes_the_start_of_each_piece():
-    model = CharModel(5, "gru", 8, 1, 0.0).eval()
+    model = new_model(5, "gru", 8, 1, 0.0).eval()
     codes = torch.randint(5, (3 * SHORTEST + 1,))
     logits, _ = model(codes[:-1, None])
     losses = cross_entropy(logits[:, 0], codes[1:], reduction="none").double().view(3, SHORTEST)
     score = evaluate(model, codes, sample=100)
-    assert score.characters == 3 * 34
-    assert score.nats_per_char == pytest.approx(losses[:, :34].mean().item(), rel=1e-5)
+    assert score.count == 3 * 34
+    assert score.loss == pytest.approx(losses[:, :34].mean().item(), rel=1e-5)
 
 
 def test_evaluation_needs_two_characters():
     with pytest.raises(UserError, match="a text of 1 characters cannot be evaluated"):
-        evaluate(CharModel(2, "gru", 4, 1, 0.0), torch.zeros(1, dtype=torch.int64))
+        evaluate(new_model(2, "gru", 4, 1, 0.0), torch.zeros(1, dtype=torch.int64))

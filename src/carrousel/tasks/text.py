@@ -76,10 +76,7 @@ class Text(Task):
 
     def data(self, options: TextOptions, device: torch.device) -> Data:
         """The text that the options name: read, cleaned, cut to its first characters, split."""
-        corpus = read_corpus(options)
-        streams = BatchStreams(corpus.train.to(device), options.batch, options.length)
-        facts = {"symbols": corpus.vocabulary.symbols}
-        return Data(streams.window, len(corpus.train), corpus.valid.to(device), facts, corpus.digest)
+        return new_data(read_corpus(options), options, device)
 
     def model(self, options: TextOptions, facts: dict[str, Any]) -> LanguageModel:
         """A model with new weights for these symbols."""
@@ -158,6 +155,13 @@ def read_corpus(options: TextOptions) -> Corpus:
     if len(corpus.valid) == 1:
         raise UserError("1 character is left to validate on, and at least 2 are needed: change --valid-fraction")
     return corpus
+
+
+def new_data(corpus: Corpus, options: TextOptions, device: torch.device) -> Data:
+    """A corpus as data: windows of B streams to train on, the rest to validate on."""
+    streams = BatchStreams(corpus.train.to(device), options.batch, options.length)
+    facts = {"symbols": corpus.vocabulary.symbols}
+    return Data(streams.window, len(corpus.train), corpus.valid.to(device), facts, corpus.digest)
 
 
 def encode(trained: Trained, text: str, name: str) -> Tensor:
