@@ -1,4 +1,4 @@
-"""A cell of one's own beside our LSTM and beside itself in torch operations: the tutorial's minimal gated unit.
+"""A custom cell, compiled, beside itself in torch operations and beside our LSTM.
 
 Letters: T time, B batch, I input, H hidden units.
 """
@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from carrousel.bench.clock import each_number_of_threads, medians
-from carrousel.bench.layers import MODES, Row, row
+from carrousel.bench.clock import medians, set_threads
+from carrousel.bench.layers import MODES, compare
+from carrousel.bench.measurement import Measurement
 from carrousel.bench.shapes import Shape
-from carrousel.bench.table import as_markdown, milliseconds
 from carrousel.errors import UserError
 from carrousel.layers import LSTM
 from carrousel.own import cell
 
-# It is measured where scan does not take minutes.
+TITLE = "a custom cell: ratio = the rival's time / ours, higher is better"
+# Shapes at which torch operations do not take minutes.
 SHAPES = "paper-T100,audio,forecast,digits,d2l,hydrology"
 
 
@@ -30,31 +31,20 @@ def MGU(rows, states):
     return (h + f * (torch.tanh(n + f * m) - h),)
 
 
-def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Row]:
-    """The rows of a shape: each mode with each number of threads; arguments as `layers.measure` takes them.
+def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Measurement]:
+    """Measure a shape: each mode with each number of threads; arguments as for `layers.measure`.
 
     Raises:
-        UserError: the cell could not be compiled here.
+        UserError: the cell could not be compiled.
     """
     torch.manual_seed(0)
     ours, plain = (MGU(shape.I, shape.H, **shape.options, compile=compile) for compile in (True, False))
     if not ours.compiled:
-        raise UserError("a cell of one's own could not be compiled here: the warning above says why")
+        raise UserError("the custom cell could not be compiled here: the warning above says why")
     plain.load_state_dict(ours.state_dict())
     lstm = LSTM(shape.I, shape.H, **shape.options)
     x = torch.randn(shape.T, shape.B, shape.I)
-    for count in each_number_of_threads(threads):
+    for count in set_threads(threads):
         for mode, call in MODES.items():
-            calls = [call(run, x) for run in (ours, plain, lstm)]
-            yield row("MGU", shape, mode, count, max(threads), medians(calls, seconds, repeat))
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Forward+backward of a cell of one's own: its time, our LSTM's, and its own in torch operations."""
-    figures = ("threads", "MGU, ms", "our LSTM, ms", "of the LSTM's time", "MGU by scan, ms")
-    lines = []
-    for told in rows:
-        if told.mode == "forward+backward":
-            ours, lstm, plain = map(milliseconds, (told.ours_ms, told.lstm_ms, told.torch_ms))
-            lines.append([told.shape, str(told.threads), ours, lstm, f"**{told.of_lstm:.2f}**", plain])
-    return as_markdown(("shape",), figures, lines)
+            times = medians([call(run, x) for run in (ours, plain, lstm)], seconds, repeat)
+            yield from compare("custom-cell", "MGU", shape, mode, count, max(threads), times)

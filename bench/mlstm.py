@@ -1,4 +1,4 @@
-"""mLSTM learning chunk by chunk, beside itself step by step, as it streams.
+"""MLSTM chunk by chunk, as it trains, beside itself step by step, as it streams.
 
 Letters: T time, B batch, I input, H hidden units.
 """
@@ -6,38 +6,21 @@ Letters: T time, B batch, I input, H hidden units.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
-from carrousel.bench.clock import each_number_of_threads, medians
+from carrousel.bench.clock import medians, set_threads
 from carrousel.bench.layers import forward_backward
+from carrousel.bench.measurement import Measurement
 from carrousel.bench.shapes import Shape
-from carrousel.bench.table import Result, empty_table, milliseconds
 from carrousel.layers import MLSTM
 from carrousel.layers.xlstm.mlstm.memory import Inputs, Memory, step
 
+TITLE = "MLSTM, 4 heads: ratio = step by step / chunk by chunk, higher is better"
 HEADS = 4
-# Step by step every step's matrices are kept for the backward pass: gigabytes at the larger shapes.
+# Step by step the matrices of every step are saved for backward: gigabytes at larger shapes.
 SHAPES = "paper-T100,forecast,d2l,I32-H128-B8-T365"
-
-
-@dataclass(frozen=True)
-class Row(Result):
-    """Forward+backward.
-
-    Args:
-        chunks_ms, steps_ms: chunk by chunk, and step by step.
-        ratio: steps_ms / chunks_ms; higher is better.
-    """
-
-    shape: str
-    threads: int
-    chunks_ms: float
-    steps_ms: float
-    ratio: float
 
 
 def by_steps(inputs: Inputs, memory: Memory, chunk_size: int) -> tuple[Tensor, Memory]:
@@ -55,28 +38,20 @@ class StepByStep(MLSTM):
     _form = staticmethod(by_steps)
 
 
-def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Row]:
-    """The rows of a shape: one for each number of threads.
+def measure(shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Measurement]:
+    """Measure a shape, forward+backward, with each number of threads.
 
     Args:
         shape: sizes.
         threads: numbers of threads.
-        seconds, repeat: as `clock.medians` takes them, for each row.
+        seconds, repeat: as for `clock.medians`, for each number of threads.
     """
     torch.manual_seed(0)
     ours, plain = (kind(shape.I, shape.H, num_layers=shape.layers, num_heads=HEADS) for kind in (MLSTM, StepByStep))
     plain.load_state_dict(ours.state_dict())
     x = torch.randn(shape.T, shape.B, shape.I)
-    for count in each_number_of_threads(threads):
+    for count in set_threads(threads):
+        where = ("mlstm", "forward+backward", shape.name, count)
         chunks, steps = medians([forward_backward(run, x) for run in (ours, plain)], seconds, repeat)
-        yield Row(shape.name, count, chunks, steps, steps / chunks)
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """Both forms' times, and how many times sooner the chunks are done."""
-    title = f"mLSTM, {HEADS} heads, forward+backward, ms: higher ratios are better"
-    table = empty_table(title, ("shape",), ("threads", "chunk by chunk", "step by step", "ratio"))
-    for row in rows:
-        times = milliseconds(row.chunks_ms), milliseconds(row.steps_ms)
-        table.add_row(row.shape, str(row.threads), *times, f"{row.ratio:.1f}")
-    return table
+        yield Measurement(*where, "chunk by chunk", chunks, "ms")
+        yield Measurement(*where, "step by step", steps, "ms", steps / chunks)

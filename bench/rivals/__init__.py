@@ -1,6 +1,5 @@
-"""Others' ways to compute what a layer of ours computes, with its weights: what the measurements compare it with.
+"""Rivals: other ways to compute what a layer of ours computes, with its weights.
 
-scanned.py         any layer in torch operations, its cell by `carrousel.scan`
 regularized.py     an LSTM or GRU with random masks in torch operations
 layer_norm.py      LayerNormLSTM in torch operations
 streaming_onnx.py  torch.nn.LSTM in ONNX Runtime

@@ -1,4 +1,4 @@
-"""An LSTM in ONNX Runtime, one thread: a rival of streams. Importing this needs the packages onnx and onnxruntime."""
+"""An LSTM in ONNX Runtime, one thread: a rival of streaming. Importing this needs the packages onnx and onnxruntime."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _value(name: str, *shape: int):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def run_of(layer: LSTM, x: NDArray) -> Callable[[], NDArray]:
-    """What runs a layer over x [T, 1, I] at each call, its states carried from call to call -> y [T, H]."""
+def new_call(layer: LSTM, x: NDArray) -> Callable[[], NDArray]:
+    """A function that runs a layer over x [T, 1, I], carries its states from call to call, and returns y [T, H]."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -1,4 +1,4 @@
-"""bench/clients.py on a client that is always there: what a row says, and what is left out."""
+"""bench/clients.py on a client that is always installed: a row, and what is left out."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_clients_that_are_not_there_are_left_out_in_words(clients, made_up, monk
 def test_every_client_has_a_file_and_a_row_in_the_documentation(clients):
     assert {client.replace("-", "_") for client in clients.CLIENTS} == MODELS
     text = DOCUMENTATION.read_text(encoding="utf-8")
-    assert "python bench/clients.py --markdown" in text
+    assert "python -m bench.clients --markdown" in text
     assert [client for client in clients.CLIENTS if f"| {client} |" not in text] == []
     assert f"pip install {' '.join(clients.CLIENTS)}" in text
 

@@ -92,13 +92,6 @@ def test_when_it_is_done_it_ends_as_it_would(arguments, code, folder):
     assert "Traceback" not in stderr
 
 
-def test_a_module_of_its_own_ends_too(folder):
-    """`carrousel bench memory` starts it, and Ctrl-C goes to both."""
-    site = os.pathsep.join([str(folder / "site"), ENVIRONMENT["PYTHONPATH"]])
-    command = [sys.executable, "-m", "bench.memory", "ours", "I1-H4-B1-T5", "lstm"]
-    assert ended(start(command, PYTHONPATH=site, INTERRUPT_AT="rich")) == (130, "")
-
-
 def wait_for(process: subprocess.Popen, library: str) -> None:
     """Until a process has loaded a library, or has ended."""
     maps = Path(f"/proc/{process.pid}/maps")

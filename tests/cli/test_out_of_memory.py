@@ -13,6 +13,7 @@ import pytest
 import torch
 from runs import ENVIRONMENT, SMALL, train, write_text
 
+from bench import __main__ as every_benchmark
 from carrousel import checkpoint, memory
 from carrousel.cli import run
 from carrousel.errors import UserError
@@ -131,7 +132,8 @@ def test_shapes_that_do_not_fit_are_one_line(capsys):
     assert run(["bench", "layers", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(r"carrousel: out of memory \([\d.,]+ TB were asked for at once\): ask for less", line)
-    assert run(["bench", "memory", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]) == 2
+    words = ["memory", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]
+    assert run(words, every_benchmark.app, every_benchmark.PROGRAM) == 2
     assert "ours on I4-H9999999-B1-T1 ended with exit code 1" in capsys.readouterr().err
 
 

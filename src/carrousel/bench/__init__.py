@@ -1,12 +1,13 @@
-"""`carrousel bench`: is it faster here? Always measured together with torch.nn in one run.
+"""`carrousel bench`: is it faster here? Ours and torch.nn's are always measured together, in one run.
 
-arguments.py  the arguments of the commands; output.py: a bar, tables, JSON
-shapes.py     what is measured, and what it should reach
-clock.py      alternating samples, medians; numbers of threads
-table.py      what tables are made of, in the terminal and in Markdown; the machine in a line
-scanned.py    any layer in torch operations
+measurement.py  a measurement; tables, Markdown and JSON of many
+clock.py        turns and medians; numbers of threads
+shapes.py       the shapes that are measured, and the ratio that each should reach
+arguments.py    arguments of the commands
+output.py       a bar, then the results
+scanned.py      any layer in torch operations
 
-layers.py     the layers, forward and with gradients
-text.py       tokens a second of a character model
-streaming.py  a step and a block of a stream
+layers.py       the layers, forward and with gradients
+streaming.py    a step and a block of a stream
+text.py         characters a second of training
 """

@@ -1,4 +1,4 @@
-"""A layer by `scan`: what its cell costs when it is written in torch operations.
+"""A layer in torch operations: its cell by `scan`.
 
 Letters: T time, B batch, I input, H hidden units.
 """
@@ -13,11 +13,11 @@ from carrousel.scan.weights import with_all_heads
 
 
 class Scanned(nn.Module):
-    """One layer in one direction."""
+    """One layer in one direction, with the parameters of ours."""
 
     def __init__(self, ours: Recurrent) -> None:
         super().__init__()
-        self.ours = ours  # whose parameters it shares
+        self.ours = ours
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x [T, B, I] -> y [T, B, H] and the final states, from zero states or learned ones."""

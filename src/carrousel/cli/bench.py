@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -14,30 +13,44 @@ from carrousel.bench.arguments import (
     Markdown,
     Repeat,
     Seconds,
+    TenShapes,
     Threads,
-    chosen_shapes,
-    chosen_threads,
+    parse_shapes,
+    parse_threads,
     split,
 )
-from carrousel.bench.output import measured, progress, tell
+from carrousel.bench.output import measure_all, report, show_progress
+from carrousel.cli.help import write_epilog
 from carrousel.data.text import read
 
-app = typer.Typer(no_args_is_help=True, help="Speed beside torch.nn's, measured together in one run.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Measure carrousel beside torch.nn on this machine: is it faster here?",
+    epilog=write_epilog(
+        ("bench layers --shapes d2l", "compares our LSTM with torch.nn.LSTM at one shape"),
+        ("bench streaming", "compares a single step at batch 1"),
+    ),
+)
 
 Grid = Annotated[bool, typer.Option("--grid", help="The grid of H, B and T instead of the ten shapes.")]
 Everything = Annotated[bool, typer.Option("--all", help="The ten shapes and the grid.")]
-SHAPES = "Shapes, with commas between: names, or spelled out like I4-H8-B1-T100-L2."
-AnyShapes = Annotated[str, typer.Option(help=SHAPES)]
-CELLS = "Cells, with commas between. Default: lstm, and peephole and lstm1997 where they have targets."
+CELLS = "Cells, separated by commas. Default: lstm, and peephole and lstm1997 where they have targets."
 Cells = Annotated[str, typer.Option("--cells", help=CELLS)]
 Book = Annotated[str, typer.Argument(metavar="FILE", help="The Time Machine, or another text in English; - is stdin.")]
-EPOCHS = f"Also train our LSTM for so many passes and tell its perplexity; the book: {text.EPOCHS}."
+EPOCHS = f"Also train our LSTM for so many epochs and print its perplexity; the book: {text.EPOCHS}."
 Epochs = Annotated[int, typer.Option(min=0, help=EPOCHS)]
 
 
-@app.command("layers")
+@app.command(
+    "layers",
+    epilog=write_epilog(
+        ("bench layers --shapes d2l,hydrology --threads 1", "compares the LSTM at two shapes on one thread"),
+        ("bench layers --cells gru,rnn_tanh --json -", "prints the measurements of GRU and RNN as JSON"),
+    ),
+)
 def bench_layers(
-    shapes: AnyShapes = "",
+    shapes: TenShapes = "",
     grid: Grid = False,
     everything: Everything = False,
     names: Cells = "",
@@ -47,32 +60,45 @@ def bench_layers(
     markdown: Markdown = False,
     json_file: Json = None,
 ) -> None:
-    """Our layers beside torch.nn's: medians of alternating turns, forward and forward+backward."""
-    plan = layers.plan(chosen_shapes(shapes, grid, everything), split(names))
-    counts = chosen_threads(threads)
-    rows = measured(plan, lambda planned: layers.measure(*planned, counts, seconds, repeat))
-    tell(rows, layers.table, json_file, layers.markdown if markdown else None)
+    """Compare our layers with those of torch.nn, forward and forward+backward: medians of alternating turns."""
+    plan = layers.plan(parse_shapes(shapes, grid, everything), split(names))
+    counts = parse_threads(threads)
+    found = measure_all(plan, lambda planned: layers.measure(*planned, counts, seconds, repeat))
+    report(layers.TITLE, found, json_file, markdown)
 
 
-@app.command("text")
-def bench_text(file: Book, epochs: Epochs = 0, seconds: Seconds = 20, json_file: Json = None) -> None:
-    """Tokens a second of training in the d2l book's setting: our LSTM, torch.nn's, and one in torch operations."""
-    torch.manual_seed(0)
-    letters = read(file)
-    rows = text.speeds(text.trainers(letters), seconds)
-    if epochs:
-        torch.manual_seed(0)
-        trainer = next(iter(text.trainers(letters).values()))
-        *_, perplexity = progress(text.train(trainer, epochs), "training", epochs)
-        rows[0] = replace(rows[0], epochs=epochs, perplexity=perplexity)
-    tell(rows, text.table, json_file)
-
-
-@app.command("streaming")
+@app.command(
+    "streaming",
+    epilog=write_epilog(
+        ("bench streaming", "measures a step, and a block of steps, at batch 1"),
+        ("bench streaming --seconds 10 --json streaming.json", "measures longer, and writes a file"),
+    ),
+)
 def bench_streaming(
     seconds: Seconds = 3, repeat: Repeat = 5, markdown: Markdown = False, json_file: Json = None
 ) -> None:
-    """A step and a block of a stream on one thread, beside torch.nn's cell and layer, and ONNX Runtime."""
-    onnx = streaming.with_onnx()
-    rows = measured(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat, onnx))
-    tell(rows, streaming.table, json_file, streaming.markdown if markdown else None)
+    """Compare a step and a block of a stream with the cell and the layer of torch.nn, on one thread."""
+    found = measure_all(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat))
+    report(streaming.TITLE, found, json_file, markdown)
+
+
+@app.command(
+    "text",
+    epilog=write_epilog(
+        ("bench text book.txt", "measures characters a second of training"),
+        ("bench text book.txt --epochs 500", "also trains to the end, and prints the perplexity"),
+    ),
+)
+def bench_text(
+    file: Book, epochs: Epochs = 0, seconds: Seconds = 20, markdown: Markdown = False, json_file: Json = None
+) -> None:
+    """Compare training on text with our LSTM, torch.nn.LSTM, and an LSTM in torch operations."""
+    torch.manual_seed(0)
+    book = read(file)
+    found = list(text.measure_speeds(text.trainers(book), seconds))
+    if epochs:
+        torch.manual_seed(0)
+        name, trainer = next(iter(text.trainers(book).items()))
+        *_, perplexity = show_progress(text.train(trainer, epochs), "training", epochs)
+        found.append(text.measure_perplexity(name, epochs, perplexity))
+    report(text.TITLE, found, json_file, markdown)
