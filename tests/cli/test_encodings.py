@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from runs import ENVIRONMENT, PROGRAM, SMALL, train
 
-from carrousel.cli import results, run
+from carrousel import results
+from carrousel.cli import run
 
 TEXT = "a snake \U0001f40d is 中 and é\n" * 99
 LOCALES = {

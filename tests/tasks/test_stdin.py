@@ -131,7 +131,7 @@ def test_validation_from_stdin_is_asked_for_again(text, tmp_path, piped):
     [
         (b"", "stdin is empty: pipe text into it"),
         (b"caf\xe9", "stdin is not utf-8: byte 0xe9 at line 1, column 4"),
-        (gzip.compress(b"text" * 99, mtime=0)[:-9], r"stdin is damaged or not all there \(gzip"),
+        (gzip.compress(b"text" * 99, mtime=0)[:-9], r"stdin is damaged or incomplete \(gzip"),
         (b"\xff\xfe\x00", "stdin is not utf-8: byte 0xff at line 1, column 1"),
         (b"open or 7", r"stdin has '7' \(U\+0037\) at line 1, column 9"),
     ],

@@ -1,4 +1,4 @@
-"""The text of a file, or of stdin: bytes, gzip, encoding; what cannot be read is refused with its place."""
+"""The text of a file or of stdin: bytes, gzip, encoding; errors say where the text cannot be read."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from pathlib import Path
 from carrousel import memory
 from carrousel.errors import UserError
 
-STDIN = "-"  # in the place of a file's name; a file that is called so has to be named ./-
+STDIN = "-"  # instead of the name of a file; a file with this name is ./-
 GZIP_MAGIC = b"\x1f\x8b"
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def absolute(path: str | Path) -> str:
-    """The name of a file wherever the process is, and that of stdin."""
+    """The absolute name of a file; that of stdin stays."""
     return STDIN if str(path) == STDIN else str(Path(path).absolute())
 
 
 def read(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of a file, decompressed if it is gzip's.
+    """The text of a file, decompressed if it is in gzip format.
 
-    What it has of surrogate pairs, which JSON has for one character (\\ud83d\\ude00) and --encoding unicode_escape
-    decodes as two, is joined: a text here is made of characters.
+    Surrogate pairs, which JSON writes for one character (\\ud83d\\ude00) and --encoding unicode_escape decodes as
+    two, are joined to one character.
 
     Args:
         path: the file; - is stdin.
-        encoding: how its bytes stand for characters, by Python's name for it.
+        encoding: Python's name of its encoding.
 
     Raises:
         UserError: it cannot be read, is empty, has bytes that are not of this encoding, or one surrogate without the
-            other (says where).
+            other; the message says where.
     """
     name = "stdin" if str(path) == STDIN else str(path)
-    content = unpacked(name, read_bytes(path))
+    content = unpack(name, read_bytes(path))
     if not content:
         raise UserError(f"{name} is empty: {'pipe text into it' if name == 'stdin' else 'name a file with text in it'}")
     try:
-        text = content.decode(encoding).removeprefix("\ufeff")  # a byte order mark is no character
+        text = content.decode(encoding).removeprefix("\ufeff")  # a byte order mark is not a character
     except UnicodeDecodeError as error:
-        raise UserError(undecodable(name, error)) from None
+        raise UserError(describe_undecodable(name, error)) from None
     except LookupError:
         raise UserError(f"--encoding {encoding} is not a text encoding; try utf-8, latin-1, cp1252 or utf-16") from None
     except UnicodeError as error:
-        raise UserError(f"{name} is not {encoding}: {error}; name its encoding with --encoding") from None
+        raise UserError(f"{name} is not {encoding}: {error}; give its encoding with --encoding") from None
     return join_surrogates(text, name) if SURROGATES.search(text) else text
 
 
@@ -67,7 +67,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def read_stdin() -> bytes:
-    """All that is piped into this process."""
+    """Everything that is piped into this process."""
     if sys.stdin is None:
         raise UserError("stdin is closed: pipe text into it, or name a file")
     try:
@@ -76,20 +76,19 @@ def read_stdin() -> bytes:
         raise UserError(f"stdin cannot be read: {error.strerror or error}") from None
 
 
-def unpacked(name: str, content: bytes) -> bytes:
-    """What is in a file, if it is gzip's."""
+def unpack(name: str, content: bytes) -> bytes:
+    """The content of a file, decompressed if it is in gzip format."""
     try:
         return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{name} is damaged or not all there (gzip: {error}): fetch it again") from None
+        raise UserError(f"{name} is damaged or incomplete (gzip: {error}): fetch it again") from None
 
 
 def join_surrogates(text: str, name: str) -> str:
-    """The text with one character in the place of each surrogate pair.
+    """The text with each surrogate pair joined to one character.
 
     Raises:
-        UserError: one surrogate stands alone, which is no character: it could be trained on, but not be saved as JSON
-            or printed.
+        UserError: a surrogate stands alone. It is not a character: it could neither be saved as JSON nor be printed.
     """
     units = text.encode("utf-16-le", "surrogatepass")
     try:
@@ -99,21 +98,21 @@ def join_surrogates(text: str, name: str) -> str:
         code = int.from_bytes(units[error.start : error.start + 2], "little")
         raise UserError(
             f"{name} has U+{code:04X} at {position(before, len(before))} of the decoded text, which is half of a "
-            "surrogate pair and no character: remove it, or name another --encoding"
+            "surrogate pair and not a character: remove it, or give another --encoding"
         ) from None
 
 
-def undecodable(path: str, error: UnicodeDecodeError) -> str:
-    """Says where the first byte stands that could not be read."""
+def describe_undecodable(path: str, error: UnicodeDecodeError) -> str:
+    """The error message for bytes that could not be decoded: the first one and its place."""
     before = error.object[: error.start].decode(error.encoding, errors="ignore")
     place = position(before, len(before))
     other = "latin-1" if error.encoding.replace("-", "") != "latin1" else "utf-8"
     return (
         f"{path} is not {error.encoding}: byte 0x{error.object[error.start]:02x} at {place}, byte {error.start + 1} "
-        f"of the file; name its encoding, for example --encoding {other}"
+        f"of the file; give its encoding, for example --encoding {other}"
     )
 
 
 def position(text: str, index: int) -> str:
-    """Where a character stands, as an editor counts: from line 1, column 1."""
+    """The place of a character as an editor counts, from line 1, column 1."""
     return f"line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)}"

@@ -16,8 +16,8 @@ from carrousel import memory
 from carrousel.data.text import position
 from carrousel.errors import UserError
 
-MOST_SHOWN = 200  # symbols, in a message
-BYTES = 20  # that `Vocabulary.encode` takes of each character: its code point, and its number twice
+MOST_PRINTED = 200  # symbols, in an error message
+BYTES = 20  # that `Vocabulary.encode` takes for a character: its code point, and its number twice
 
 
 def letters_only(text: str) -> str:
@@ -27,7 +27,7 @@ def letters_only(text: str) -> str:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The symbols a model knows, each one character, numbered by their place in a sorted string."""
+    """The symbols that a model knows: characters, numbered by their place in a sorted string."""
 
     symbols: str
 
@@ -48,7 +48,7 @@ class Vocabulary:
         """The numbers of a text's characters [N], int64.
 
         Raises:
-            UserError: a character that is not in the vocabulary; names it and says where it stands.
+            UserError: a character is not in the vocabulary; says which, and where.
         """
         memory.require(BYTES * len(text), name, "take a part of it")
         points = code_points(text)
@@ -56,15 +56,15 @@ class Vocabulary:
         codes[codes == len(self)] = 0
         unknown = np.flatnonzero(self.points[codes] != points)
         if unknown.size:
-            raise UserError(self.unknown(text, int(unknown[0]), name))
+            raise UserError(self.describe_unknown(text, int(unknown[0]), name))
         return torch.from_numpy(codes.astype(np.int64))
 
-    def unknown(self, text: str, index: int, name: str) -> str:
-        """Says which character is not known, and where it stands."""
+    def describe_unknown(self, text: str, index: int, name: str) -> str:
+        """The error message for an unknown character: which, and where."""
         character = text[index]
         return (
-            f"{name} has {character!r} (U+{ord(character):04X}) at {position(text, index)}, which the model never saw "
-            f"and gives no probability; it knows {len(self)} symbols: {shortened(self.symbols)!r}"
+            f"{name} has {character!r} (U+{ord(character):04X}) at {position(text, index)}, which the model "
+            f"never saw; it knows {len(self)} symbols: {shorten(self.symbols)!r}"
         )
 
     def decode(self, codes: Sequence[int]) -> str:
@@ -72,9 +72,9 @@ class Vocabulary:
         return "".join(self.symbols[code] for code in codes)
 
 
-def shortened(symbols: str) -> str:
-    """As many symbols as a message has room for."""
-    return symbols if len(symbols) <= MOST_SHOWN else f"{symbols[:MOST_SHOWN]}..."
+def shorten(symbols: str) -> str:
+    """As many symbols as fit into a message."""
+    return symbols if len(symbols) <= MOST_PRINTED else f"{symbols[:MOST_PRINTED]}..."
 
 
 def code_points(text: str) -> np.ndarray:
@@ -84,20 +84,20 @@ def code_points(text: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a run trains on and is measured on."""
+    """A text to train on, and one to validate on."""
 
     train: Tensor  # [N], int64
     valid: Tensor  # [M], int64; M may be 0
     vocabulary: Vocabulary
-    digest: str  # tells whether a resumed run reads what it read before
+    digest: str  # differs for different texts and splits
 
     @classmethod
     def split(cls, text: str, valid: float | str) -> Corpus:
         """Divide a text; the vocabulary is that of both parts.
 
         Args:
-            text: all of it.
-            valid: the fraction at the text's end that is kept for validation: the first floor(N (1 - fraction))
+            text: all of the text.
+            valid: the fraction at the text's end to validate on: the first floor(N (1 - fraction))
                 characters train. Or another text to validate on.
         """
         cut = len(text) if isinstance(valid, str) else int(len(text) * (1 - valid))

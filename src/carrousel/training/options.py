@@ -148,7 +148,8 @@ class Options:
     @classmethod
     def from_json(cls: type[Self], values: dict[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        found: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**found)
 
     def resume_with(self: Self, now: Options, given: Collection[str]) -> Self:
         """The options with which a run continues.
