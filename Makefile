@@ -42,12 +42,14 @@ check: lint types sanitize test
 
 bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers
-	$(BIN)/carrousel bench memory
-	$(BIN)/carrousel bench lstm1997
+	$(BIN)/python -m bench memory
+	$(BIN)/python -m bench lstm1997
 
 # Every command as it stands above its table. What fails leaves docs/speed.md as it was.
-SPEED := 'layers --threads 2 --seconds 0.3' 'options --threads 2' 'cells --threads 2 --seconds 0.1' \
-         'memory' 'autocast --threads 2 --seconds 0.2' 'mlstm' 'own --threads 2' 'streaming'
+SPEED := 'carrousel bench layers --threads 2 --seconds 0.3' 'python -m bench options --threads 2' \
+         'python -m bench cells --threads 2 --seconds 0.1' 'python -m bench memory' \
+         'python -m bench autocast --threads 2 --seconds 0.2' 'python -m bench mlstm' \
+         'python -m bench custom-cell --threads 2' 'python -m bench streaming'
 
 # What the kernels reach of what the machine could do, without Python: make bench-kernels ARGUMENTS="--only 'tile f32' --turns 9"
 bench-kernels: $(VENV)/installed
@@ -57,7 +59,7 @@ bench-kernels: $(VENV)/installed
 speed: $(VENV)/bench-tools
 	@printf '# Speed\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`. The rule of 1997: README.md.\n' > docs/speed.md.partial
 	@for bench in $(SPEED); do \
-	  printf '\n## `carrousel bench %s`\n\n```\n' "$$bench"; $(BIN)/carrousel bench $$bench || exit 1; printf '```\n'; \
+	  printf '\n## `%s`\n\n```\n' "$$bench"; $(BIN)/$$bench || exit 1; printf '```\n'; \
 	done >> docs/speed.md.partial
 	mv docs/speed.md.partial docs/speed.md
 

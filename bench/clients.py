@@ -1,6 +1,6 @@
 """Client libraries before and after carrousel.swap: the same numbers, and the times.
 
-    python bench/clients.py --markdown
+    python -m bench.clients --markdown
 
 Measures those clients that are installed. docs/clients.md has its table.
 """
@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from client_models.measured import Measured, Swap
 
 import carrousel
+from bench.client_models.measured import Measured, Swap
 from carrousel.bench.clock import medians
-from carrousel.bench.table import machine, milliseconds, plural
+from carrousel.bench.measurement import describe_machine, round_figure
 from carrousel.swap_report import Layer
 
 # What pip calls each client; bench/client_models has a file for it.
@@ -59,7 +59,7 @@ class Row(NamedTuple):
     def cells(self) -> list[str]:
         """What stands in the table."""
         differences = [f"{self.outputs:.1e}", f"{self.loss:.1e}"]
-        times = [milliseconds(self.torch_ms), milliseconds(self.ours_ms), f"**{self.torch_ms / self.ours_ms:.1f}**"]
+        times = [round_figure(self.torch_ms), round_figure(self.ours_ms), f"**{self.torch_ms / self.ours_ms:.1f}**"]
         return [self.client, self.version, self.model, self.run, *differences, *times]
 
 
@@ -88,7 +88,7 @@ def measure(client: str, seconds: float, repeat: int) -> Row:
         RuntimeError: no layer of its model was replaced.
     """
     replaced: list[Layer] = []
-    make = importlib.import_module(f"client_models.with_{client.replace('-', '_')}").make
+    make = importlib.import_module(f"bench.client_models.with_{client.replace('-', '_')}").make
     swaps: list[Swap] = [lambda model: model, lambda model: replaced.extend(carrousel.swap(model).replaced)]
     both: list[Measured] = [seeded(lambda swap=swap: make(swap)) for swap in swaps]
     if not replaced:
@@ -153,7 +153,7 @@ def main() -> None:
         cells = row.cells()
         line = f"| {' | '.join(cells)} |" if options.markdown else "; ".join(map(": ".join, zip(HEADINGS, cells)))
         print(line, flush=True)
-    print(f"\n{machine()}, {plural(options.threads, 'thread')}.")
+    print(f"\n{describe_machine()}, {options.threads} thread{'s' * (options.threads > 1)}.")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from captum.attr import LayerIntegratedGradients
 
-from client_models.measured import Classifier, Measured, Swap, sentences
+from bench.client_models.measured import Classifier, Measured, Swap, sentences
 
 
 def make(swap: Swap) -> Measured:

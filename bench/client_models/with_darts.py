@@ -9,8 +9,8 @@ from darts import TimeSeries
 from darts.models import RNNModel
 from torch import Tensor
 
-from client_models.measured import Measured, Swap, waves
-from client_models.with_lightning import QUIET
+from bench.client_models.measured import Measured, Swap, waves
+from bench.client_models.with_lightning import QUIET
 
 
 class SwapAtStart(pytorch_lightning.Callback):

@@ -10,9 +10,9 @@ from gluonts.dataset.pandas import PandasDataset
 from gluonts.torch import DeepAREstimator
 from torch import Tensor
 
-from client_models.measured import Measured, Swap, waves
-from client_models.with_darts import LastLoss, SwapAtStart
-from client_models.with_lightning import QUIET
+from bench.client_models.measured import Measured, Swap, waves
+from bench.client_models.with_darts import LastLoss, SwapAtStart
+from bench.client_models.with_lightning import QUIET
 
 
 def make(swap: Swap) -> Measured:

@@ -8,8 +8,8 @@ from neuralforecast import NeuralForecast
 from neuralforecast.models import LSTM
 from torch import Tensor
 
-from client_models.measured import Measured, Swap, waves
-from client_models.with_lightning import QUIET
+from bench.client_models.measured import Measured, Swap, waves
+from bench.client_models.with_lightning import QUIET
 
 
 def make(swap: Swap) -> Measured:

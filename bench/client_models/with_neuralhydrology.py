@@ -13,7 +13,7 @@ from neuralhydrology.training.basetrainer import BaseTrainer
 from neuralhydrology.utils.config import Config
 from torch import Tensor
 
-from client_models.measured import Measured, Swap, waves
+from bench.client_models.measured import Measured, Swap, waves
 
 BASINS = ("north", "south")
 DAYS = pd.date_range("2000-01-01", periods=500)

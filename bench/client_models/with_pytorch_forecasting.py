@@ -8,8 +8,8 @@ from pytorch_forecasting.models.temporal_fusion_transformer._tft_v2 import TFT
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from client_models.measured import Measured, Swap, waves
-from client_models.with_lightning import QUIET
+from bench.client_models.measured import Measured, Swap, waves
+from bench.client_models.with_lightning import QUIET
 
 PAST, AHEAD = 72, 24
 SIZES = {

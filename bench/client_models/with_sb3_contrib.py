@@ -8,7 +8,7 @@ import torch
 from sb3_contrib import RecurrentPPO
 from torch import Tensor
 
-from client_models.measured import Measured, Swap
+from bench.client_models.measured import Measured, Swap
 
 STEPS = 128  # of one environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skorch import NeuralNetClassifier
 
-from client_models.measured import Classifier, Measured, Swap, sentences
+from bench.client_models.measured import Classifier, Measured, Swap, sentences
 
 
 def make(swap: Swap) -> Measured:

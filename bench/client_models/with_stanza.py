@@ -8,7 +8,7 @@ import torch
 from stanza.models.langid.trainer import Trainer
 from torch import Tensor
 
-from client_models.measured import Measured, Swap
+from bench.client_models.measured import Measured, Swap
 
 CHARACTERS = {character: k for k, character in enumerate(["<PAD>", "UNK", *string.printable])}
 

@@ -8,7 +8,7 @@ from tensordict.nn import TensorDictModule, TensorDictSequential
 from torch import Tensor, nn
 from torchrl.modules import LSTMModule, set_recurrent_mode
 
-from client_models.measured import Measured, Swap, waves
+from bench.client_models.measured import Measured, Swap, waves
 
 
 def make(swap: Swap) -> Measured:

@@ -8,14 +8,19 @@ layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, S
 custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
 swap.py           our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
-language_model/   carrousel train text, sample, eval
 online/           Learner: predict_one, learn_one
+language_model/   characters: network, evaluation, sampling
+data/             reading text, batches
+training/         the training loop: knows no task
+tasks/            what carrousel train, sample and eval work on, one file a task
 papers/           carrousel reproduce
 bench/            carrousel bench
-cli.py            the command line
-checkpoint.py     what commands and layers share: files that are whole or not there, in the format of tensor_file.py;
-                  interrupt.py: Ctrl-C as a request; ctrl_c.py: Ctrl-C before and after; memory.py: where it is out;
-                  results.py: where results go; errors.py
+cli/              the command line, one file a command
+checkpoint.py     files that are whole or not there, in the format of tensor_file.py
+results.py        where the results of a command go
+memory.py         how much memory there is, and one line where there is too little
+ctrl_c.py         Ctrl-C before and after a command's work
+errors.py         exceptions and warnings
 """
 
 from carrousel import ctrl_c as ctrl_c  # first: torch takes a second, in which Ctrl-C would print a traceback

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, whole or not there at all; JSON in its header; no pickle.
+"""Checkpoints: one safetensors file each, complete or absent, with JSON in its header; no pickle.
 
 The header's entry "carrousel" is JSON: {"format": 1, "sha256": ..., ...}. The checksum covers the rest of the JSON and
 every tensor's name, type, shape and bytes.
@@ -19,20 +19,17 @@ from torch import Tensor
 from carrousel import tensor_file
 from carrousel.errors import UserError
 
-RESUME = "the checkpoint of before, if there was one, stays: make room, then go on with --resume"
-TRAINED = "name a folder that `carrousel train text --out` has written"
-
-FORMAT = 1  # goes up when what is in a file changes; `read` refuses all others
+FORMAT = 1  # increases when the format changes; `read` refuses all others
 
 
-def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], advice: str = RESUME) -> None:
-    """Write a checkpoint, or leave what was there as it was.
+def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], advice: str) -> None:
+    """Write a checkpoint, or leave the file as it was.
 
     Args:
         path: the file.
-        facts: what JSON can hold.
+        facts: in types that JSON has.
         tensors: by name, on any device.
-        advice: what to do where it cannot be written.
+        advice: what to do if it cannot be written.
 
     Raises:
         UserError: the disk is full, or the file cannot be written for another reason.
@@ -43,18 +40,18 @@ def write(path: Path, facts: dict[str, Any], tensors: dict[str, Tensor], advice:
     replace(path, tensor_file.encode(tensors, {"carrousel": header}), advice)
 
 
-def read(path: Path, advice: str = TRAINED) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: Path, advice: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The facts and the tensors of a checkpoint.
 
     Args:
         path: the file.
-        advice: what to do where there is none.
+        advice: what to do if there is none.
 
     Raises:
-        UserError: there is none; it is truncated, edited, of another format, or no checkpoint at all.
+        UserError: there is none; it is truncated, edited, of another format, or not a checkpoint.
     """
     try:
-        with open(path, "rb") as file:  # the file of now, also where a run that is training puts another in its place
+        with open(path, "rb") as file:  # stays this file even if a run that is training replaces it
             tensors, metadata = tensor_file.decode(file)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {advice}") from None
@@ -62,11 +59,11 @@ def read(path: Path, advice: str = TRAINED) -> tuple[dict[str, Any], dict[str, T
         raise UserError(f"{path} is truncated or not a checkpoint ({error}): restore it or use another") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    return verified(path, metadata.get("carrousel"), tensors), tensors
+    return verify(path, metadata.get("carrousel"), tensors), tensors
 
 
-def verified(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The facts in a header, once its format and its checksum are found right."""
+def verify(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The facts in a header, if its format and its checksum are right."""
     if header is None:
         raise UserError(f"{path} is a safetensors file, but not one that carrousel wrote: name a checkpoint")
     try:
@@ -82,7 +79,7 @@ def verified(path: Path, header: str | None, tensors: dict[str, Tensor]) -> dict
 
 
 def checksum(facts: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """The sha256 of all that a checkpoint says."""
+    """The sha256 of everything in a checkpoint."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -95,11 +92,17 @@ def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def replace(path: Path, content: Iterable[Any], advice: str = RESUME) -> None:
-    """Put a file in the place of another in one step that cannot be seen half done, not even after a power cut.
+def replace(path: Path, content: Iterable[Any], advice: str) -> None:
+    """Replace a file in one step: nobody sees half of it, not even after a power cut.
 
-    Its content comes as buffers, one after another. A link stays one: what it leads to is replaced. What is no file (a
-    folder; /dev/null, if one is root) stays too.
+    Args:
+        path: the file. A link stays a link, and the file that it leads to is replaced. A folder or a device is left
+            alone.
+        content: buffers, written one after another.
+        advice: what to do if it cannot be written.
+
+    Raises:
+        UserError: it could not be written; the old file is unchanged.
     """
     whole = Path(os.path.realpath(path))
     partial = Path(f"{whole}.partial")
@@ -115,13 +118,13 @@ def replace(path: Path, content: Iterable[Any], advice: str = RESUME) -> None:
         sync_folder(whole.parent)
     except OSError as error:
         raise UserError(f"{path} could not be saved ({error.strerror or error}); {advice}") from None
-    finally:  # also after Ctrl-C, or where memory is out
-        with suppress(OSError):  # where no folder is, nothing is to be removed
+    finally:  # also after Ctrl-C, or without memory
+        with suppress(OSError):  # without a folder there is nothing to remove
             partial.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
+    """Make sure that the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

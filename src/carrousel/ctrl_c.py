@@ -1,7 +1,7 @@
 """Ctrl-C from the first line of the command `carrousel` to its last: exit code 130, and no traceback.
 
 The package imports this module first, because importing torch takes a second or more, and this module imports nothing
-that takes time. A program that imports carrousel as a library keeps its own way with Ctrl-C.
+that takes time. A program that imports carrousel as a library handles Ctrl-C itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def leave(code: int = CODE) -> None:
 
 
 def leave_at_once(code: int = CODE) -> None:
-    """From now on Ctrl-C ends the process with this exit code: while it starts, and when its work is done."""
+    """From now on Ctrl-C ends the process with this exit code. Used while it starts, and when its work is done."""
     set_handler(lambda number, frame: leave(code))
 
 
@@ -54,16 +54,16 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def leave_if_interrupted(unraisable: Any) -> None:
-    """For what Python can only report: a Ctrl-C that came inside a destructor or a callback is obeyed here."""
+    """Handle exceptions that Python can only report: a Ctrl-C inside a destructor or a callback ends the process."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         leave()
     sys.__unraisablehook__(unraisable)
 
 
 def set_handler(handler: Any) -> None:
-    """Set it, unless the process was started with Ctrl-C ignored, as a shell's script starts those with `&`."""
+    """Set a handler, unless the process was started with Ctrl-C ignored, as scripts of a shell do with `&`."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        with suppress(ValueError):  # not in the main thread: the one who imports carrousel there is no command
+        with suppress(ValueError):  # not in the main thread, so that this is not the command
             signal.signal(signal.SIGINT, handler)
 
 

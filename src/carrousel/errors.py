@@ -1,4 +1,4 @@
-"""What carrousel raises and warns of that has a name of its own."""
+"""Exceptions and warnings of carrousel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ class UserError(Exception):
 
 
 class NoKernelWarning(RuntimeWarning):
-    """A cell was to be compiled (compile=True) and runs in torch operations instead; it says why."""
+    """A cell could not be compiled (compile=True) and runs in torch operations; the message says why."""
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Say more below an exception that stays what it is; before Python 3.11 there is no place for it."""
+    """Add a line below an exception's message; before Python 3.11 this does nothing."""
     if add := getattr(error, "add_note", None):
         add(note)

@@ -1,6 +1,7 @@
-"""How much memory there is, and one line where there is too little.
+"""How much memory is free, and an error of one line if it is too little.
 
-Linux promises more than it has and then kills who takes it, so a command that knows what it needs asks here first.
+Linux promises more memory than it has, and then kills the process that uses it. So a command that knows what it needs
+checks here first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from carrousel.errors import UserError
 
-SAYS_SO = re.compile(  # what RuntimeErrors of torch and of the kernels say, on the CPU and on a GPU
+OUT_OF_MEMORY = re.compile(  # in messages of torch and of the kernels, on the CPU and on a GPU
     "bad_alloc|can't allocate memory|not enough memory|out of memory|calculation overflowed|"
     "can't start new thread|Resource temporarily unavailable",
     re.I,
@@ -24,7 +25,7 @@ FACTORS = {"TB": 10**12, "GB": 10**9, "MB": 10**6}
 
 
 def available() -> int | None:
-    """Bytes that this process may still take, at most; None: the system does not say."""
+    """Bytes that this process may still use, at most; None if the system does not say."""
     with suppress(OSError, ValueError, KeyError):
         machine = kilobytes("/proc/meminfo")
         limits = [machine["MemAvailable"] + machine.get("SwapFree", 0), *cgroup_limits()]
@@ -36,13 +37,13 @@ def available() -> int | None:
 
 
 def kilobytes(path: str) -> dict[str, int]:
-    """The lines `name: number kB` of a file of the kernel's, in bytes."""
+    """The lines `name: number kB` of a file in /proc, in bytes."""
     found = re.findall(r"^(\w+):\s+(\d+) kB$", Path(path).read_text(encoding="ascii", errors="replace"), re.M)
     return {name: int(number) * 1024 for name, number in found}
 
 
 def cgroup_limits(own: str = "/proc/self/cgroup", system: str = "/sys/fs/cgroup") -> Iterator[int]:
-    """What this process and all that is in a container with it may take, where anything is set; of both versions."""
+    """The limits of the containers that this process is in, in bytes, for both versions of cgroups."""
     for line in Path(own).read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -51,35 +52,35 @@ def cgroup_limits(own: str = "/proc/self/cgroup", system: str = "/sys/fs/cgroup"
         root = Path(system, "memory" if controllers else "")
         for folder in (inner := root / path.lstrip("/"), *inner.parents):
             if folder.is_relative_to(root):
-                with suppress(OSError, ValueError):  # "max", or a folder that lies outside of the container
+                with suppress(OSError, ValueError):  # "max", or a folder outside of the container
                     yield int((folder / name).read_text())
 
 
 def require(needed: int, what: str, advice: str) -> None:
-    """Refuse what certainly takes more memory than there is.
+    """Raise an error if something takes more memory than is free.
 
     Args:
         needed: bytes, at least.
-        what: what takes them, as the subject of a sentence with "takes".
+        what: what takes them: the subject of the error message.
         advice: what to do.
 
     Raises:
-        UserError: there is less.
+        UserError: fewer are free.
     """
-    there_is = available()
-    if there_is is not None and needed > there_is:
-        raise UserError(f"{what} takes at least {size(needed)} of memory, and {size(there_is)} are free: {advice}")
+    free = available()
+    if free is not None and needed > free:
+        raise UserError(f"{what} takes at least {size(needed)} of memory, and {size(free)} are free: {advice}")
 
 
 @contextmanager
 def explained(advice: Callable[[], str]) -> Iterator[None]:
-    """Turn errors that say that memory is out into one line.
+    """Replace errors that say that memory ran out by a UserError of one line.
 
     Args:
-        advice: says what to do; called where it comes to that.
+        advice: returns what to do; called only if memory ran out.
 
     Raises:
-        UserError: in the place of such an error; says how much was asked for, if that is known.
+        UserError: memory ran out; says how much was asked for, if that is known.
     """
     try:
         yield
@@ -91,17 +92,17 @@ def explained(advice: Callable[[], str]) -> Iterator[None]:
 
 
 def is_out(error: BaseException) -> bool:
-    """Whether an error says that memory is out."""
-    return isinstance(error, MemoryError) or SAYS_SO.search(str(error)) is not None
+    """Whether an error says that memory ran out."""
+    return isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def asked_for(error: BaseException) -> int:
-    """The bytes that could not be had; 0 where the error does not say."""
+    """The bytes that could not be allocated; 0 if the error does not say."""
     found = AMOUNT.search(str(error))
     return int(float(found[1]) * UNITS[found[2]]) if found else 0
 
 
 def size(number: int) -> str:
-    """Bytes, for people."""
+    """Bytes as people read them: 1.5 GB."""
     unit = next((unit for unit, factor in FACTORS.items() if number >= factor), "MB")
     return f"{number / FACTORS[unit]:,.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Where what a command has to say goes: results to a file or to stdout, all else to stderr."""
+"""Where the output of a command goes: results to a file or to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.console import Console
 
 from carrousel.errors import UserError
 
-ESCAPED = "carrousel.escaped"  # how streams treat characters that they cannot encode
-NARROWEST = 80  # columns, which tables are made for: a terminal with fewer breaks lines, where rich would cut figures
+ESCAPED = "carrousel.escaped"  # the error handler of stdout and stderr for characters that they cannot encode
+NARROWEST = 80  # columns that tables are made for; in fewer, rich would cut figures
 
 
 def screen(width: int) -> Console:
-    """Stdout for people, as wide as the terminal; where there is none, so many columns wide."""
+    """Stdout for people, as wide as the terminal, or of so many columns without one."""
     if sys.stdout is not None and sys.stdout.isatty():
         width = max(Console().width, NARROWEST)
     return Console(width=width, highlight=False)
@@ -28,8 +28,8 @@ def write(path: Path | None, text: str, option: str) -> None:
 
     Args:
         path: the file; - is stdout. None: nothing is written.
-        text: what they are, to the end of the last line.
-        option: the command's, that asked for it.
+        text: the results, with the end of the last line.
+        option: of the command, for the error message.
 
     Raises:
         UserError: the file cannot be written.
@@ -37,7 +37,7 @@ def write(path: Path | None, text: str, option: str) -> None:
     if path is None:
         return
     if str(path) == "-":
-        print(end=text)  # the command line tells if that fails, as of all that goes there
+        print(end=text)  # the command line reports if that fails
         return
     try:
         path.write_text(text, encoding="utf-8")
@@ -46,7 +46,7 @@ def write(path: Path | None, text: str, option: str) -> None:
 
 
 def say(line: str) -> None:
-    """Tell a person something on stderr. Where nobody can read it, the command goes on: its exit code says enough."""
+    """Print a line on stderr. If that is closed or full, the command goes on: its exit code says enough."""
     try:
         if sys.stderr is not None:  # else print would take stdout
             print(line, file=sys.stderr, flush=True)
@@ -55,14 +55,14 @@ def say(line: str) -> None:
 
 
 def give_up(descriptor: int) -> None:
-    """What stdout (1) or stderr (2) still holds goes nowhere: else Python tries again when it ends, and complains."""
+    """Drop what stdout (1) or stderr (2) still buffers; Python would try again when it ends, and print an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def escape_what_cannot_be_encoded() -> None:
-    """Have stdout and stderr print \\u.... for each character that their encoding has not, where they would raise.
+    """Let stdout and stderr print \\u.... for a character that is not in their encoding, instead of raising an error.
 
-    A name of a file that is not of the encoding is printed byte by byte as it is on disk.
+    The name of a file that is not in the encoding is printed byte by byte, as it is on disk.
     """
     codecs.register_error(ESCAPED, escape)
     for stream in (sys.stdout, sys.stderr):
@@ -71,7 +71,7 @@ def escape_what_cannot_be_encoded() -> None:
 
 
 def escape(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The handler of such an error, as codecs call it: what to print for the first character, and where to go on."""
+    """An error handler for codecs: what to print for the first character, and where to continue."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]

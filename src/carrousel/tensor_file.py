@@ -1,7 +1,7 @@
 """The safetensors format, read and written tensor by tensor.
 
-Eight bytes of length, a JSON header, then the tensors' bytes. The `safetensors` package holds a second copy of all of
-them while it writes, a third while it reads from bytes, and ends the process where there is no memory for one.
+Eight bytes of length, a JSON header, then the bytes of the tensors. The `safetensors` package makes a second copy of
+all tensors when it writes, a third when it reads from bytes, and ends the process without memory for one.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ LARGEST = 2**60  # bytes of a tensor; no file is so large
 
 
 class Malformed(ValueError):
-    """What is no safetensors file, or not all of one."""
+    """A file is not in the safetensors format, or incomplete."""
 
 
 def encode(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Iterator[Any]:
-    """The content of a file, piece by piece, in an order in which every tensor is aligned.
+    """The content of a file, buffer by buffer, in an order in which every tensor is aligned.
 
     Args:
         tensors: by name, on the CPU.
         metadata: the header's `__metadata__`.
 
     Returns:
-        Buffers. A tensor's is its own memory where that is contiguous.
+        Buffers; of a contiguous tensor, its own memory.
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header: dict[str, Any] = {"__metadata__": metadata}
@@ -63,9 +63,9 @@ def decode(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a file, from its start to its end; also of a pipe.
 
     Raises:
-        Malformed: says what is wrong.
+        Malformed: the message says how.
     """
-    header = header_of(file)
+    header = read_header(file)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise Malformed(f"its metadata is {metadata}")
@@ -73,16 +73,16 @@ def decode(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, str]]:
         entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
         tensors, end = {}, 0
         for name, entry in entries:
-            tensors[name], end = tensor_of(file, name, entry, end), entry["data_offsets"][1]
+            tensors[name], end = read_tensor(file, name, entry, end), entry["data_offsets"][1]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise Malformed(f"its header is none of tensors: {error}") from None
+        raise Malformed(f"its header does not describe tensors: {error}") from None
     if file.read(1):
-        raise Malformed("there is more behind its end")
+        raise Malformed("there are bytes after its end")
     return tensors, metadata
 
 
-def header_of(file: BinaryIO) -> dict[str, Any]:
-    """The header, as JSON says it."""
+def read_header(file: BinaryIO) -> dict[str, Any]:
+    """The header, from JSON."""
     length = int.from_bytes(file.read(8), "little")
     text = file.read(length) if length <= LONGEST_HEADER else b""
     try:
@@ -90,24 +90,24 @@ def header_of(file: BinaryIO) -> dict[str, Any]:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise Malformed("its header is not all there, or no JSON")
+        raise Malformed("its header is incomplete, or not JSON")
     return header
 
 
-def tensor_of(file: BinaryIO, name: str, entry: dict[str, Any], begin: int) -> Tensor:
-    """The next tensor, which begins there; in memory of its own, for some products round by where a tensor lies."""
+def read_tensor(file: BinaryIO, name: str, entry: dict[str, Any], begin: int) -> Tensor:
+    """The next tensor, which begins there. It has memory of its own: alignment changes how some products round."""
     dtype, shape = NAMED[entry["dtype"]], entry["shape"]
     if not all(isinstance(size, int) and size >= 0 for size in shape):
         raise Malformed(f"the shape of {name} is {shape}")
     size = math.prod(shape) * dtype.itemsize
     if entry["data_offsets"] != [begin, begin + size] or size > LARGEST:
-        raise Malformed(f"{name} takes {size} bytes, and has others in its header")
+        raise Malformed(f"{name} takes {size} bytes, and other bytes in its header")
     tensor = torch.empty(shape, dtype=dtype)
     if file.readinto(buffer(tensor)) != size:  # type: ignore[attr-defined]
-        raise Malformed(f"{name} is not all there")
+        raise Malformed(f"{name} is incomplete")
     return tensor
 
 
 def buffer(tensor: Tensor) -> Any:
-    """The bytes of a tensor, which may be written to where it is contiguous."""
+    """The bytes of a tensor; writable if it is contiguous."""
     return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data

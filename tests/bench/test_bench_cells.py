@@ -1,17 +1,15 @@
-"""`carrousel bench cells`: every kind of layer is measured, and beside what computes the same."""
+"""`python -m bench cells`: every kind of layer is measured, and beside what computes the same."""
 
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 import torch
-from measurements import TINY, bench
+from measurements import TINY, bench, rows_of
 
+from bench import __main__, cells
 from carrousel import odyssey
-from carrousel.bench import cells
-from carrousel.cli import run
 
 # Those that are compiled at run time have tests of their own.
 BUILT_IN = [kind for kind in cells.KINDS if kind not in odyssey.__all__]
@@ -20,21 +18,21 @@ BUILT_IN = [kind for kind in cells.KINDS if kind not in odyssey.__all__]
 def test_every_kind_of_layer_is_measured_beside_the_plain_lstm(tmp_path, capsys):
     file = tmp_path / "cells.json"
     options = ["--shapes", TINY, "--threads", "1", "--json", str(file)]
-    told = bench(capsys, "cells", "--kind", ",".join(BUILT_IN), *options)
+    printed = bench(capsys, "cells", "--kind", ",".join(BUILT_IN), *options)
     rows = json.loads(file.read_text())
-    assert [row["kind"] for row in rows] == BUILT_IN
-    for row in rows:
-        assert row["ratio"] == pytest.approx(row["ours_ms"] / row["lstm_ms"])
-        assert "torch_ms" not in row
-    assert TINY in told
+    assert [row["what"] for row in rows[::2]] == BUILT_IN
+    for ours, lstm in zip(rows[::2], rows[1::2], strict=True):
+        assert (ours["who"], lstm["who"]) == ("carrousel", "carrousel.LSTM")
+        assert ours["ratio"] == pytest.approx(ours["value"] / lstm["value"])
+        assert ours["bound"] == "ratio at most"
+    assert TINY in printed
 
 
-def test_markdown_of_kinds_has_a_column_for_each_shape(capsys, monkeypatch):
+def test_small_shapes_are_measured_in_torch_operations_too(capsys, monkeypatch):
     monkeypatch.setattr(cells, "SMALL", (TINY,))
-    options = ["--kind", "gru", "--shapes", f"{TINY},I2-H3-B1-T4", "--threads", "1,2", "--markdown"]
-    head, _, line, *_ = bench(capsys, "cells", *options).splitlines()
-    assert head == f"| kind, 1 / 2 threads | {TINY} | I2-H3-B1-T4 |"
-    assert re.fullmatch(r"\| gru \|( \d+\.\d\d / \d+\.\d\d \|){2}", line)
+    rows = rows_of(capsys, "cells", "--kind", "gru", "--shapes", f"{TINY},I2-H3-B1-T4", "--threads", "1,2")
+    torch_rows = [row for row in rows if row["who"] == "torch operations"]
+    assert [(row["shape"], row["threads"]) for row in torch_rows] == [(TINY, 1), (TINY, 2)]
 
 
 @pytest.mark.parametrize("kind", BUILT_IN)
@@ -47,5 +45,5 @@ def test_a_kind_in_torch_operations_computes_the_same(kind):
 
 
 def test_an_unknown_kind_is_named(capsys):
-    assert run(["bench", "cells", "--kind", "gru,GRU2"]) == 2
+    assert __main__.run(["cells", "--kind", "gru,GRU2"], __main__.app) == 2
     assert "--kind GRU2" in capsys.readouterr().err

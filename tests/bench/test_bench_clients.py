@@ -1,4 +1,4 @@
-"""bench/clients.py on a client that is always there: what a row says, and what is left out."""
+"""bench/clients.py on a client that is always installed: a row, and what is left out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ MODELS = {path.stem.removeprefix("with_") for path in (ROOT / "bench" / "client_
 
 
 @pytest.fixture
-def clients(monkeypatch):
-    """The script as a module; it finds its models beside itself."""
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    return importlib.import_module("clients")
+def clients():
+    """The script as a module."""
+    return importlib.import_module("bench.clients")
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def made_up(monkeypatch, clients):
     """A client by the name of a package that the tests have: pip knows its version."""
 
     def client(make):
-        module = ModuleType("client_models.with_pytest")
+        module = ModuleType("bench.client_models.with_pytest")
         module.make = make
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -85,7 +84,7 @@ def test_clients_that_are_not_there_are_left_out_in_words(clients, made_up, monk
 def test_every_client_has_a_file_and_a_row_in_the_documentation(clients):
     assert {client.replace("-", "_") for client in clients.CLIENTS} == MODELS
     text = DOCUMENTATION.read_text(encoding="utf-8")
-    assert "python bench/clients.py --markdown" in text
+    assert "python -m bench.clients --markdown" in text
     assert [client for client in clients.CLIENTS if f"| {client} |" not in text] == []
     assert f"pip install {' '.join(clients.CLIENTS)}" in text
 

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from carrousel.bench import clock
-from carrousel.bench.shapes import GRID, named
+from carrousel.bench.shapes import GRID, find_shape
 from carrousel.errors import UserError
 
 
 def test_a_shape_of_the_grid_is_what_its_name_spells():
     for shape in GRID:
         assert shape.name == f"I{shape.I}-H{shape.H}-B{shape.B}-T{shape.T}"
-    shape = named("I3-H4-B5-T6-L2-bidirectional")
+    shape = find_shape("I3-H4-B5-T6-L2-bidirectional")
     assert (shape.I, shape.H, shape.B, shape.T, shape.layers, shape.bidirectional) == (3, 4, 5, 6, 2, True)
 
 
 def test_two_spellings_of_zero_are_refused():
     with pytest.raises(UserError, match="I3-H00-B1-T1"):
-        named("I3-H00-B1-T1")
+        find_shape("I3-H00-B1-T1")
 
 
 def test_rivals_take_turns(monkeypatch):
@@ -52,9 +52,9 @@ def test_the_clock_takes_the_seconds_it_is_given(monkeypatch):
 
 def test_torch_has_as_many_threads_afterwards_as_before():
     torch.set_num_threads(2)
-    assert [torch.get_num_threads() for _ in clock.each_number_of_threads([1, 3])] == [1, 3]
+    assert [torch.get_num_threads() for _ in clock.set_threads([1, 3])] == [1, 3]
     assert torch.get_num_threads() == 2
-    measuring = clock.each_number_of_threads([1, 3])
+    measuring = clock.set_threads([1, 3])
     next(measuring)
     measuring.close()  # as where a measurement fails
     assert torch.get_num_threads() == 2

@@ -1,30 +1,26 @@
-"""`carrousel bench memory`: peaks of forward+backward, and what is said of them."""
+"""`python -m bench memory`: peaks of forward+backward."""
 
 from __future__ import annotations
 
 import pytest
-from measurements import TINY, printed, rows_of
+from measurements import TINY, rows_of
 
-from carrousel.bench import memory
-from carrousel.bench.shapes import named
+from bench import memory
+from carrousel.bench.shapes import find_shape
 
 
 def test_memory_is_what_the_larger_shape_needs_more_of():
-    small, large = (memory.in_a_process("ours", named(name), "lstm") for name in (TINY, "I3-H64-B64-T100"))
-    kept = 100 * 64 * 64 * 4 * 4 / 2**20  # MB of four gates that the backward pass needs
-    assert large > kept > small
+    shapes = [find_shape(name) for name in (TINY, "I3-H64-B64-T100")]
+    small, large = (memory.measure_in_process("ours", shape, "lstm") for shape in shapes)
+    saved = 100 * 64 * 64 * 4 * 4 / 2**20  # MB of four gates that the backward pass needs
+    assert large > saved > small
 
 
-def test_memory_compares_both_sides(capsys):
-    (row,) = rows_of(capsys, "memory", "--shapes", "I3-H32-B64-T100")
-    assert row["ratio"] == pytest.approx(row["torch_mb"] / row["ours_mb"])
-    assert row["low_memory"] == pytest.approx(row["low_mb"] / row["ours_mb"])
-    assert row["ours_mb"] > row["low_mb"] > 1
-    assert row["low_time"] > 0
-
-
-def test_memory_low_is_judged():
-    row = memory.Row("lstm", "audio", 10, 20, ratio=2, low_mb=5, low_memory=0.5, low_time=1.3)
-    text = printed(memory.table([row]))
-    assert "at most 0.45, MISSED" in text
-    assert "at most 1.4, reached" in text
+def test_memory_compares_all_sides(capsys):
+    ours, low, theirs, full_time, low_time = rows_of(capsys, "memory", "--shapes", "I3-H32-B64-T100")
+    assert [row["unit"] for row in (ours, low, theirs, full_time, low_time)] == ["MB", "MB", "MB", "ms", "ms"]
+    assert theirs["ratio"] == pytest.approx(theirs["value"] / ours["value"])
+    assert low["ratio"] == pytest.approx(low["value"] / ours["value"])
+    assert ours["value"] > low["value"] > 1
+    assert low_time["ratio"] == pytest.approx(low_time["value"] / full_time["value"])
+    assert (low["target"], low_time["target"]) == (0.45, 1.4)

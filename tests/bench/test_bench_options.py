@@ -1,4 +1,4 @@
-"""`carrousel bench options`, `autocast` and `mlstm`: the same layer in another way."""
+"""`python -m bench options`, `autocast` and `mlstm`: the same layer in another way."""
 
 from __future__ import annotations
 
@@ -9,80 +9,75 @@ import torch
 from measurements import TINY, bench, rows_of
 
 import carrousel
-from carrousel.bench import mlstm, options
-from carrousel.bench.shapes import named
+from bench import mlstm, options
+from carrousel.bench.shapes import find_shape
 
-# ---- carrousel bench options ----------------------------------------------------------------------------------------
+# ---- python -m bench options ----------------------------------------------------------------------------------------
 
 
 def test_options_are_measured_beside_the_plain_call(tmp_path, capsys):
     arguments = ["options", "--shapes", TINY, "--threads", "1"]
-    rows = {row["option"]: row for row in rows_of(capsys, *arguments)}
-    plain = rows.pop("plain")
+    found = rows_of(capsys, *arguments)
+    ours = {row["what"]: row for row in found if row["who"] == "carrousel"}
+    plain = ours.pop("plain")
     assert plain["ratio"] == 1
-    assert plain["torch_ms"] > 0
-    assert list(rows) == [
+    assert list(ours) == [
         "resets",
         "lengths, 60% filled",
         "lengths, 20% filled",
         "return_states",
         "return_states, return_gates",
     ]
-    for row in rows.values():
-        assert row["ratio"] == pytest.approx(row["ours_ms"] / (row.get("fill", 1) * plain["ours_ms"]))
-        assert ("torch_ms" in row) == ("lengths" in row["option"])
-        assert "target" not in row  # they are for one shape
+    assert ours["resets"]["ratio"] == pytest.approx(ours["resets"]["value"] / plain["value"])
+    assert not any("target" in row for row in found)  # they are for one shape
+    theirs = [row["what"] for row in found if row["who"] == "torch.nn"]
+    assert theirs == ["plain", "lengths, 60% filled", "lengths, 20% filled"]
     assert "return_gates" in bench(capsys, *arguments, "--json", str(tmp_path / "options.json"))
 
 
 def test_targets_of_options():
     times = dict.fromkeys(["plain", "resets", "lengths, 60% filled", "return_states"], 2.0)
     lengths = {0.6: torch.tensor([500, 700])}
-    shape = named(options.SHAPE)
-    rows = list(options.rows(shape, 2, lengths, times, {"plain": 5.0}))
-    assert [row.target for row in rows] == [None, 1.1, 1.2, 1.15]
-    assert [row.torch_ms for row in rows] == [5.0, None, None, None]
-    assert rows[2].ratio == pytest.approx(shape.T * shape.B / 1200)
+    shape = find_shape(options.SHAPE)
+    plain, theirs, *others = options.compare(shape, 2, lengths, times, {"plain": 5.0})
+    assert (theirs.who, theirs.value) == ("torch.nn", 5.0)
+    assert [each.target for each in (plain, *others)] == [None, 1.1, 1.2, 1.15]
+    assert others[1].ratio == pytest.approx(shape.T * shape.B / 1200)
 
 
 @pytest.mark.parametrize("fill", options.FILLS)
 def test_lengths_have_the_fill(fill):
-    shape = named("I1-H1-B4000-T100")
-    lengths = options.lengths_of(shape, fill)
+    shape = find_shape("I1-H1-B4000-T100")
+    lengths = options.sample_lengths(shape, fill)
     assert lengths.double().mean().item() == pytest.approx(100 * fill, rel=0.05)
     assert lengths.min() >= 1
     assert lengths.max() <= 100
 
 
-# ---- carrousel bench autocast ---------------------------------------------------------------------------------------
+# ---- python -m bench autocast ---------------------------------------------------------------------------------------
 
 
 def test_autocast_is_measured_beside_float32_and_torch(capsys):
     rows = rows_of(capsys, "autocast", "--shapes", TINY, "--threads", "1,2")
-    assert [(row["mode"], row["threads"]) for row in rows] == [
+    sides = [rows[k : k + 3] for k in range(0, len(rows), 3)]
+    assert [(ours["what"], ours["threads"]) for ours, _, _ in sides] == [
         (mode, threads) for threads in (1, 2) for mode in ("forward", "forward+backward")
     ]
-    for row in rows:
-        assert row["gain"] == pytest.approx(row["float32_ms"] / row["ours_ms"])
-        assert row["ratio"] == pytest.approx(row["torch_ms"] / row["ours_ms"])
+    for ours, full, theirs in sides:
+        assert [row["who"] for row in (ours, full, theirs)] == ["carrousel", "carrousel, float32", "torch.nn"]
+        assert full["ratio"] == pytest.approx(full["value"] / ours["value"])
+        assert theirs["ratio"] == pytest.approx(theirs["value"] / ours["value"])
 
 
-def test_autocast_in_markdown_is_a_line_a_shape(capsys):
-    told = bench(capsys, "autocast", "--shapes", TINY, "--threads", "1", "--markdown")
-    head, rule, line, *_ = told.splitlines()
-    assert head.count("|") == rule.count("|") == line.count("|") == 5
-    assert line.startswith(f"| {TINY} |")
-
-
-# ---- carrousel bench mlstm ------------------------------------------------------------------------------------------
+# ---- python -m bench mlstm ------------------------------------------------------------------------------------------
 
 
 def test_mlstm_chunk_by_chunk_beside_step_by_step(tmp_path, capsys):
     file = tmp_path / "mlstm.json"
-    told = bench(capsys, "mlstm", "--shapes", TINY, "--threads", "1", "--json", str(file))
-    (row,) = json.loads(file.read_text())
-    assert row["ratio"] == pytest.approx(row["steps_ms"] / row["chunks_ms"])
-    assert TINY in told
+    printed = bench(capsys, "mlstm", "--shapes", TINY, "--threads", "1", "--json", str(file))
+    chunks, steps = json.loads(file.read_text())
+    assert steps["ratio"] == pytest.approx(steps["value"] / chunks["value"])
+    assert TINY in printed
 
 
 def test_mlstm_step_by_step_computes_the_same():

@@ -12,8 +12,8 @@ from torch.nn.functional import layer_norm as torchs
 from twins import Size, assert_equal_to_1e10
 
 import carrousel
+from bench.rivals.layer_norm import InTorch
 from carrousel import codegen
-from carrousel.bench.rivals.layer_norm import InTorch
 from carrousel.cells import ALL, Cell, layer_norm, sigmoid, tanh
 from carrousel.codegen import CodegenError
 from carrousel.codegen.stages import derive_stages

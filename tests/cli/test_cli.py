@@ -50,7 +50,7 @@ def model(text):
 def step_of(out: Path) -> int:
     """The step of a run's last checkpoint; -1: there is none."""
     last = out / "last.safetensors"
-    return checkpoint.read(last)[0]["step"] if last.exists() else -1
+    return checkpoint.read(last, "")[0]["step"] if last.exists() else -1
 
 
 def wait_for_start(out: Path, process: subprocess.Popen) -> None:
@@ -96,7 +96,7 @@ def test_a_signal_saves_and_says_how_to_go_on(text, whole, tmp_path):
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 128 + number
-        stopped = re.fullmatch(r"stopped at step ([\d,]+), all is saved; go on with: (.*)\n", stderr)
+        stopped = re.fullmatch(r"stopped at step ([\d,]+), progress saved; continue with: (.*)\n", stderr)
         step, command = int(stopped[1].replace(",", "")), shlex.split(stopped[2])
         assert last < step < 1000
         last = step
@@ -225,7 +225,7 @@ def test_stdlib_trains(tmp_path, capsys):
 def test_help_tells_the_exit_codes(capsys):
     for arguments in ([], ["--help"], ["train", "text", "--help"], ["sample", "--help"], ["eval", "--help"]):
         assert run(arguments) == 0
-        assert "Exit codes: 0 done; 2 bad input" in " ".join(capsys.readouterr().out.split())
+        assert "Exit codes: 0 success; 2 invalid input" in " ".join(capsys.readouterr().out.split())
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
@@ -302,4 +302,4 @@ def test_other_encodings(tmp_path, capsys):
     (tmp_path / "latin.txt").write_bytes((sentences() + "\u00e9").encode("latin-1"))
     arguments = ["train", "text", str(tmp_path / "latin.txt"), "--out", str(tmp_path / "out"), *SMALL]
     assert run([*arguments, "--encoding", "latin-1"]) == 0
-    assert "\u00e9" in checkpoint.read(tmp_path / "out" / "last.safetensors")[0]["symbols"]
+    assert "\u00e9" in checkpoint.read(tmp_path / "out" / "last.safetensors", "")[0]["data"]["symbols"]

@@ -10,7 +10,7 @@ import pytest
 from runs import ENVIRONMENT, PROGRAM
 
 import carrousel
-from carrousel.cli import run
+from carrousel.cli import program, run
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.results import screen
 
@@ -20,6 +20,34 @@ BUFFERED = {**ENVIRONMENT, "PYTHONUNBUFFERED": ""}  # as in a user's shell: what
 def test_the_version_is_told(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"carrousel {carrousel.__version__}\n"
+
+
+def test_commands_stand_in_the_order_of_work(capsys):
+    assert run(["--help"]) == 0
+    printed = capsys.readouterr().out
+    places = [printed.index(f"│ {name} ") for name in program.COMMANDS]
+    assert places == sorted(places)
+
+
+HELP = [
+    "",
+    "train",
+    "train text",
+    "sample",
+    "eval",
+    "reproduce",
+    "bench",
+    "bench layers",
+    "bench streaming",
+    "bench text",
+]
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_ends_with_two_examples(command, capsys):
+    assert run([*command.split(), "--help"]) == 0
+    _, _, examples = capsys.readouterr().out.partition("Examples:")
+    assert examples.count(f"• carrousel {command}".rstrip()) == 2
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["bench"]])

@@ -74,7 +74,7 @@ def ended(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, stderr.strip()
 
 
-MOMENTS = ["numpy", "torch._C", "carrousel.layers", "carrousel.cli", "carrousel.bench.command"]
+MOMENTS = ["numpy", "torch._C", "carrousel.layers", "carrousel.cli", "carrousel.cli.bench"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -90,13 +90,6 @@ def test_when_it_is_done_it_ends_as_it_would(arguments, code, folder):
     found, stderr = ended(start([*PROGRAM, *arguments.split()], PYTHONPATH=site, INTERRUPT_AT="exit"))
     assert found == code
     assert "Traceback" not in stderr
-
-
-def test_a_module_of_its_own_ends_too(folder):
-    """`carrousel bench memory` starts it, and Ctrl-C goes to both."""
-    site = os.pathsep.join([str(folder / "site"), ENVIRONMENT["PYTHONPATH"]])
-    command = [sys.executable, "-m", "carrousel.bench.memory", "ours", "I1-H4-B1-T5", "lstm"]
-    assert ended(start(command, PYTHONPATH=site, INTERRUPT_AT="rich")) == (130, "")
 
 
 def wait_for(process: subprocess.Popen, library: str) -> None:

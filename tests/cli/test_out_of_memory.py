@@ -13,12 +13,13 @@ import pytest
 import torch
 from runs import ENVIRONMENT, SMALL, train, write_text
 
+from bench import __main__ as every_benchmark
 from carrousel import checkpoint, memory
 from carrousel.cli import run
 from carrousel.errors import UserError
-from carrousel.language_model.model import CELLS, CharModel
-from carrousel.language_model.train import sizes
-from carrousel.language_model.train.options import Options
+from carrousel.tasks.network import CELLS
+from carrousel.tasks.text import TASK, TextOptions
+from carrousel.training import sizes
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 
@@ -67,7 +68,7 @@ def text(tmp_path_factory):
             r"training 480,\S+ weights \(--hidden 200000, --layers 2\) .* lower --hidden or --layers",
         ),
         (["--layers", "1000000"], r"\(--hidden 384, --layers 1000000\) .* lower --hidden or --layers"),
-        (["--hidden", "2000000"], "--hidden 2000000 cannot be: it must be at least 1 and at most 1,000,000"),
+        (["--hidden", "2000000"], "--hidden 2000000 is not allowed: it must be at least 1 and at most 1,000,000"),
     ],
     ids=lambda case: " ".join(case) if isinstance(case, list) else "",
 )
@@ -75,7 +76,9 @@ def test_a_run_that_cannot_fit_is_refused_before_it_starts(options, says, text, 
     assert run(["train", "text", str(text), "--out", str(tmp_path / "out"), *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(says, line), line
-    assert "cannot be" in line or re.search(r"takes at least [\d.,]+ TB of memory, and [\d.,]+ [MGT]B are free", line)
+    assert "is not allowed" in line or re.search(
+        r"takes at least [\d.,]+ TB of memory, and [\d.,]+ [MGT]B are free", line
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -101,7 +104,7 @@ def test_a_run_that_runs_out_says_so_and_keeps_its_last_checkpoint(megabytes, te
         rf"carrousel: {asked}: training .* takes more than \d+\.\d MB; lower --batch or --length; {saved}\n", stderr
     )
     if "stays" in stderr:
-        assert checkpoint.read(tmp_path / "last.safetensors")[0]["step"] == 0
+        assert checkpoint.read(tmp_path / "last.safetensors", "")[0]["step"] == 0
     assert not list(tmp_path.glob("*.partial"))
     assert run(["train", "text", str(text), "--out", str(tmp_path), *WIDE, "--resume"]) == 0
 
@@ -129,7 +132,8 @@ def test_shapes_that_do_not_fit_are_one_line(capsys):
     assert run(["bench", "layers", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(r"carrousel: out of memory \([\d.,]+ TB were asked for at once\): ask for less", line)
-    assert run(["bench", "memory", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]) == 2
+    words = ["memory", "--shapes", "I4-H9999999-B1-T1", "--seconds", "0"]
+    assert run(words, every_benchmark.app, every_benchmark.PROGRAM) == 2
     assert "ours on I4-H9999999-B1-T1 ended with exit code 1" in capsys.readouterr().err
 
 
@@ -192,5 +196,5 @@ def test_a_limit_of_the_container_counts(tmp_path):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("symbols", [65, 300])
 def test_weights_are_counted_without_memory(cell, symbols):
-    options = Options(files=("a",), cell=cell, hidden=17, layers=4).checked()
-    assert sizes.weights(symbols, options) == CharModel(symbols, cell, 17, 4, 0.0).size()
+    options, facts = TextOptions(files=("a",), cell=cell, hidden=17, layers=4).complete(), {"symbols": "x" * symbols}
+    assert sizes.count_weights(TASK, options, facts) == sizes.count(TASK.model(options, facts))

@@ -209,7 +209,7 @@ def test_pages_that_were_given_back():
 
 PEAK = """
 import sys, torch, carrousel
-from carrousel.bench.memory import peak, resident
+from bench.memory import peak, resident
 torch.set_num_threads(1)
 layer = carrousel.LSTM(8, 128, memory=sys.argv[1])
 x = torch.randn(100, 256, 8)

@@ -12,7 +12,7 @@ import pytest
 from custom_cells import CAN_COMPILE
 
 import carrousel
-from carrousel.bench import own
+from bench import custom_cell
 from carrousel.cells import base
 from carrousel.cli import run
 from carrousel.codegen.tape import OPERATIONS
@@ -53,7 +53,12 @@ def test_the_tutorials_python_runs_and_has_ten_lines():
 def test_the_tutorials_unit_is_the_one_that_is_measured_and_tested():
     bodies = [
         [line.split("#")[0].rstrip() for line in text.split("n, f, m = rows")[1].splitlines()[1:4]]
-        for text in (README, TUTORIAL, inspect.getsource(own), inspect.getsource(custom_cells.minimal_gated_unit))
+        for text in (
+            README,
+            TUTORIAL,
+            inspect.getsource(custom_cell),
+            inspect.getsource(custom_cells.minimal_gated_unit),
+        )
     ]
     assert bodies[1:] == bodies[:-1]
 

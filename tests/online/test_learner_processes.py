@@ -30,7 +30,7 @@ def test_without_kernels_it_learns_after_a_warning():
 
 ENDLESS = """
 import numpy as np
-from carrousel.bench.memory import resident
+from bench.memory import resident
 from carrousel.online.learner import Learner
 from carrousel.online.lstm1997.network import Network
 

@@ -15,8 +15,8 @@ import torch
 
 import carrousel
 from carrousel import checkpoint
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.run import train_text
+from carrousel.tasks.text import TASK, TextOptions
+from carrousel.training import run
 
 WORDS = ["constant", "error", "carrousel", "gates", "open", "or", "close", "as", "time", "goes", "by"]
 SIZES = {"hidden": 12, "batch": 4, "length": 8, "steps": 12}
@@ -49,7 +49,12 @@ def write_text(folder: Path, characters: int = 4000) -> Path:
 def train(text: Path, out: Path, **options) -> dict:
     """A small run in this process."""
     files = () if options.get("stdlib") else (str(text),)
-    return train_text(Options(files=files, **{**SIZES, **options}), out, quiet=True)
+    return run.train(TASK, TextOptions(files=files, **{**SIZES, **options}), out, quiet=True)
+
+
+def resume(out: Path, *, given=(), **options) -> dict:
+    """Continue a run in this process, with the options that are given."""
+    return run.train(TASK, TextOptions(**options), out, resume=True, given=given or options, quiet=True)
 
 
 def obey_signals() -> None:
@@ -73,7 +78,7 @@ def carrousel_done(*arguments, **options) -> tuple[int, str, str]:
 
 def same_run(one: Path, other: Path) -> bool:
     """Whether two runs stand at the same point, bit for bit: every tensor, and the losses on the way."""
-    facts, tensors = zip(*(checkpoint.read(out / "last.safetensors") for out in (one, other)), strict=True)
+    facts, tensors = zip(*(checkpoint.read(out / "last.safetensors", "") for out in (one, other)), strict=True)
     curves = [[[p[0], p[1], p[3]] for p in f["curve"]["train"] + f["curve"]["valid"]] for f in facts]
     return (
         curves[0] == curves[1]

@@ -9,17 +9,21 @@ import pytest
 import torch
 
 from carrousel.errors import UserError
-from carrousel.language_model.model import CELLS, CharModel
-from carrousel.language_model.sample import sample
-from carrousel.language_model.text import Vocabulary
-from carrousel.language_model.trained import Trained
+from carrousel.tasks.language_model.model import LanguageModel
+from carrousel.tasks.network import CELLS
+from carrousel.tasks.text import TASK, TextOptions, encode
+from carrousel.training.trained import Trained
 
 SYMBOLS = "\n abcde"
 
 
 def trained(cell="lstm", letters=False) -> Trained:
-    model = CharModel(len(SYMBOLS), cell, hidden=16, layers=2, dropout=0.5).eval()
-    return Trained(model, Vocabulary(SYMBOLS), letters, step=0)
+    options = TextOptions(cell=cell, hidden=16, layers=2, dropout=0.5, letters=letters)
+    return Trained(TASK, LanguageModel(len(SYMBOLS), options).eval(), options, {"symbols": SYMBOLS}, step=0)
+
+
+def sample(one: Trained, prompt: str, length: int, temperature: float = 1.0, seed: int = 0):
+    return TASK.generate(one, prompt, length, temperature, seed)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -29,7 +33,7 @@ def test_each_character_is_the_likeliest_after_all_before(cell):
     one = trained(cell)
     text = "bad cab"
     for character in sample(one, text, 30, temperature=0.0):
-        logits, _ = one.model(one.encode(text, "text")[:, None])
+        logits, _ = one.model(encode(one, text, "text")[:, None])
         assert character == SYMBOLS[logits[-1, 0].argmax()]
         text += character
     assert len(text) == 37
@@ -82,10 +86,10 @@ def test_nothing_comes_before_the_checks():
     with pytest.raises(UserError, match=r"the prompt has 'z' \(U\+007A\) at line 2, column 3"):
         sample(one, "ab\nabz", 5)
     for bad in (-0.1, math.nan, math.inf):
-        with pytest.raises(UserError, match=r"--temperature .* cannot be"):
+        with pytest.raises(UserError, match=r"--temperature .* is not allowed"):
             sample(one, "a", 5, temperature=bad)
-    with pytest.raises(UserError, match="--length -1 cannot be"):
+    with pytest.raises(UserError, match="--length -1 is not allowed"):
         sample(one, "a", -1)
-    with pytest.raises(UserError, match="--seed -1 cannot be"):
+    with pytest.raises(UserError, match="--seed -1 is not allowed"):
         sample(one, "a", 5, seed=-1)
     assert list(sample(one, "a", 0)) == []

@@ -13,12 +13,21 @@ import subprocess
 import time
 
 import pytest
-from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_done, carrousel_process, same_run, sentences, train, write_text
+from runs import (
+    ENVIRONMENT,
+    PROGRAM,
+    SMALL,
+    carrousel_done,
+    carrousel_process,
+    resume,
+    same_run,
+    sentences,
+    train,
+    write_text,
+)
 
 from carrousel.cli import run
 from carrousel.errors import UserError
-from carrousel.language_model.train.options import Options
-from carrousel.language_model.train.run import train_text
 
 LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--steps", "1000", "--save-every", "0.1"]
 
@@ -91,13 +100,14 @@ def test_what_was_stopped_goes_on_with_the_same_text_and_says_so(text, tmp_path,
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
     stopped = re.fullmatch(
-        r"stopped at step [\d,]+, all is saved; pipe the same text again and go on with: (.*)\n", process.stderr.read()
+        r"stopped at step [\d,]+, progress saved; pipe the same data in again and continue with: (.*)\n",
+        process.stderr.read(),
     )
     process.stdout.close()
     process.stderr.close()
     code, _, stderr = carrousel_done("train", "text", "--out", out, "--resume")
     assert code == 2
-    assert re.fullmatch(r"carrousel: .* from stdin, .*pipe the same text into it again, .* again: -\n", stderr)
+    assert re.fullmatch(r"carrousel: .* from stdin, .*pipe the same data into it again, .* again: -\n", stderr)
     again = subprocess.run(shlex.split(stopped[1]), input=content, env=ENVIRONMENT, capture_output=True, timeout=60)
     assert (again.returncode, again.stderr) == (0, b"")
     assert same_run(out, tmp_path / "whole")
@@ -107,13 +117,13 @@ def test_another_text_from_stdin_is_refused(text, tmp_path, piped):
     assert piped(text.read_bytes(), "train", "text", "-", "--out", tmp_path, *SMALL)[0] == 0
     code, _, stderr = piped(b"other words " * 99, "train", "text", "-", "--out", tmp_path, "--resume")
     assert code == 2
-    assert "was trained on another text" in stderr
+    assert "was trained on other data" in stderr
 
 
 def test_validation_from_stdin_is_asked_for_again(text, tmp_path, piped):
     assert piped(text.read_bytes()[:900], "train", "text", text, "--valid", "-", "--out", tmp_path, *SMALL)[0] == 0
     with pytest.raises(UserError, match=r"name stdin again: --valid -$"):
-        train_text(Options(), tmp_path, resume=True, quiet=True)
+        resume(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +131,7 @@ def test_validation_from_stdin_is_asked_for_again(text, tmp_path, piped):
     [
         (b"", "stdin is empty: pipe text into it"),
         (b"caf\xe9", "stdin is not utf-8: byte 0xe9 at line 1, column 4"),
-        (gzip.compress(b"text" * 99, mtime=0)[:-9], r"stdin is damaged or not all there \(gzip"),
+        (gzip.compress(b"text" * 99, mtime=0)[:-9], r"stdin is damaged or incomplete \(gzip"),
         (b"\xff\xfe\x00", "stdin is not utf-8: byte 0xff at line 1, column 1"),
         (b"open or 7", r"stdin has '7' \(U\+0037\) at line 1, column 9"),
     ],

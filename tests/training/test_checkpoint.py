@@ -36,8 +36,8 @@ def path(tmp_path):
 
 def test_read_gives_what_was_written(path):
     written = tensors()
-    checkpoint.write(path, FACTS, written)
-    facts, found = checkpoint.read(path)
+    checkpoint.write(path, FACTS, written, "advice")
+    facts, found = checkpoint.read(path, "advice")
     assert facts == FACTS
     assert list(found) == sorted(written, key=list(found).index)
     for name, tensor in written.items():
@@ -48,111 +48,111 @@ def test_read_gives_what_was_written(path):
 
 def test_same_content_gives_the_same_bytes(path):
     written = tensors()
-    checkpoint.write(path, FACTS, written)
+    checkpoint.write(path, FACTS, written, "advice")
     before = path.read_bytes()
-    checkpoint.write(path, FACTS, dict(reversed(written.items())))
+    checkpoint.write(path, FACTS, dict(reversed(written.items())), "advice")
     assert path.read_bytes() == before
 
 
 def test_others_can_read_it(path):
     written = {"a": torch.randn(2, 3)}
-    checkpoint.write(path, FACTS, written)
+    checkpoint.write(path, FACTS, written, "advice")
     assert torch.equal(load_file(path)["a"], written["a"])
     with safe_open(path, framework="numpy") as file:
         assert json.loads(file.metadata()["carrousel"])["loss"] == FACTS["loss"]
 
 
 def test_every_changed_byte_is_noticed(path):
-    checkpoint.write(path, {"step": 3}, {"a": torch.randn(3)})
+    checkpoint.write(path, {"step": 3}, {"a": torch.randn(3)}, "advice")
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(UserError, match=r"truncated|edited|format|not one that carrousel wrote"):
-            checkpoint.read(path)
+            checkpoint.read(path, "advice")
 
 
 def test_every_truncation_is_noticed(path):
-    checkpoint.write(path, {"step": 3}, {"a": torch.randn(3)})
+    checkpoint.write(path, {"step": 3}, {"a": torch.randn(3)}, "advice")
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(UserError, match="truncated or not a checkpoint"):
-            checkpoint.read(path)
+            checkpoint.read(path, "advice")
 
 
 def test_an_edited_tensor_is_noticed(path):
     """Edited with the proper tool, header intact."""
-    checkpoint.write(path, FACTS, {"a": torch.zeros(3)})
-    facts, found = checkpoint.read(path)
+    checkpoint.write(path, FACTS, {"a": torch.zeros(3)}, "advice")
+    facts, found = checkpoint.read(path, "advice")
     header = json.dumps({"format": checkpoint.FORMAT, **facts, "sha256": "0" * 64})
     save_file({"a": found["a"] + 1}, path, {"carrousel": header})
     with pytest.raises(UserError, match="was edited after it was written"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
 
 
 def test_another_format_is_named(path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
-    checkpoint.write(path, {}, {"a": torch.zeros(3)})
+    checkpoint.write(path, {}, {"a": torch.zeros(3)}, "advice")
     monkeypatch.undo()
     with pytest.raises(UserError, match="has format 99, this carrousel reads 1"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
 
 
 def test_what_is_no_checkpoint(path):
     with pytest.raises(UserError, match="does not exist"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
     with pytest.raises(UserError, match=r"cannot be read|not a checkpoint"):
-        checkpoint.read(path.parent)
+        checkpoint.read(path.parent, "advice")
     save_file({"a": torch.zeros(3)}, path)
     with pytest.raises(UserError, match="not one that carrousel wrote"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
     path.write_bytes(b"")
     with pytest.raises(UserError, match="truncated or not a checkpoint"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
     save_file({"a": torch.zeros(3)}, path, {"carrousel": "[]"})
     with pytest.raises(UserError, match="was edited"):
-        checkpoint.read(path)
+        checkpoint.read(path, "advice")
 
 
 def test_a_full_disk_leaves_the_last_one(path):
-    checkpoint.write(path, {"step": 1}, {"a": torch.zeros(100)})
+    checkpoint.write(path, {"step": 1}, {"a": torch.zeros(100)}, "advice")
     before = path.read_bytes()
     with (
         full_disk(free=5000),
-        pytest.raises(UserError, match=r"could not be saved \(File too large\).*stays.*--resume"),
+        pytest.raises(UserError, match=r"could not be saved \(File too large\); advice"),
     ):
-        checkpoint.write(path, {"step": 2}, {"a": torch.zeros(10_000)})
+        checkpoint.write(path, {"step": 2}, {"a": torch.zeros(10_000)}, "advice")
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_folder_that_is_gone(path):
     with pytest.raises(UserError, match="could not be saved"):
-        checkpoint.write(path.parent / "gone" / "a", {}, {"a": torch.zeros(1)})
+        checkpoint.write(path.parent / "gone" / "a", {}, {"a": torch.zeros(1)}, "advice")
 
 
 def test_a_file_as_a_folder_is_told(path):
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"could not be saved \(Not a directory\)"):
-        checkpoint.write(path / "a", {}, {"a": torch.zeros(1)})
+        checkpoint.write(path / "a", {}, {"a": torch.zeros(1)}, "advice")
     with pytest.raises(UserError, match=r"could not be saved \(File name too long\)"):
-        checkpoint.write(path.parent / ("a" * 300), {}, {"a": torch.zeros(1)})
+        checkpoint.write(path.parent / ("a" * 300), {}, {"a": torch.zeros(1)}, "advice")
 
 
 def test_what_is_no_file_is_not_replaced(path):
     """Who is root had /dev/null turned into a checkpoint."""
     os.mkfifo(path)
     with pytest.raises(UserError, match=r"could not be saved \(Not a regular file\)"):
-        checkpoint.write(path, {}, {"a": torch.zeros(1)})
+        checkpoint.write(path, {}, {"a": torch.zeros(1)}, "advice")
     assert path.is_fifo()
     with pytest.raises(UserError, match=r"could not be saved \(Is a directory\)"):
-        checkpoint.write(path.parent, {}, {"a": torch.zeros(1)})
+        checkpoint.write(path.parent, {}, {"a": torch.zeros(1)}, "advice")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_link_stays_one_and_leads_to_the_new_file(path):
     path.symlink_to(path.with_name("elsewhere"))
     for step in (1, 2):
-        checkpoint.write(path, {"step": step}, {"a": torch.zeros(1)})
+        checkpoint.write(path, {"step": step}, {"a": torch.zeros(1)}, "advice")
     assert path.is_symlink()
-    assert checkpoint.read(path.with_name("elsewhere"))[0]["step"] == 2
+    assert checkpoint.read(path.with_name("elsewhere"), "advice")[0]["step"] == 2

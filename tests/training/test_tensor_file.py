@@ -105,12 +105,12 @@ def allow(megabytes):
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
 
 path, tensor = Path(sys.argv[1]), torch.full((25 * 2**20,), 3.0)
-checkpoint.write(path, {}, {"small": tensor[:9]})
-checkpoint.read(path)
+checkpoint.write(path, {}, {"small": tensor[:9]}, "")
+checkpoint.read(path, "")
 allow(30)
-checkpoint.write(path, {}, {"large": tensor})
+checkpoint.write(path, {}, {"large": tensor}, "")
 allow(130)
-print(checkpoint.read(path)[1]["large"].equal(tensor))
+print(checkpoint.read(path, "")[1]["large"].equal(tensor))
 """
 
 

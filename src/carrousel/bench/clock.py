@@ -1,6 +1,6 @@
-"""Times that may be compared: the rivals take turns, and the median of each one's turns counts.
+"""Times that can be compared: the rivals take turns, and the median of the turns of each counts.
 
-A turn is long enough for the clock and as short as that allows: a disturbance of the machine meets all rivals alike.
+A turn is as short as the clock allows, so that a disturbance of the machine affects all rivals.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ def medians(rivals: Sequence[Callable[[], object]], seconds: float, repeat: int)
     """The median time of a call of each rival, in milliseconds.
 
     Args:
-        rivals: what is called.
-        seconds: for how long they take turns, about.
-        repeat: how many turns each takes even where that needs longer; at least 1.
+        rivals: functions to call.
+        seconds: about how long they take turns.
+        repeat: turns that each takes at least, even if that needs longer; at least 1.
     """
-    counts = [max(1, math.ceil(TURN / warm(rival))) for rival in rivals]
+    counts = [max(1, math.ceil(TURN / warm_up(rival))) for rival in rivals]
     turns: list[list[float]] = [[] for _ in rivals]
     end = time.perf_counter() + seconds
     while len(turns[0]) < repeat or time.perf_counter() < end:
-        for rival, count, taken in zip(rivals, counts, turns):
-            taken.append(turn(rival, count))
-    return [1000 * statistics.median(taken) for taken in turns]
+        for rival, count, times in zip(rivals, counts, turns):
+            times.append(take_turn(rival, count))
+    return [1000 * statistics.median(times) for times in turns]
 
 
-def warm(rival: Callable[[], object]) -> float:
-    """Seconds of a call, after one that fills caches, imports and starts threads; of that one where it took a second.
+def warm_up(rival: Callable[[], object]) -> float:
+    """Seconds of a second call, after one that fills caches, imports and starts threads; of the first if it took 1 s.
 
-    A process's first backward pass takes a tenth of a second even at the smallest shape: who took that for a call's
-    time gave each turn one call, with what the rival had left in the caches, at 1.7 times the time of many.
+    A process's first backward pass takes a tenth of a second even at the smallest shape. Taken for the time of a call,
+    it would give each turn a single call, in caches that the rival has filled: 1.7 times the time of many calls.
     """
-    first = turn(rival, 1)
-    return first if first > 200 * TURN else turn(rival, 1)
+    first = take_turn(rival, 1)
+    return first if first > 200 * TURN else take_turn(rival, 1)
 
 
-def turn(rival: Callable[[], object], count: int) -> float:
+def take_turn(rival: Callable[[], object], count: int) -> float:
     """Seconds of a call, averaged over `count` calls."""
     start = time.perf_counter()
     for _ in range(count):
@@ -50,8 +50,8 @@ def turn(rival: Callable[[], object], count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
-def each_number_of_threads(counts: Sequence[int]) -> Iterator[int]:
-    """The numbers in turn, each while torch has so many threads; afterwards torch has as many as before."""
+def set_threads(counts: Sequence[int]) -> Iterator[int]:
+    """Each number in turn, while torch uses so many threads; afterwards torch uses as many as before."""
     before = torch.get_num_threads()
     try:
         for count in counts:

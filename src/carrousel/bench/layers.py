@@ -1,4 +1,4 @@
-"""The layers beside torch.nn's, forward and with gradients; cells that torch has not, beside torch operations.
+"""Our layers beside those of torch.nn; cells that are not in torch.nn, beside torch operations.
 
 Letters: T time, B batch, I input, H hidden units.
 """
@@ -6,23 +6,22 @@ Letters: T time, B batch, I input, H hidden units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import Tensor, nn
 
-from carrousel.bench.clock import each_number_of_threads, medians
-from carrousel.bench.rivals.scanned import Scanned
+from carrousel.bench.clock import medians, set_threads
+from carrousel.bench.measurement import Measurement
+from carrousel.bench.scanned import Scanned
 from carrousel.bench.shapes import GRID, Shape
-from carrousel.bench.table import Result, as_markdown, empty_table, milliseconds, plural, verdict
 from carrousel.cells import ALL
 from carrousel.errors import UserError
 from carrousel.layers import Recurrent
 
 OTHERS = ("peephole", "lstm1997")  # measured by default beside the LSTM, where a shape has a target for them
 OF_LSTM = 1.15  # they may take so many times the LSTM's time
+TITLE = "layers: ratio = the rival's time / ours, higher is better"
 
 TORCH: dict[str, Callable[..., nn.Module]] = {
     "lstm": nn.LSTM,
@@ -32,32 +31,8 @@ TORCH: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row(Result):
-    """One measurement; `ratio` is torch_ms / ours_ms, higher is better.
-
-    Args:
-        against: what `torch_ms` is the time of: "torch.nn", or "scan", the same cell in torch operations.
-        target: what the ratio should reach, where something is asked of it.
-        lstm_ms: for a cell that torch has not: our LSTM's time in the same run.
-        of_lstm: ours_ms / lstm_ms; should be at most OF_LSTM.
-    """
-
-    cell: str
-    shape: str
-    mode: str
-    threads: int
-    ours_ms: float
-    torch_ms: float
-    ratio: float
-    against: str = "torch.nn"
-    target: float | None = None
-    lstm_ms: float | None = None
-    of_lstm: float | None = None
-
-
 def plan(shapes: Sequence[Shape], cells: Sequence[str]) -> list[tuple[str, Shape]]:
-    """Which cell is measured on which shape. No cells: the LSTM on all, the others where a shape has a target for them.
+    """The pairs of cell and shape to measure. Without cells: the LSTM at all shapes, others where they have a target.
 
     Raises:
         UserError: a cell is unknown, or has no counterpart that could run the shape.
@@ -67,7 +42,7 @@ def plan(shapes: Sequence[Shape], cells: Sequence[str]) -> list[tuple[str, Shape
         return [("lstm", shape) for shape in shapes] + others
     for cell in cells:
         if cell not in ALL:
-            raise UserError(f"--cells {cell} is no cell: take some of {', '.join(ALL)}")
+            raise UserError(f"--cells {cell} is not a cell: give some of {', '.join(ALL)}")
         for shape in shapes:
             if cell not in TORCH and (shape.layers > 1 or shape.bidirectional):
                 raise UserError(
@@ -76,23 +51,23 @@ def plan(shapes: Sequence[Shape], cells: Sequence[str]) -> list[tuple[str, Shape
     return [(cell, shape) for cell in cells for shape in shapes]
 
 
-def measure(cell: str, shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Row]:
-    """The rows of a cell and shape: each mode with each number of threads.
+def measure(cell: str, shape: Shape, threads: Sequence[int], seconds: float, repeat: int) -> Iterator[Measurement]:
+    """Measure a cell at a shape: each mode with each number of threads.
 
     Args:
         cell: its name.
         shape: sizes.
         threads: numbers of threads.
-        seconds, repeat: as `clock.medians` takes them, for each row.
+        seconds, repeat: as for `clock.medians`, for each mode and number of threads.
     """
     torch.manual_seed(0)
     ours = layer(cell, shape)
     x = torch.randn(shape.T, shape.B, shape.I)
-    rivals = [ours, rival(cell, shape, ours)] + ([] if cell in TORCH else [layer("lstm", shape)])
-    for count in each_number_of_threads(threads):
+    rivals: list[nn.Module] = [ours, rival(cell, shape, ours)] + ([] if cell in TORCH else [layer("lstm", shape)])
+    for count in set_threads(threads):
         for mode, call in MODES.items():
-            calls = [call(run, x) for run in rivals]
-            yield row(cell, shape, mode, count, max(threads), medians(calls, seconds, repeat))
+            times = medians([call(run, x) for run in rivals], seconds, repeat)
+            yield from compare("layers", cell, shape, mode, count, max(threads), times)
 
 
 def layer(cell: str, shape: Shape, **options: Any) -> Recurrent:
@@ -130,49 +105,22 @@ def forward_backward(run: nn.Module, x: Tensor) -> Callable[[], object]:
 MODES = {"forward": forward, "forward+backward": forward_backward}
 
 
-def row(cell: str, shape: Shape, mode: str, threads: int, most: int, times: list[float]) -> Row:
-    """The row of times [ours, rival] or [ours, rival, our LSTM] in ms; `most` is the greatest number of threads."""
-    ours_ms, torch_ms, *lstm = times
-    asked = shape in GRID or (mode == "forward+backward" and threads == most)
-    return Row(
-        cell,
-        shape.name,
-        mode,
-        threads,
-        ours_ms,
-        torch_ms,
-        ratio=torch_ms / ours_ms,
-        against="torch.nn" if cell in TORCH else "scan",
-        target=(shape.target if cell in TORCH else shape.scan_target) if asked else None,
-        lstm_ms=lstm[0] if lstm else None,
-        of_lstm=ours_ms / lstm[0] if lstm else None,
-    )
+def compare(
+    benchmark: str, cell: str, shape: Shape, mode: str, threads: int, most: int, times: list[float]
+) -> Iterator[Measurement]:
+    """The measurements of one mode and number of threads.
 
-
-def table(rows: Sequence[Row]) -> Table:
-    """Every measurement, and beside it what it should reach."""
-    title = "ours beside torch.nn: ratio = torch / ours, higher is better"
-    figures = ("threads", "ours ms", "torch ms", "ratio", "target", "of our LSTM's time")
-    table = empty_table(title, ("cell", "shape", "mode"), figures)
-    for row in rows:
-        table.add_row(
-            *(row.cell, row.shape, row.mode, str(row.threads)),
-            milliseconds(row.ours_ms),
-            milliseconds(row.torch_ms) + (" (scan)" if row.against == "scan" else ""),
-            f"{row.ratio:.2f}",
-            "" if row.target is None else verdict(row.ratio >= row.target, f"at least {row.target:g}"),
-            "" if row.of_lstm is None else verdict(row.of_lstm <= OF_LSTM, f"{row.of_lstm:.2f}, at most {OF_LSTM:g}"),
-        )
-    return table
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Forward+backward, a line for each cell and shape; two times and their ratio for each number of threads."""
-    kept = sorted((row for row in rows if row.mode == "forward+backward"), key=lambda row: row.threads)
-    threads = dict.fromkeys(row.threads for row in kept)
-    figures = [name for count in threads for name in (f"{plural(count, 'thread')}: ours / torch, ms", "ratio")]
-    lines = {(row.cell, row.shape): [row.cell, row.shape] for row in kept}
-    for row in kept:
-        both = f"{milliseconds(row.ours_ms)} / {milliseconds(row.torch_ms)}"
-        lines[row.cell, row.shape] += [both, f"**{row.ratio:.1f}**"]
-    return as_markdown(("cell", "shape"), figures, lines.values())
+    Args:
+        benchmark, cell, shape, mode, threads: what was measured.
+        most: the largest number of threads.
+        times: of [ours, rival] or [ours, rival, our LSTM], in ms.
+    """
+    ours_ms, rival_ms, *lstm = times
+    has_target = shape in GRID or (mode == "forward+backward" and threads == most)
+    target = (shape.target if cell in TORCH else shape.scan_target) if has_target else None
+    who = "torch.nn" if cell in TORCH else "torch operations"
+    where = (benchmark, f"{cell}, {mode}", shape.name, threads)
+    yield Measurement(*where, "carrousel", ours_ms, "ms")
+    yield Measurement(*where, who, rival_ms, "ms", rival_ms / ours_ms, target)
+    for lstm_ms in lstm:
+        yield Measurement(*where, "carrousel.LSTM", lstm_ms, "ms", lstm_ms / ours_ms, round(1 / OF_LSTM, 2))

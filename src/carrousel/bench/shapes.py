@@ -1,4 +1,4 @@
-"""What is measured: shapes whose names say whose they are, a grid, and the ratio that each should reach.
+"""The shapes that are measured: those of papers and programs, by name, a grid, and the ratio that each should reach.
 
 Letters: T time, B batch, I input, H hidden units, L layers, D directions.
 """
@@ -17,13 +17,13 @@ class Shape:
     """A layer and its input [T, B, I].
 
     Args:
-        name: what it is called in the tables and after --shapes.
+        name: in tables and for --shapes.
         I, H, B, T: sizes.
         layers: L.
         bidirectional: two directions.
         target: how many times faster than torch.nn, forward+backward on all threads.
-        scan_target: for cells that torch.nn has not: how many times faster than the same cell in torch operations,
-            forward+backward on all threads. Only shapes that have one are measured with these cells by default.
+        scan_target: for cells that are not in torch.nn: how many times faster than the same cell in torch operations,
+            forward+backward on all threads. By default these cells are measured only at shapes that have one.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Shape:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a layer is given besides I and H."""
+        """Arguments of a layer besides I and H."""
         return {"num_layers": self.layers, "bidirectional": self.bidirectional}
 
 
@@ -65,11 +65,11 @@ BY_NAME = {shape.name: shape for shape in PAPERS + GRID}
 SPELLED = re.compile(r"I(\d+)-H(\d+)-B(\d+)-T(\d+)(?:-L(\d+))?(-bidirectional)?")
 
 
-def named(name: str) -> Shape:
-    """A shape by its name, or spelled out: I4-H8-B1-T100, I64-H512-B50-T50-L2, I28-H128-B128-T28-bidirectional.
+def find_shape(name: str) -> Shape:
+    """A shape by its name, or by its sizes: I4-H8-B1-T100, I64-H512-B50-T50-L2, I28-H128-B128-T28-bidirectional.
 
     Raises:
-        UserError: it is neither, or a size is zero.
+        UserError: it is neither, or a size is 0.
     """
     if name in BY_NAME:
         return BY_NAME[name]
@@ -77,6 +77,6 @@ def named(name: str) -> Shape:
     sizes = [int(size or 1) for size in match.groups()[:5]] if match else [0]
     if match is None or 0 in sizes:
         names = ", ".join(shape.name for shape in PAPERS)
-        raise UserError(f"--shapes {name} is no shape: take one of {names}, or spell one out like I4-H8-B1-T100-L2")
+        raise UserError(f"--shapes {name} is not a shape: give one of {names}, or sizes like I4-H8-B1-T100-L2")
     I, H, B, T, L = sizes
     return Shape(name, I, H, B, T, layers=L, bidirectional=match[6] is not None)

@@ -1,4 +1,4 @@
-"""Tokens a second in the d2l book's setting: characters of The Time Machine, trained with our LSTM and two others.
+"""Characters a second of training in the setting of the d2l book, with our LSTM and two others.
 
 From "Dive into Deep Learning" (Zhang, Lipton, Li and Smola), section LSTM: letters only, the first 10,000 characters,
 256 units, batch 32, 35 steps, SGD with rate 1, gradients clipped at norm 1, 500 epochs.
@@ -9,31 +9,21 @@ Letters: T time, B batch, V symbols, H hidden units.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from carrousel.bench.clock import medians
-from carrousel.bench.table import Result
-from carrousel.language_model.streams import Streams
-from carrousel.language_model.text import Vocabulary, letters_only
+from carrousel.bench.measurement import Measurement
+from carrousel.data.batch_streams import BatchStreams
+from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.layers import LSTM
 
 CHARACTERS, HIDDEN, BATCH, LENGTH, EPOCHS = 10_000, 256, 32, 35, 500
-
-
-@dataclass(frozen=True)
-class Row(Result):
-    """Training with a model; of one that was trained to the end, its mean training perplexity after so many epochs."""
-
-    model: str
-    tokens_per_second: float
-    epochs: int | None = None
-    perplexity: float | None = None
+TITLE = "characters, in the d2l book's setting: ratio = ours / the rival's characters a second, higher is better"
+SHAPE = f"H{HIDDEN}-B{BATCH}-T{LENGTH}"
 
 
 class ScratchLSTM(nn.Module):
@@ -67,7 +57,7 @@ class Trainer:
         symbols: V.
     """
 
-    def __init__(self, recurrent: nn.Module, streams: Streams, symbols: int) -> None:
+    def __init__(self, recurrent: nn.Module, streams: BatchStreams, symbols: int) -> None:
         self.recurrent, self.streams, self.symbols = recurrent, streams, symbols
         self.readout = nn.Linear(HIDDEN, symbols)
         self.parameters = [*recurrent.parameters(), *self.readout.parameters()]
@@ -97,7 +87,7 @@ def trainers(text: str) -> dict[str, Trainer]:
     """
     letters = letters_only(text)[:CHARACTERS]
     vocabulary = Vocabulary.of(letters)
-    streams = Streams(vocabulary.encode(letters), BATCH, LENGTH)
+    streams = BatchStreams(vocabulary.encode(letters), BATCH, LENGTH)
     V = len(vocabulary)
     layers = {
         "carrousel.LSTM": LSTM(V, HIDDEN),
@@ -107,23 +97,23 @@ def trainers(text: str) -> dict[str, Trainer]:
     return {name: Trainer(layer, streams, V) for name, layer in layers.items()}
 
 
-def speeds(models: dict[str, Trainer], seconds: float) -> list[Row]:
-    """Tokens a second of training for each model, measured together."""
+def measure_speeds(models: dict[str, Trainer], seconds: float) -> Iterator[Measurement]:
+    """Characters a second of training for each model, measured together."""
     times = medians([trainer.step for trainer in models.values()], seconds, repeat=3)
-    return [Row(name, 1000 * BATCH * LENGTH / time) for name, time in zip(models, times)]
+    for k, (name, time) in enumerate(zip(models, times)):
+        speed = 1000 * BATCH * LENGTH / time
+        ratio = time / times[0] if k else None
+        yield Measurement("text", "training", SHAPE, torch.get_num_threads(), name, speed, "characters/s", ratio)
+
+
+def measure_perplexity(name: str, epochs: int, perplexity: float) -> Measurement:
+    """The mean training perplexity of a model's last epoch."""
+    what = f"perplexity after {epochs} epoch{'s' * (epochs != 1)}"
+    return Measurement("text", what, SHAPE, torch.get_num_threads(), name, perplexity, "")
 
 
 def train(trainer: Trainer, epochs: int) -> Iterator[float]:
-    """Train for some passes over the text; yields each one's mean training perplexity."""
+    """Train for some epochs; yields the mean training perplexity of each."""
     windows = trainer.streams.size // (BATCH * LENGTH)
     for _ in range(epochs):
         yield math.exp(sum(trainer.step() for _ in range(windows)) / windows)
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """Every model's speed, and what it learned."""
-    table = Table("model", "tokens a second", "training perplexity", title="characters, in the d2l book's setting")
-    for row in rows:
-        told = "" if row.perplexity is None else f"{row.perplexity:.2f} after {row.epochs} epochs"
-        table.add_row(row.model, f"{row.tokens_per_second:,.0f}", told)
-    return table

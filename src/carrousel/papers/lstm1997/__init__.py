@@ -8,5 +8,4 @@ readings.py          names of the changes that make a reading
 tables.py            the paper's figures
 native_trials.py     many trials of one network in the compiled kernels; block_checks.py: checks of their data
 document_opening.py  first paragraphs of docs/reproduction.md
-reproduce/           `carrousel reproduce`: the command line
 """

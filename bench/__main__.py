@@ -1,0 +1,170 @@
+"""`python -m bench`, from the root of the repository: everything that is measured, beside all rivals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import typer
+
+from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options
+from bench import streaming as with_onnx
+from carrousel import results
+from carrousel.bench import streaming
+from carrousel.bench.arguments import (
+    Json,
+    Markdown,
+    Repeat,
+    Seconds,
+    Shapes,
+    TenShapes,
+    Threads,
+    parse_shapes,
+    parse_threads,
+    split,
+)
+from carrousel.bench.measurement import Measurement
+from carrousel.bench.output import measure_all, report
+from carrousel.bench.shapes import Shape
+from carrousel.cli.help import write_epilog
+from carrousel.cli.program import exit_with, run
+
+PROGRAM = "python -m bench"
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Speed and memory beside all rivals, always measured together. `carrousel bench` has layers and text too; "
+    "`python -m bench.clients` measures client libraries.",
+    epilog=write_epilog(
+        ("cells --kind gru,slstm --shapes d2l", "compares two kinds of layers with our plain LSTM"),
+        ("memory --json memory.json", "measures peak memory, and writes a file"),
+        program=PROGRAM,
+    ),
+)
+
+KINDS = f"Kinds of layers, separated by commas. Default: {', '.join(cells.KINDS)}."
+Kinds = Annotated[str, typer.Option(help=KINDS)]
+
+
+def measure_shapes(
+    shapes: str, measure: Callable[..., Iterable[Measurement]], threads: str, seconds: float, repeat: int
+) -> list[Measurement]:
+    """Measure shapes, each with each number of threads."""
+    counts = parse_threads(threads)
+    return measure_all(parse_shapes(shapes), lambda shape: measure(shape, counts, seconds, repeat))
+
+
+@app.command("cells")
+def bench_cells(
+    kind: Kinds = "",
+    shapes: TenShapes = "",
+    threads: Threads = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare every kind of layer with our plain LSTM, and at small shapes with torch operations."""
+    kinds, counts = cells.choose(split(kind)), parse_threads(threads)
+    plan: list[tuple[str, Shape]] = [(kind, shape) for kind in kinds for shape in parse_shapes(shapes)]
+    found = measure_all(plan, lambda planned: cells.measure(*planned, counts, seconds, repeat))
+    report(cells.TITLE, found, json_file, markdown)
+
+
+@app.command("options")
+def bench_options(
+    shapes: Shapes = options.SHAPE,
+    threads: Threads = "",
+    seconds: Seconds = 10,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare calls with resets, lengths, states and gates with the plain call and with torch.nn."""
+    report(options.TITLE, measure_shapes(shapes, options.measure, threads, seconds, repeat), json_file, markdown)
+
+
+@app.command("autocast")
+def bench_autocast(
+    shapes: TenShapes = "",
+    threads: Threads = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare our LSTM under autocast to bfloat16 with itself in float32 and with torch.nn under autocast."""
+    report(autocast.TITLE, measure_shapes(shapes, autocast.measure, threads, seconds, repeat), json_file, markdown)
+
+
+@app.command("mlstm")
+def bench_mlstm(
+    shapes: Shapes = mlstm.SHAPES,
+    threads: Threads = "",
+    seconds: Seconds = 2,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare MLSTM chunk by chunk with itself step by step."""
+    report(mlstm.TITLE, measure_shapes(shapes, mlstm.measure, threads, seconds, repeat), json_file, markdown)
+
+
+@app.command("custom-cell")
+def bench_custom_cell(
+    shapes: Shapes = custom_cell.SHAPES,
+    threads: Threads = "",
+    seconds: Seconds = 0.6,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare a compiled custom cell with itself in torch operations and with our LSTM."""
+    found = measure_shapes(shapes, custom_cell.measure, threads, seconds, repeat)
+    report(custom_cell.TITLE, found, json_file, markdown)
+
+
+@app.command("memory")
+def bench_memory(
+    shapes: Shapes = "hydrology",
+    seconds: Seconds = 10,
+    repeat: Repeat = 3,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare the peak memory of our plain call, memory="low" and torch.nn, and the time of memory="low"."""
+    found = measure_all(parse_shapes(shapes), lambda shape: memory.measure(shape, seconds, repeat))
+    report(memory.TITLE, found, json_file, markdown)
+
+
+@app.command("lstm1997")
+def bench_lstm1997(
+    seconds: Seconds = 10, repeat: Repeat = 5, markdown: Markdown = False, json_file: Json = None
+) -> None:
+    """Compare a network step of the 1997 rule, single and in lanes, with torch operations and JAX on one thread."""
+    jax = lstm1997.import_jax()
+    found = measure_all(lstm1997.TARGETS, lambda name: lstm1997.measure(name, seconds, repeat, jax))
+    report(lstm1997.TITLE, lstm1997.sort(found), json_file, markdown)
+
+
+@app.command("streaming")
+def bench_streaming(
+    seconds: Seconds = 3, repeat: Repeat = 5, markdown: Markdown = False, json_file: Json = None
+) -> None:
+    """Compare a step and a block of a stream with torch.nn and ONNX Runtime on one thread."""
+    onnx = with_onnx.import_onnx()
+    if onnx is None:
+        results.say(with_onnx.NO_ONNX)
+    found = measure_all(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat, onnx))
+    report(streaming.TITLE, found, json_file, markdown)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    exit_with(lambda: run(sys.argv[1:], app, PROGRAM))
+
+
+if __name__ == "__main__":
+    main()

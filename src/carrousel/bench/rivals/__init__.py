@@ -1,9 +1,0 @@
-"""Others' ways to compute what a layer of ours computes, with its weights: what the measurements compare it with.
-
-scanned.py         any layer in torch operations, its cell by `carrousel.scan`
-regularized.py     an LSTM or GRU with random masks in torch operations
-layer_norm.py      LayerNormLSTM in torch operations
-streaming_onnx.py  torch.nn.LSTM in ONNX Runtime
-lstm1997_torch.py  the rule of 1997 in torch operations
-lstm1997_jax.py    the same compiled by JAX
-"""

@@ -1,0 +1,14 @@
+"""Training, for every task: the loop, the clock, checkpoints and exact resume; it knows nothing of a task's data.
+
+task.py       what the loop asks of a task: data, model, loss, metric
+options.py    the options of a run: declared once, for the command line, the checks and the memory estimate
+run.py        a run from its start, or from a checkpoint, to its end
+trainer.py    the model in training: a step, a measurement, everything that changes
+trained.py    a trained model, read from the folder of its run
+curve.py      the learning curve, and its picture
+progress.py   the bar in the terminal
+interrupt.py  signals that stop a run
+folder.py     the folder of a run, locked
+sizes.py      how much memory a run takes
+device.py     a device by its name
+"""

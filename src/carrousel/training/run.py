@@ -1,0 +1,295 @@
+"""A run of training: from its start, or from its last checkpoint, to its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import time
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from carrousel import checkpoint, memory
+from carrousel.errors import UserError
+from carrousel.training import sizes
+from carrousel.training.curve import Curve, Point, draw
+from carrousel.training.device import find_device
+from carrousel.training.folder import lock_folder
+from carrousel.training.interrupt import Interrupt
+from carrousel.training.options import Options
+from carrousel.training.progress import Display
+from carrousel.training.task import Score, Task
+from carrousel.training.trained import TRAINED, load_weights, read_checkpoint
+from carrousel.training.trainer import Diverged, Trainer
+
+POINTS = 100  # of the training curve
+VALIDATIONS = 20  # in a run
+SPACING = 5  # between two validations a run trains on at least so many times the units that one measures
+
+
+def train(
+    task: Task,
+    options: Options,
+    out: Path,
+    *,
+    resume: bool = False,
+    given: Collection[str] = (),
+    quiet: bool = False,
+    program: Sequence[str] = ("carrousel",),
+) -> dict[str, Any]:
+    """Train a model.
+
+    Args:
+        task: data, model, loss and metric.
+        options: of the task's class.
+        out: the folder for the checkpoints and the curve; made if it does not exist.
+        resume: continue from the checkpoint in `out`, if there is one.
+        given: the names of the options that were given explicitly; a run that is resumed uses no others.
+        quiet: write nothing to stdout.
+        program: how the command line was called; error messages name commands to repeat.
+
+    Returns:
+        The result, in types that JSON has.
+
+    Raises:
+        UserError: the input is wrong or the run cannot go on; what was saved before stays.
+    """
+    last = out / "last.safetensors"
+    if resume and not (last.exists() or options.has_data):
+        raise UserError(f"--out {out} holds no checkpoint to resume: check its name, or name data to start with")
+    with lock_folder(out):
+        if not last.exists():
+            return Run(task, options.complete(), out, quiet, program).run()
+        facts, tensors = read_checkpoint(last)
+        if facts["task"] != task.name:
+            raise UserError(f"--out {out} holds a run of `train {facts['task']}`: choose another folder")
+        if not resume:
+            raise UserError(f"--out {out} holds a run at step {facts['step']:,}: add --resume, or choose another")
+        options = task.options.from_json(facts["options"]).resume_with(options, given)
+        run = Run(task, options.complete(), out, quiet, program)
+        run.restore(facts, tensors)
+        del tensors  # a second copy of everything
+        return run.run()
+
+
+class Run:
+    """A trainer with its clock, its curve and its folder.
+
+    Args:
+        task: what is trained.
+        options: complete.
+        out: the folder.
+        quiet: write nothing to stdout.
+        program: as for `train`.
+    """
+
+    def __init__(self, task: Task, options: Options, out: Path, quiet: bool, program: Sequence[str]) -> None:
+        self.task, self.options, self.out = task, options, out
+        again = [*program, "train", task.name, *options.to_repeat(), "--out", str(out), "--resume"]
+        self.command = shlex.join(again)  # that continues this run
+        device = find_device(options.device)
+        with memory.explained(lambda: task.less_data):
+            self.data = task.data(options, device)
+        with self.explain_memory():
+            self.trainer = Trainer(task, options, self.data, device)
+        self.display = Display(task.unit, quiet)
+        self.curve = Curve()
+        self.losses: list[float] = []  # since the last point of the curve
+        self.seconds = 0.0  # of this run, without those between a stop and its resumption
+        self.training = 0.0  # of these, those spent in steps
+        self.saved_at = 0.0  # of these, those before the last checkpoint
+        self.saved_step = 0
+        self.steps = options.steps
+        if options.epochs is not None:
+            self.steps = math.ceil(options.epochs * self.data.size / options.units)
+
+    def run(self) -> dict[str, Any]:
+        """Train, save, measure, draw; return the result."""
+        with self.explain_memory():
+            with self.display, Interrupt() as interrupt:
+                ended = self.train(interrupt)
+            return self.report(ended, interrupt.number)
+
+    def train(self, interrupt: Interrupt) -> str:
+        """Train and save; return how it ended: finished, patience or interrupted."""
+        try:
+            self.save()
+            ended = self.repeat_steps(interrupt)
+            self.save()
+            if ended != "interrupted":
+                self.validate()
+                self.save()
+        except Diverged as error:
+            raise Diverged(f"{error}; the weights of step {self.saved_step:,} are kept in {self.out}") from None
+        return ended
+
+    def explain_memory(self) -> AbstractContextManager[None]:
+        """If memory runs out, raise a UserError that says what the run takes, what to lower, and what was saved."""
+        last = self.out / "last.safetensors"
+
+        def advise() -> str:
+            saved = f"{last} stays as it was saved last" if last.exists() else "nothing was saved yet"
+            return f"{sizes.advise(self.task, self.options, self.data.facts)}; {saved}"
+
+        return memory.explained(advise)
+
+    # ---- the clock ----
+
+    def repeat_steps(self, interrupt: Interrupt) -> str:
+        """Train until the end that is set, until patience is exhausted, or until a signal; return which."""
+        start = time.monotonic() - self.seconds
+        while self.progress(self.trainer.step, self.seconds) < 1:
+            if interrupt.number:
+                return "interrupted"
+            if self.options.patience and self.curve.since_best >= self.options.patience:
+                return "patience"
+            before = time.monotonic()
+            self.losses.append(self.trainer.advance(self.progress(self.trainer.step + 0.5, self.seconds)))
+            now = time.monotonic()
+            self.training += now - before
+            self.seconds = now - start
+            self.record()
+            self.seconds = time.monotonic() - start  # with the time of a validation
+            if self.seconds - self.saved_at >= self.options.save_every:
+                self.save()
+        return "finished"
+
+    def progress(self, step: float, seconds: float) -> float:
+        """The part of the run that is over after so many steps, or so many seconds: whichever sets its end."""
+        return step / self.steps if self.steps else seconds / (60 * (self.options.minutes or math.inf))
+
+    def is_due(self, points: list[Point], times: int) -> bool:
+        """Whether the next of `times` points, evenly spaced over the run, is due."""
+        step, seconds = (points[-1].step, points[-1].seconds) if points else (0, 0.0)
+        return int(times * self.progress(self.trainer.step, self.seconds)) > int(times * self.progress(step, seconds))
+
+    @property
+    def rate(self) -> float:
+        """Units a second, in steps."""
+        return self.trainer.step * self.options.units / max(self.training, 1e-9)
+
+    # ---- the curve ----
+
+    def record(self) -> None:
+        """After a step: update the curve and the screen, and validate if that is due."""
+        if self.is_due(self.curve.train, POINTS):
+            self.add_point(self.curve.train, math.fsum(self.losses) / len(self.losses))
+            self.losses.clear()
+        since = self.trainer.step - (self.curve.valid[-1].step if self.curve.valid else 0)
+        enough = SPACING * min(self.task.sample, len(self.data.valid))
+        if since * self.options.units >= enough and self.is_due(self.curve.valid, VALIDATIONS):
+            self.validate()
+        progress = min(1.0, self.progress(self.trainer.step, self.seconds))
+        left = self.seconds * (1 - progress) / progress
+        loss = self.losses[-1] if self.losses else self.curve.train[-1].loss
+        self.display.tick(time.monotonic(), progress, loss, self.rate, left)
+
+    def add_point(self, points: list[Point], loss: float) -> None:
+        """Add a loss that was measured now."""
+        step = self.trainer.step
+        points.append(Point(step, step * self.options.units, self.seconds, loss))
+
+    def validate(self) -> None:
+        """Measure the weights on the validation sample, unless that was just done; save them if they are the best."""
+        if not len(self.data.valid) or (self.curve.valid and self.curve.valid[-1].step == self.trainer.step):
+            return
+        score = self.trainer.measure(self.task.sample)
+        best = self.curve.best
+        self.add_point(self.curve.valid, score.loss)
+        if best is None or score.loss < best.loss:
+            weights = {f"model.{name}": tensor for name, tensor in self.trainer.model.state_dict().items()}
+            checkpoint.write(self.out / "best.safetensors", self.facts(), weights, self.advice())
+        words = self.task.describe(self.task.numbers(score))
+        self.display.report_validation(self.trainer.step, self.seconds, self.curve.train[-1].loss, words)
+
+    # ---- checkpoints ----
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint contains beside its tensors."""
+        return {
+            "task": self.task.name,
+            "options": self.options.to_json(),
+            "data": self.data.facts,
+            "digest": self.data.digest,
+            "step": self.trainer.step,
+            "seconds": self.seconds,
+            "training": self.training,
+            "losses": self.losses,
+            "curve": self.curve.to_json(),
+        }
+
+    def save(self) -> None:
+        """Write the last checkpoint, if the loss of the next step is finite."""
+        self.trainer.check_next()
+        checkpoint.write(self.out / "last.safetensors", self.facts(), self.trainer.tensors(), self.advice())
+        self.saved_step, self.saved_at = self.trainer.step, self.seconds
+
+    def advice(self) -> str:
+        """What to do if a file cannot be written."""
+        return f"an earlier checkpoint stays: free some space, then continue with: {self.command}"
+
+    def restore(self, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Return to a checkpoint.
+
+        Raises:
+            UserError: the data differ from those of the run.
+        """
+        if facts["digest"] != self.data.digest:
+            raise UserError(f"--out {self.out} was trained on other data: name the same, or choose another --out")
+        with self.explain_memory():
+            self.trainer.restore(facts["step"], tensors)
+        self.seconds, self.training = facts["seconds"], facts["training"]
+        self.losses, self.curve = facts["losses"], Curve.from_json(facts["curve"])
+        self.saved_step, self.saved_at = self.trainer.step, self.seconds
+
+    # ---- the result ----
+
+    def report(self, ended: str, signal: int) -> dict[str, Any]:
+        """Return the result; write it to run.json, with options and curve, and draw the curve in loss.png."""
+        weights = sizes.count(self.trainer.model)
+        best = self.curve.best
+        is_done = ended != "interrupted"
+        valid = self.task.numbers(self.best_score()) if best and is_done else None
+        pictures = self.task.pictures(self.trainer.model, self.data) if is_done else {}
+        title = f"{self.task.name}, {weights:,} weights"
+        pictures = {"loss.png": draw(self.curve, title, self.task.unit, self.task.loss_unit), **pictures}
+        result = {
+            "task": self.task.name,
+            "out": str(self.out),
+            "ended": ended,
+            "signal": signal,
+            "resume": self.command,
+            "step": self.trainer.step,
+            self.task.unit: self.trainer.step * self.options.units,
+            "seconds": self.seconds,
+            f"{self.task.unit}_per_second": self.rate,
+            "weights": weights,
+            "train": self.train_score(),
+            "valid": valid,
+            "best_step": best.step if best else None,
+            "files": ["last.safetensors", *(["best.safetensors"] if best else []), *pictures, "run.json"],
+        }
+        for name, content in pictures.items():
+            checkpoint.replace(self.out / name, [content], self.advice())
+        report = {"result": result, "options": self.options.to_json(), "curve": self.curve.to_json()}
+        checkpoint.replace(self.out / "run.json", [json.dumps(report, indent=1).encode()], self.advice())
+        return result
+
+    def train_score(self) -> dict[str, float] | None:
+        """The last point of the training curve: the mean loss of these units when they were trained on."""
+        if not self.curve.train:
+            return None
+        before = self.curve.train[-2].seen if len(self.curve.train) > 1 else 0
+        last = self.curve.train[-1]
+        return self.task.numbers(Score(last.loss, last.seen - before))
+
+    def best_score(self) -> Score:
+        """Load the best weights, and measure them on all validation data."""
+        best = self.out / "best.safetensors"
+        _, tensors = checkpoint.read(best, TRAINED)
+        load_weights(self.trainer.model, tensors, best)
+        return self.trainer.measure()

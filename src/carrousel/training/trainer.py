@@ -1,0 +1,144 @@
+"""A model in training: one step, a measurement, and everything that changes as facts and tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carrousel import checkpoint
+from carrousel.errors import UserError
+from carrousel.training import sizes
+from carrousel.training.options import Options
+from carrousel.training.task import Data, Score, State, Task
+
+WARM_UP = 0.02  # the part of a run in which the learning rate rises from 0 (cosine, linear)
+
+
+class Trainer:
+    """A model, its optimizer, and the state that is carried from step to step.
+
+    Args:
+        task: what is trained.
+        options: complete.
+        data: on the device.
+        device: where to train.
+
+    Raises:
+        UserError: there is too little memory.
+    """
+
+    def __init__(self, task: Task, options: Options, data: Data, device: torch.device) -> None:
+        torch.manual_seed(options.seed)
+        self.task, self.options, self.data, self.device = task, options, data, device
+        if device.type == "cpu":
+            sizes.require(task, options, data.facts)
+        self.model = task.model(options, data.facts).to(device)
+        self.weights = list(self.model.parameters())
+        self.optimizer = new_optimizer(self.weights, options)
+        self.lr = self.optimizer.param_groups[0]["lr"]  # the highest
+        self.step = 0
+        self.state: State = ()
+
+    def advance(self, progress: float) -> float:
+        """Train on the next batch: backpropagation, truncated where the carried state comes in.
+
+        Args:
+            progress: the part of the run that is over, in [0, 1); sets the learning rate.
+
+        Returns:
+            The loss before the step.
+
+        Raises:
+            Diverged: the loss or the norm of its gradient is not finite; the weights are unchanged.
+        """
+        loss, state = self.task.loss(self.model, self.data.batch(self.step), self.state)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip or math.inf)
+        value = loss.item()
+        self.require_finite(value, "loss")
+        self.require_finite(norm.item(), "gradient's norm")
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * schedule_factor(self.options.schedule, progress)
+        self.optimizer.step()
+        self.state = tuple(part.detach() for part in state)
+        self.step += 1
+        return value
+
+    def measure(self, sample: int | None = None) -> Score:
+        """Measure the current weights on the validation data, or on about `sample` units of it."""
+        score = self.task.measure(self.model, self.data.valid, sample)
+        self.require_finite(score.loss, "validation loss")
+        return score
+
+    @torch.no_grad()
+    def check_next(self) -> None:
+        """Raise Diverged if the next step would fail; called before weights are saved over good ones."""
+        self.model.eval()
+        loss, _ = self.task.loss(self.model, self.data.batch(self.step), self.state)
+        self.model.train()
+        self.require_finite(loss.item(), "loss")
+
+    def require_finite(self, value: float, name: str) -> None:
+        """Raise Diverged if a value is infinite or not a number."""
+        if not math.isfinite(value):
+            raise Diverged(
+                f"the {name} became {value} at step {self.step + 1}; lower --lr (now {self.lr:g}) "
+                f"or --clip (now {self.options.clip:g})"
+            )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the same next step needs: weights, optimizer, carried state, random generators."""
+        found = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{index}.{name}": value for name, value in entries.items() if value is not None}
+        found |= {f"state.{index}": part for index, part in enumerate(self.state)}
+        found["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            found["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Return to a step, with the tensors that `tensors` returned there."""
+        self.step = step
+        self.model.load_state_dict(checkpoint.named("model.", tensors))
+        states: dict[int, dict[str, Any]] = {}
+        for name, tensor in checkpoint.named("optimizer.", tensors).items():
+            index, entry = name.split(".")
+            states.setdefault(int(index), {})[entry] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+        parts = checkpoint.named("state.", tensors)
+        self.state = tuple(parts[name].to(self.device) for name in sorted(parts, key=int))
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+class Diverged(UserError):
+    """A loss or a gradient is not finite."""
+
+
+def new_optimizer(weights: list[torch.nn.Parameter], options: Options) -> torch.optim.Optimizer:
+    """The optimizer that the options name; only AdamW decays the weights."""
+    lr = options.lr or 0.0
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(weights, lr)
+    decay = options.weight_decay if options.optimizer == "adamw" else 0.0
+    return torch.optim.AdamW(weights, lr, betas=(0.9, 0.99), weight_decay=decay, fused=True)
+
+
+def schedule_factor(schedule: str, progress: float) -> float:
+    """The factor of the learning rate after a part of the run, in [0, 1).
+
+    `constant` is 1. The others rise from 0 to 1 during the first 2 % and fall to 0 at the end, along half a cosine wave
+    (Loshchilov and Hutter 2017, without restarts) or a straight line.
+    """
+    if schedule == "constant":
+        return 1.0
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    rest = (1 - progress) / (1 - WARM_UP)
+    return rest if schedule == "linear" else (1 - math.cos(math.pi * rest)) / 2
