@@ -27,6 +27,7 @@ help:
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make speed    all of it into docs/speed.md (ten minutes)"
+	@echo "make docs     the documentation as a website: build/docs/index.html"
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
@@ -54,6 +55,15 @@ speed: $(VENV)/bench-tools
 	  printf '\n## `carrousel bench %s`\n\n```\n' "$$bench"; $(BIN)/carrousel bench $$bench || exit 1; printf '```\n'; \
 	done >> docs/speed.md.partial
 	mv docs/speed.md.partial docs/speed.md
+
+# Every warning is an error: a link that leads nowhere, a page that nothing lists, a docstring that does not read as intended.
+docs: $(VENV)/docs-tools
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# The notebooks beside the examples, from their scripts.
+notebooks: $(VENV)/docs-tools
+	$(BIN)/python examples/make_notebooks.py
 
 test-python: $(VENV)/installed
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
@@ -116,6 +126,10 @@ $(VENV)/dev-tools: pyproject.toml | $(VENV)/installed
 	$(INSTALL) '.[dev]'
 	@touch $@
 
+$(VENV)/docs-tools: pyproject.toml | $(VENV)/installed
+	$(INSTALL) '.[docs]'
+	@touch $@
+
 $(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
 	$(INSTALL) '.[bench]'
 	@touch $@
@@ -123,4 +137,4 @@ $(VENV)/bench-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build
 
-.PHONY: help demo test check bench speed test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test check bench speed docs notebooks test-python test-kernels sanitize lint format types clean

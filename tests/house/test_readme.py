@@ -19,7 +19,7 @@ from carrousel.codegen.tape import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TUTORIAL = (ROOT / "docs" / "own-cell.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs" / "custom-cell.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
