@@ -285,7 +285,7 @@ def test_one_openmp_runtime():
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux lists what a process has loaded in /proc")
     if "clang" in find_compiler().version:
-        pytest.skip("clang++ brings LLVM's OpenMP runtime beside torch's: docs/custom-cell.md says so")
+        pytest.skip("clang++ brings LLVM's OpenMP runtime beside torch's: docs/own-cell.md says so")
     fused_cell(NAMES[0])
     loaded = set(re.findall(r"\S*lib(?:gomp|omp|iomp5)\S*", Path("/proc/self/maps").read_text()))
     assert len(loaded) <= 1, loaded

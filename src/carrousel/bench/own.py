@@ -23,7 +23,7 @@ SHAPES = "paper-T100,audio,forecast,digits,d2l,hydrology"
 
 @cell(rows="nfm", from_x="fn", from_h="fm", states="h")
 def MGU(rows, states):
-    """The minimal gated unit: docs/custom-cell.md."""
+    """The minimal gated unit: docs/own-cell.md."""
     n, f, m = rows
     (h,) = states
     f = torch.sigmoid(f)
