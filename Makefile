@@ -50,7 +50,7 @@ SPEED := 'layers --threads 2 --seconds 0.3' 'options --threads 2' 'cells --threa
          'memory' 'autocast --threads 2 --seconds 0.2' 'mlstm' 'own --threads 2' 'streaming'
 
 speed: $(VENV)/bench-tools
-	@printf '# Speed\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`. The rule of 1997: README.md.\n' > docs/speed.md.partial
+	@printf '# Speed: all tables\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`.\n' > docs/speed.md.partial
 	@for bench in $(SPEED); do \
 	  printf '\n## `carrousel bench %s`\n\n```\n' "$$bench"; $(BIN)/carrousel bench $$bench || exit 1; printf '```\n'; \
 	done >> docs/speed.md.partial
