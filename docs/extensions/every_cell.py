@@ -1,4 +1,4 @@
-"""The directive `every-cell`: the docstring of each file in carrousel/cells that holds a cell, found as the library does."""
+"""The directive `every-cell`: the docstring of each file in carrousel/cells that defines a cell."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import carrousel.cells
 
 
 def setup(app):
+    """Register the directive."""
     app.add_directive("every-cell", EveryCell)
     return {"parallel_read_safe": True}
 

@@ -17,6 +17,7 @@ PUBLIC = set(carrousel.__all__) - {"cell", "odyssey"}  # `cell` is an argument m
 
 
 def setup(app):
+    """Register the conversion."""
     app.connect("autodoc-process-docstring", convert, priority=400)  # napoleon has 500
     return {"parallel_read_safe": True}
 
@@ -83,6 +84,7 @@ def text(paragraphs: str) -> str:
 
 
 def name_or_code(words: str) -> str:
+    """A link to a public name, or code."""
     name = words.removeprefix("carrousel.")
     return f":py:obj:`{words} <carrousel.{name}>`" if name in PUBLIC else f"``{words}``"
 
