@@ -23,7 +23,7 @@ CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 help:
 	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
 	@echo "make test     the tests, C++ and Python"
-	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
+	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make speed    all of it into docs/speed.md (ten minutes)"
@@ -38,7 +38,7 @@ demo: $(VENV)/installed
 
 test: test-kernels test-python
 
-check: lint types sanitize test
+check: lint types sanitize docs test
 
 bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers

@@ -57,7 +57,7 @@ print("split by hand, largest difference:", f"{(together - apart).abs().max():.0
 # %% [markdown]
 """
 Rollouts are collected step by step, with a stream: `state.reset(rows)` starts the rows whose episodes have begun.
-Then the whole rollout is run once more with gradients, from the states at its start, with the resets at the same
+Then the whole rollout is run again with gradients, from the states at its start, with the resets at the same
 steps; REINFORCE does the rest.
 """
 
