@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import textwrap
 
+from sphinx.domains.python import PyObject
+
 import carrousel
 
 SECTIONS = r"(Args|Attributes|Returns|Raises|Yields|Note|Notes):$"
@@ -19,11 +21,23 @@ PUBLIC = set(carrousel.__all__) - {"cell", "odyssey"}  # `cell` is an argument m
 def setup(app):
     """Register the conversion."""
     app.connect("autodoc-process-docstring", convert, priority=400)  # napoleon has 500
+    app.connect("autodoc-skip-member", is_unexplained_field)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"  # what our docstrings call them, instead of "Variables"
     return {"parallel_read_safe": True}
 
 
-def convert(_app, _what, _name, _object, _options, lines: list[str]) -> None:
+def is_unexplained_field(_app, _what, _name, member, _skip, _options) -> bool | None:
+    """Fields of a NamedTuple are skipped: its docstring explains them, theirs is a number."""
+    return (getattr(member, "__doc__", None) or "").startswith("Alias for field number") or None
+
+
+def convert(_app, what, _name, value, _options, lines: list[str]) -> None:
     """The docstring's lines, changed in place."""
+    if what == "module" and hasattr(value, "__path__"):
+        lines[:] = lines[:1]  # what follows in a package is the list of its files
+        return
     converted, at = [], 0
     while at < len(lines):
         end, language = block_at(lines, at)
@@ -34,7 +48,8 @@ def convert(_app, _what, _name, _object, _options, lines: list[str]) -> None:
             end = next((k for k in range(at + 1, len(lines)) if block_at(lines, k)[0] > k), len(lines))
             converted += text("\n".join(lines[at:end])).split("\n")
             at = end
-    lines[:] = converted
+    # napoleon takes what stands before a colon in the first line of a property for its type
+    lines[:] = ["", *converted] if what in ("attribute", "property") else converted
 
 
 def block_at(lines: list[str], at: int) -> tuple[int, str]:
