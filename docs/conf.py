@@ -23,7 +23,6 @@ myst_enable_extensions = ["colon_fence"]
 
 autodoc_typehints = "none"  # the docstrings state types and shapes
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 add_module_names = False

@@ -46,7 +46,7 @@ def convert(_app, what, _name, value, _options, lines: list[str]) -> None:
             at = end
         else:
             end = next((k for k in range(at + 1, len(lines)) if block_at(lines, k)[0] > k), len(lines))
-            converted += text("\n".join(lines[at:end])).split("\n")
+            converted += text("\n".join(level(lines[:at], lines[at:end]))).split("\n")
             at = end
     # napoleon takes what stands before a colon in the first line of a property for its type
     lines[:] = ["", *converted] if what in ("attribute", "property") else converted
@@ -76,6 +76,19 @@ def end_of_indented(lines: list[str], at: int) -> int:
     while end > at and not lines[end - 1].strip():
         end -= 1
     return end
+
+
+def level(above: list[str], lines: list[str]) -> list[str]:
+    """Lines of prose without indentation, which would be a definition; those of sections and lists stay."""
+    leveled = []
+    for line in lines:
+        paragraph = [*above, *leveled]
+        before = paragraph[-1] if paragraph else ""
+        begun = next((k for k in range(len(paragraph), 0, -1) if not paragraph[k - 1].strip()), 0)
+        is_prose = before.strip() and not in_section([*paragraph, line], len(paragraph))
+        starts_list = begun < len(paragraph) and paragraph[begun].startswith("* ")
+        leveled.append(line.lstrip() if is_prose and not starts_list else line)
+    return leveled
 
 
 def code(lines: list[str], language: str) -> list[str]:
