@@ -64,7 +64,7 @@ def train_step() -> float:
 
 torch.set_num_threads(1)
 times = {"carrousel": [], "torch.nn": []}
-for turn in range(22):
+for turn in range(12):
     carrousel.swap(model)
     ours = train_step()
     carrousel.swap_back(model)
