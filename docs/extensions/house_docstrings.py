@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 import textwrap
 
-from sphinx.domains.python import PyObject
-
 import carrousel
 
 SECTIONS = r"(Args|Attributes|Returns|Raises|Yields|Note|Notes):$"
@@ -20,6 +18,8 @@ PUBLIC = set(carrousel.__all__) - {"cell", "odyssey"}  # `cell` is an argument m
 
 def setup(app):
     """Register the conversion."""
+    from sphinx.domains.python import PyObject
+
     app.connect("autodoc-process-docstring", convert, priority=400)  # napoleon has 500
     app.connect("autodoc-skip-member", is_unexplained_field)
     for field in PyObject.doc_field_types:

@@ -34,6 +34,67 @@ def test_the_plot_is_drawn_from_the_table(tmp_path):
     assert (tmp_path / "speed.svg").stat().st_size > 5000
 
 
+DOCSTRING = """One line about [4*H, I], weight_ih_ and a | b.
+
+    h' = o tanh(c')   # `as it is`
+
+`LSTM` is a link, `hx` is code;
+    this line is prose.
+
+Args:
+    x: a star * and
+        a second line.
+
+Example:
+    y = layer(x)
+
+@article{key,
+  year = {1997},
+}
+"""
+
+CONVERTED = """One line about [4\\*H, I], weight_ih\\_ and a \\| b.
+
+
+.. code-block:: text
+
+   h' = o tanh(c')   # `as it is`
+
+
+:py:obj:`LSTM <carrousel.LSTM>` is a link, ``hx`` is code;
+this line is prose.
+
+Args:
+    x: a star \\* and
+        a second line.
+
+
+.. rubric:: Example
+
+.. code-block:: python
+
+   y = layer(x)
+
+
+
+.. code-block:: bibtex
+
+   @article{key,
+     year = {1997},
+   }
+
+"""
+
+
+def test_a_docstring_is_plain_text(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "extensions"))
+    from house_docstrings import convert
+
+    lines = DOCSTRING.split("\n")
+    convert(None, "class", "", None, None, lines)
+    assert "\n".join(lines) == CONVERTED
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The built site. Warnings are errors: broken links, pages that nothing lists, docstrings that do not parse."""
