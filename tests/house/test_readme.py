@@ -13,7 +13,7 @@ from own_cells import CAN_COMPILE
 
 import carrousel
 from carrousel.bench import own
-from carrousel.cells import base
+from carrousel.cells import Cell
 from carrousel.cli import run
 from carrousel.codegen.tape import OPERATIONS
 
@@ -70,7 +70,7 @@ def test_contributings_cell_is_a_cell():
     (block,) = blocks(CONTRIBUTING, "python")
     names: dict = {}
     exec(compile(block, "CONTRIBUTING.md", "exec"), names)
-    assert isinstance(names["CELL"], base.Cell)
+    assert isinstance(names["CELL"], Cell)
 
 
 # ---- the guides -----------------------------------------------------------------------------------------------------
