@@ -29,6 +29,16 @@ def test_every_page_is_in_the_table_of_contents():
     assert [name for name in patterns if not any(fnmatch(page, name) for page in PAGES)] == []
 
 
+def test_the_readmes_ratios_are_those_of_the_table():
+    table = (DOCS / "fast.md").read_text(encoding="utf-8")
+    ratios = dict(re.findall(r"^\| lstm \| (\S+) \|.*?\*\*(.+?\*\*.*?\*\*.+?)\*\*", table, re.MULTILINE))
+    expected = {shape: tuple(text.split("**")[::2]) for shape, text in ratios.items()}
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"\| (\S+) \| \*\*([\d.]+)\*\* \| \*\*([\d.]+)\*\* \|", readme)
+    assert len(expected) == 10
+    assert {shape: (one, two) for shape, one, two in found} == expected
+
+
 def test_the_plot_is_drawn_from_the_table(tmp_path):
     subprocess.run([sys.executable, DOCS / "images" / "speed.py", tmp_path / "speed.svg"], check=True)
     assert (tmp_path / "speed.svg").stat().st_size > 5000
