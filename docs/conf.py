@@ -15,7 +15,14 @@ project = "Carrousel"
 author = "The Carrousel authors"
 release = metadata.version("carrousel")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "house_docstrings", "every_cell"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "house_docstrings",
+    "every_cell",
+    "files_outside",
+]
 exclude_patterns = ["extensions", "static"]
 
 myst_heading_anchors = 3  # [text](page.md#heading) is checked
