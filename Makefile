@@ -23,11 +23,12 @@ CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 help:
 	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
 	@echo "make test     the tests, C++ and Python"
-	@echo "make check    format, lint, types, the C++ tests under sanitizers, all tests"
+	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
 	@echo "make speed    all of it into docs/speed.md (ten minutes)"
+	@echo "make docs     the documentation as a website: build/docs/index.html"
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
@@ -38,7 +39,7 @@ demo: $(VENV)/installed
 
 test: test-kernels test-python
 
-check: lint types sanitize test
+check: lint types sanitize docs test
 
 bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers
@@ -57,11 +58,20 @@ bench-kernels: $(VENV)/installed
 	$(LIBRARY)/kernels/bench/bench_kernels $(ARGUMENTS)
 
 speed: $(VENV)/bench-tools
-	@printf '# Speed\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`. The rule of 1997: README.md.\n' > docs/speed.md.partial
+	@printf '# Speed: all tables\n\nMedians of turns taken with the rival in one run; ratios matter, not times. Written by `make speed`.\n' > docs/speed.md.partial
 	@for bench in $(SPEED); do \
 	  printf '\n## `%s`\n\n```\n' "$$bench"; $(BIN)/$$bench || exit 1; printf '```\n'; \
 	done >> docs/speed.md.partial
 	mv docs/speed.md.partial docs/speed.md
+
+# Every warning is an error: a link that leads nowhere, a page that nothing lists, a docstring that does not read as intended.
+docs: $(VENV)/docs-tools
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# The notebooks beside the examples, from their scripts.
+notebooks: $(VENV)/docs-tools
+	$(BIN)/python examples/make_notebooks.py
 
 test-python: $(VENV)/test-tools
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
@@ -136,4 +146,4 @@ $(VENV)/%-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build
 
-.PHONY: help demo test check bench bench-kernels speed test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test check bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean
