@@ -14,7 +14,7 @@ CHARACTERS = {character: k for k, character in enumerate(["<PAD>", "UNK", *strin
 
 
 def make(swap: Swap) -> Measured:
-    """The trainer's model at its usual sizes, told eight languages of random letters."""
+    """The trainer's model at its usual sizes, distinguishing eight languages of random letters."""
     torch.manual_seed(0)
     trainer = Trainer(
         {

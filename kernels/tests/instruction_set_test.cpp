@@ -87,7 +87,7 @@ TEST_CASE("the last instruction set is one that every machine has") {
   CHECK((last == "baseline" || last == "neon"));
 }
 
-TEST_CASE("a name that is none changes nothing") {
+TEST_CASE("an unknown name changes nothing") {
   const std::string before = instruction_set();
   for (const char* name : {"", "AVX2", "avx", "avx5120", "sse9"}) CHECK_FALSE(use_instruction_set(name));
   CHECK_FALSE(use_instruction_set(nullptr));

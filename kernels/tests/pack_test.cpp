@@ -27,9 +27,9 @@ struct Order {
   }
   // The line of a group: row by row, block by block, lane by lane.
   template <class Place>
-  static void each_lane(int rows, int64_t first, int64_t some, int64_t lanes, Place place) {
+  static void each_lane(int rows, int64_t first, int64_t count, int64_t lanes, Place place) {
     for (int row = 0; row < rows; ++row)
-      for (int64_t unit = first * lanes; unit < (first + some) * lanes; ++unit) place(row, unit);
+      for (int64_t unit = lanes * first; unit < (first + count) * lanes; ++unit) place(row, unit);
   }
 };
 

@@ -173,6 +173,6 @@ def test_weights_that_are_no_longer_numbers_stop_a_task(command, tmp_path):
     process = command("train", "majority", "--out", tmp_path / "out", *diverging)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert re.fullmatch(r"carrousel: the .* became (nan|inf) at step \d+; lower --lr .* are kept in .*\n", stderr)
+    assert re.fullmatch(r"carrousel: the .* became (nan|inf) at step \d+; lower --lr .* are saved in .*\n", stderr)
     tensors = checkpoint.read(tmp_path / "out" / "last.safetensors", "")[1]
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())

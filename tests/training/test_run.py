@@ -188,7 +188,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_good_weights(text, tmp_path, o
     before = (out / "last.safetensors").read_bytes()
     fresh = tmp_path / "fresh"
     with pytest.raises(
-        UserError, match=r"became (nan|inf) at step \d+; lower --lr .*; the weights of step \d are kept in"
+        UserError, match=r"became (nan|inf) at step \d+; lower --lr .*; the weights of step \d are saved in"
     ):
         train(text, fresh, optimizer=optimizer, lr=1e38, clip=0.0, schedule="constant", steps=50, save_every=0.0)
     assert all(tensor.isfinite().all() for tensor in checkpoint.read(fresh / "last.safetensors", "")[1].values())

@@ -41,11 +41,6 @@ CARROUSEL_INLINE V set1(double x) {
 }
 
 template <class V>
-CARROUSEL_INLINE V splat(element<V> x) {
-  return V{} + x;
-}
-
-template <class V>
 using anywhere = typename vector_of<element<V>, lanes<V>>::anywhere;
 
 // Not memcpy: it may alias everything, and the compiler would reload every pointer of the kernel after each store.

@@ -25,9 +25,11 @@ from carrousel.cells import Cell, exp, sigmoid, softplus, tanh
 def step(rows, states):
     z, i, f, o = rows
     _, c, n, m = states
-    kept = (m - softplus(-f)).where(n > 0, i - 100)  # less than i, and e^-100 beside 1 is nothing
-    ahead = i - kept  # of i' and f' one is 1, and the other e^-|ahead|: for a backward pass this number stands for both
-    m = i.where(ahead >= 0, kept)
+    decayed = (m - softplus(-f)).where(n > 0, i - 100)  # less than i, and e^-100 is negligible beside 1
+    ahead = (
+        i - decayed
+    )  # of i' and f' one is 1, and the other e^-|ahead|: for a backward pass this number stands for both
+    m = i.where(ahead >= 0, decayed)
     i, f = exp(ahead.where(ahead < 0, 0.0)), exp((-ahead).where(ahead >= 0, 0.0)) * (n > 0)
     c, n = f * c + i * tanh(z), f * n + i
     return sigmoid(o) * c / n, c, n, m

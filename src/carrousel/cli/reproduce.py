@@ -32,10 +32,10 @@ EPILOG = write_epilog(
     ("reproduce adding", "runs the adding problem with T = 100 in all readings, in half a minute"),
     ("reproduce --row 4-1 --reading linear-output", "runs one row in one reading"),
 )
-KEPT = "trials.jsonl"
-MOST = 10_000  # trials of a row
+FINISHED = "trials.jsonl"
+MAX_TRIALS = 10_000  # of a row
 DEFAULT_TRIALS = 10  # of a row that the paper does not have
-WIDTH = 120  # where no terminal tells one
+WIDTH = 120  # columns if stdout is not a terminal
 
 
 def reproduce(
@@ -58,7 +58,7 @@ def reproduce(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All rows, also those that take minutes.")] = False,
     trials: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Trials of each row (default: the paper's number).")
+        int | None, typer.Option(min=1, max=MAX_TRIALS, help="Trials of each row (default: the paper's number).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random streams.")] = 0,
     json_file: Annotated[
@@ -87,56 +87,56 @@ def reproduce(
     for path, option in ((json_file, "--json"), (markdown, "--markdown")):
         check_writable(path, option)  # now, not after minutes
     if json_file is not None and json_file == markdown:
-        raise UserError(f"--json and --markdown are both to go to {json_file}: name another file for one of them")
-    kept = FinishedTrials(out / KEPT, seed)
+        raise UserError(f"--json and --markdown both write {json_file}: name another file for one of them")
+    finished = FinishedTrials(out / FINISHED, seed)
     counts = {each.key: trials or (each.paper.trials if each.paper else DEFAULT_TRIALS) for _, each in chosen}
     began = time.monotonic()
     with Interrupt() as interrupt:
-        seconds = shown(chosen, counts, kept, lambda: bool(interrupt.number))
+        seconds = run_with_progress(chosen, counts, finished, lambda: bool(interrupt.number))
     if interrupt.number:
-        say(f"stopped; {out / KEPT} keeps the trials that have ended: the same command goes on")
+        say(f"stopped; {out / FINISHED} holds the trials that have ended: the same command continues")
         return 128 + interrupt.number
-    rows = [report(of, each, kept.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
+    rows = [report(of, each, finished.of(each, counts[each.key]), seconds[each.key]) for of, each in chosen]
     write(json_file, json.dumps([{name: facts[name] for name in JSON} for facts in rows], indent=1) + "\n", "--json")
     write(markdown, document.markdown(OPENING, ALL.values(), rows, seed), "--markdown")
     if "-" not in (str(json_file), str(markdown)):
-        tell(chosen, rows, time.monotonic() - began)
+        print_report(chosen, rows, time.monotonic() - began)
     solved = [of_row for of_row, facts in zip(chosen, rows) if facts["solved"]]
     for of, each in chosen if plot else (solved or chosen)[:1] if plot is None else []:
         path = out / plots.file_name(each)
-        plots.draw(of, each, kept.of(each, counts[each.key]), seed, path)
+        plots.draw(of, each, finished.of(each, counts[each.key]), seed, path)
         say(str(path))
-    print(end="", flush=True)  # the trials stay where their figures could not be told
-    kept.forget(counts)
+    print(end="", flush=True)  # if stdout fails here, the trials stay
+    finished.forget(counts)
     return 0
 
 
-def shown(chosen, counts, kept: FinishedTrials, halted) -> dict[str, float]:
-    """Run the rows, with a bar on stderr while it is a terminal; the seconds of each."""
+def run_with_progress(chosen, counts, finished: FinishedTrials, halted) -> dict[str, float]:
+    """Run the rows, with a bar on stderr if it is a terminal; return the seconds of each."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         rows = [row for _, row in chosen]
         task = bar.add_task("trials", total=sum(counts.values()))
-        bar.advance(task, sum(len(kept.of(row, counts[row.key])) for row in rows))
+        bar.advance(task, sum(len(finished.of(row, counts[row.key])) for row in rows))
 
-        def progress(row: PaperRow, outcome: Outcome) -> None:
-            came = f"solved at {outcome.sequences:,}" if outcome.solved else f"failed at {outcome.sequences:,}"
-            bar.update(task, advance=1, description=f"{row.key}, trial {outcome.trial}: {came}")
+        def show_outcome(row: PaperRow, outcome: Outcome) -> None:
+            end = f"solved at {outcome.sequences:,}" if outcome.solved else f"failed at {outcome.sequences:,}"
+            bar.update(task, advance=1, description=f"{row.key}, trial {outcome.trial}: {end}")
 
-        return run_all(rows, counts, kept, progress, halted)
+        return run_all(rows, counts, finished, show_outcome, halted)
 
 
-def tell(chosen: Chosen, rows: list[dict[str, Any]], seconds: float) -> None:
+def print_report(chosen: Chosen, rows: list[dict[str, Any]], seconds: float) -> None:
     """Print a table for each experiment, where the paper is silent, and the rules of the verdicts."""
     console = screen(WIDTH)
     for of in dict.fromkeys(experiment.name for experiment, _ in chosen):
-        tell_of(ALL[of], [row for row in rows if row["experiment"] == of], console)
+        print_experiment(ALL[of], [row for row in rows if row["experiment"] == of], console)
     console.print(HEADING, *(f"- {rule}" for rule in RULES), sep="\n", markup=False)
     console.print(f"{seconds:.1f} s", markup=False)
 
 
-def tell_of(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
+def print_experiment(of: Experiment, rows: list[dict[str, Any]], console: Console) -> None:
     """Print an experiment's table, its verdicts, where the paper is silent, and what the readings are."""
     console.print(table(of, rows, console.width))
     console.print(verdict_lines(rows))
@@ -167,14 +167,16 @@ def print_list(chosen: Chosen, in_detail: bool, json_file: Path | None) -> None:
 
 
 def check_writable(path: Path | None, option: str) -> None:
-    """Whether a file can be written, as far as that can be told without writing it.
+    """Check that a file can probably be written, without writing it.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot be written.
     """
     if path is None or str(path) == "-":
         return
     if path.is_dir() or not path.parent.is_dir():
-        raise UserError(f"{option} {path} is {'a folder' if path.is_dir() else 'in no folder'}: name another file")
+        raise UserError(
+            f"{option} {path} is {'a folder' if path.is_dir() else 'in a folder that does not exist'}: name another file"
+        )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"{option} {path} must not be written: name another file")
+        raise UserError(f"{option} {path} cannot be written: permission denied. Name another file")

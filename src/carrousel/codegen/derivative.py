@@ -18,13 +18,13 @@ from carrousel.codegen.steps import Steps, places
 from carrousel.codegen.trace import Trace, unique
 
 
-def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
+def reverse(cell: Cell, trace: Trace, saved: list[Any]) -> Steps:
     """The backward step, simplified.
 
     Args:
         cell: the equations.
         trace: its step.
-        kept: symbols; those named as a row are gates, which get gradients from outside too.
+        saved: symbols; those named as a row are gates, which get gradients from outside too.
 
     Returns:
         A function that stores da, ds, dp, and d_normal of the normalised value; it reads ds_new, dk of the gates,
@@ -32,7 +32,7 @@ def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
     """
     taken = set(trace.taken)
     total: defaultdict[Any, Any] = defaultdict(lambda: S.Zero)
-    reads = _incoming(cell, trace, kept, total, taken)
+    reads = _incoming(cell, trace, saved, total, taken)
     values: dict[Any, Any] = {}
     for y, expr in reversed(trace.values.items()):
         _chain_rule(y, expr, total, values, taken)
@@ -41,13 +41,13 @@ def reverse(cell: Cell, trace: Trace, kept: list[Any]) -> Steps:
     return _share(Steps(reads, values, stores), taken)
 
 
-def _incoming(cell: Cell, trace: Trace, kept: list[Any], total: dict[Any, Any], taken: set[str]) -> dict[str, Any]:
+def _incoming(cell: Cell, trace: Trace, saved: list[Any], total: dict[Any, Any], taken: set[str]) -> dict[str, Any]:
     """Add the gradients that come from outside to `total`; return what is read, place -> symbol."""
     incoming = [Symbol(unique(f"d{state}_new", taken)) for state in cell.states]
     for new, d in zip(trace.new, incoming):
         total[new] += d
     reads = places("ds_new", incoming)
-    for k, gate in enumerate(kept):
+    for k, gate in enumerate(saved):
         if gate.name in cell.rows:
             total[gate] += (d := Symbol(unique(f"d{gate}", taken)))
             reads[f"dk[{k}]"] = d

@@ -1,4 +1,4 @@
-"""A cell's C++ header: what its kernel is told of it, and its functions; and the list of all headers."""
+"""A cell's C++ header: what its kernel has to know, and its functions; and the list of all headers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ HEADER = """\
 //   s     [states]   the states before the step: {states};  s_new after it
 //   p     [weights]  one weight for each unit: {weights}
 //   mask  [masks]    random masks: {masks}
-//   save  [saved]    what backward needs of the rows: {kept}
+//   save  [saved]    what backward needs of the rows: {saved}
 //   show  [shown]    the same with all gates, which are called as their rows: {shown}
 //   d...             gradients of the loss; ds through this step only, not through R; dp this step's share; dk [shown]
 //                    of the gates: backward_through_gates is for a loss that looks at them
@@ -112,7 +112,7 @@ def header(cell: Cell) -> str:
         "states": cell.states,
         "weights": cell.weights,
         "masks": [name for name, _ in cell.masks],
-        "kept": parts.kept,
+        "saved": parts.saved,
         "shown": parts.shown,
     }
     return HEADER.format(
@@ -140,15 +140,15 @@ class Parts(NamedTuple):
     """What a header is made of.
 
     Args:
-        kept: the symbols that forward keeps for backward.
-        shown: those that it keeps where the gates are shown.
+        saved: the symbols that forward saves for backward.
+        shown: those that it saves if the gates are returned.
         forward: the function that computes them.
         loads: what backward reads, by its place.
         functions: the C++ of all functions.
         constants: the C++ of those that other cells have not.
     """
 
-    kept: list[Any]
+    saved: list[Any]
     shown: list[Any]
     forward: Steps
     loads: set[str]
@@ -157,14 +157,14 @@ class Parts(NamedTuple):
 
 
 def _pointwise(cell: Cell) -> Parts:
-    forward, backward, kept, through_gates, shown = derive(cell, RESERVED)
+    forward, backward, saved, through_gates, shown = derive(cell, RESERVED)
     functions = [
         function("forward", "a s p mask", "s_new save show", forward),
         function("backward", "save s s_new p mask ds_new", "da ds dp", backward),
         function("backward_through_gates", "show s s_new p mask ds_new dk", "da ds dp", through_gates),
     ]
     loads = {*backward.loads().values(), *through_gates.loads().values()}
-    return Parts(kept, shown, forward, loads, functions)
+    return Parts(saved, shown, forward, loads, functions)
 
 
 # Of a cell that is normalised: what the functions of its stages read, and what they write.
@@ -190,7 +190,7 @@ def _staged(cell: Cell) -> Parts:
     )
     functions = [function(name, *STAGES[name], steps[name]) for name in STAGES if name in steps]
     loads = {*steps["backward_before"].loads().values()}
-    return Parts(stages.kept, stages.kept, steps["before"], loads, functions, constants)
+    return Parts(stages.saved, stages.saved, steps["before"], loads, functions, constants)
 
 
 def _shown_name(cell: Cell, value: Any, forward: Steps) -> str:
@@ -212,13 +212,13 @@ def _constants(cell: Cell, parts: Parts) -> str:
         ("int", "fed_states", map(cell.states.index, cell.fed), "the states that R multiplies, one beside the other"),
         ("bool", "reads_old", (f"s[{k}]" in parts.loads for k in states), "is state k before the step read backward?"),
         ("bool", "reads_new", (f"s_new[{k}]" in parts.loads for k in states), "and after it?"),
-        ("int", "saved_places", map(parts.shown.index, parts.kept), "where what is saved is among what is shown"),
+        ("int", "saved_places", map(parts.shown.index, parts.saved), "where what is saved is among what is shown"),
         ("double", "neutral", (value for _, value in cell.masks), "what each mask is where nothing is drawn"),
     ]
     lines = [
         f"static constexpr int rows = {len(cell.rows)}, x_first = 0, x_rows = {len(x_rows)}, h_first = {h_first}, "
         f"h_rows = {len(h_rows)}, states = {len(states)}, fed = {len(cell.fed)}, weights = {len(cell.weights)}, "
-        f"masks = {len(cell.masks)}, saved = {len(parts.kept)}, shown = {len(parts.shown)};"
+        f"masks = {len(cell.masks)}, saved = {len(parts.saved)}, shown = {len(parts.shown)};"
     ]
     for kind, name, values, comment in arrays:
         listed = ", ".join(str(value).lower() for value in values) or "-1"  # C++ has no empty arrays

@@ -18,14 +18,14 @@ class Pointwise(NamedTuple):
 
     Args:
         forward, backward: the step and its reverse.
-        kept: the symbols that forward saves for backward, as few as possible.
+        saved: the symbols that forward saves for backward, as few as possible.
         through_gates: backward for a loss that uses gates too.
         shown: the symbols that forward returns with the gates: the gates, named as rows, and what else backward reads.
     """
 
     forward: Steps
     backward: Steps
-    kept: list[Any]
+    saved: list[Any]
     through_gates: Steps
     shown: list[Any]
 
@@ -45,15 +45,15 @@ def derive(cell: Cell, reserved: Iterable[str] = ()) -> Pointwise:
         raise CodegenError(f"cell {cell.name!r}: layer_norm, which only cells with normed=True may call")
     backward = reverse(cell, trace, [])
     values, recomputed = choose_saved(cell, trace, backward)
-    kept, again = save_least(cell, trace, backward, values, recomputed)
-    shown, again_of_shown = add_gates(cell, values, kept, again)
+    saved, again = save_least(cell, trace, backward, values, recomputed)
+    shown, again_of_shown = add_gates(cell, values, saved, again)
     through_gates = reverse(cell, trace, shown)
     at_hand = places("s", trace.old) | places("p", trace.weights) | places("mask", trace.masks)
-    new, keeps, shows = places("s_new", trace.new), places("save", kept), places("show", shown)
+    new, saves, shows = places("s_new", trace.new), places("save", saved), places("show", shown)
     return Pointwise(
-        Steps(places("a", trace.rows) | at_hand, trace.values, new | keeps | shows),
-        Steps(keeps | at_hand | new | backward.reads, again | backward.values, backward.stores),
-        kept,
+        Steps(places("a", trace.rows) | at_hand, trace.values, new | saves | shows),
+        Steps(saves | at_hand | new | backward.reads, again | backward.values, backward.stores),
+        saved,
         Steps(shows | at_hand | new | through_gates.reads, again_of_shown | through_gates.values, through_gates.stores),
         shown,
     )

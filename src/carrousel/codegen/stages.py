@@ -30,12 +30,12 @@ class Stages:
 
     Args:
         functions: by name.
-        kept: the symbols that forward saves for backward.
+        saved: the symbols that forward saves for backward.
         late: which new states are known only after the normalisation.
     """
 
     functions: dict[str, Steps]
-    kept: list[Any]
+    saved: list[Any]
     late: list[bool]
 
 
@@ -52,14 +52,14 @@ def derive_stages(cell: Cell, reserved: Iterable[str] = ()) -> Stages:
             f"cell {cell.name!r}: rows={cell.rows}, and the kernels of a normed cell take {FEWEST_ROWS} rows or more"
         )
     trace = trace_step(cell, reserved)
-    kept, again = choose_saved(cell, trace, reverse(cell, trace, []))
+    saved, again = choose_saved(cell, trace, reverse(cell, trace, []))
     following = _following(trace)
-    if any(value in following for value in kept):
+    if any(value in following for value in saved):
         raise CodegenError(f"cell {cell.name!r}: a row's function depends on layer_norm, which the kernels do not save")
     late = [bool(expr.free_symbols & following) for expr in trace.new]
     # functions of what is normalised, which both stages of backward need
     twice = [value for value, expr in again.items() if value in following and isinstance(expr, AppliedUndef)]
-    return Stages(_forward(trace, kept, late) | _backward(cell, trace, kept, again, twice), kept, late)
+    return Stages(_forward(trace, saved, late) | _backward(cell, trace, saved, again, twice), saved, late)
 
 
 def _following(trace: Trace) -> set[Any]:
@@ -75,27 +75,27 @@ def _at_hand(trace: Trace) -> dict[str, Any]:
     return places("s", trace.old) | places("p", trace.weights)
 
 
-def _forward(trace: Trace, kept: list[Any], late: list[bool]) -> dict[str, Steps]:
-    new, keep_places = places("s_new", trace.new), places("save", kept)
+def _forward(trace: Trace, saved: list[Any], late: list[bool]) -> dict[str, Steps]:
+    new, saved_places = places("s_new", trace.new), places("save", saved)
     early = {place: expr for (place, expr), is_late in zip(new.items(), late) if not is_late}
-    before = Steps(places("a", trace.rows) | _at_hand(trace), trace.values, early | keep_places)
+    before = Steps(places("a", trace.rows) | _at_hand(trace), trace.values, early | saved_places)
     if not trace.normalised:
         return {"before": before}
     [(normal, raw)] = trace.normalised.items()
     before.stores["raw[0]"] = raw
-    known = {*kept, *early.values()}
+    known = {*saved, *early.values()}
     after = Steps(
-        keep_places | _at_hand(trace) | early | {"normal[0]": normal} | before.reads,
+        saved_places | _at_hand(trace) | early | {"normal[0]": normal} | before.reads,
         {value: expr for value, expr in trace.values.items() if value not in known},
         {place.replace("_new", "_late"): expr for place, expr in new.items() if place not in early},
     )
     return {"before": before, "after": after}
 
 
-def _backward(cell: Cell, trace: Trace, kept: list[Any], again: dict[Any, Any], twice: list[Any]) -> dict[str, Steps]:
-    back = reverse(cell, trace, kept)
+def _backward(cell: Cell, trace: Trace, saved: list[Any], again: dict[Any, Any], twice: list[Any]) -> dict[str, Steps]:
+    back = reverse(cell, trace, saved)
     gains = {f"dp[{k}]" for k in range(len(cell.from_x) + len(cell.from_h))}  # the kernels sum those
-    reads = places("save", kept) | _at_hand(trace) | places("s_new", trace.new) | back.reads
+    reads = places("save", saved) | _at_hand(trace) | places("s_new", trace.new) | back.reads
     stores = {place: expr for place, expr in back.stores.items() if place not in gains}
     values = again | back.values
     if not trace.normalised:

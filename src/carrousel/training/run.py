@@ -124,7 +124,7 @@ class Run:
                 self.validate()
                 self.save()
         except Diverged as error:
-            raise Diverged(f"{error}; the weights of step {self.saved_step:,} are kept in {self.out}") from None
+            raise Diverged(f"{error}; the weights of step {self.saved_step:,} are saved in {self.out}") from None
         return ended
 
     def explain_memory(self) -> AbstractContextManager[None]:

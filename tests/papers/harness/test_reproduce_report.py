@@ -64,7 +64,7 @@ def test_json_and_markdown_do_not_go_to_one_place(made, tmp_path, capsys, monkey
     assert cli.run(["reproduce", "--row", "4-1", "--out", str(tmp_path), "--json", both, "--markdown", both]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert f"--json and --markdown are both to go to {both}" in told.err
+    assert f"--json and --markdown both write {both}" in told.err
     assert not list(tmp_path.iterdir())
 
 

@@ -21,7 +21,7 @@ PLACES = 16  # trials side by side on one thread: the lanes of the widest vector
 TEST = 2560  # fresh sequences after success
 MAX_POINTS = 300  # of a learning curve
 POINT = 200  # sequences averaged into a point of a curve, before the curve is thinned
-MAX_PLOTTED = 1000  # weights of a network that is kept for its plot
+MAX_PLOTTED = 1000  # weights of a network that is stored for its plot
 
 
 @dataclass(frozen=True)
