@@ -100,7 +100,7 @@ void run_in_place(int n, Counted* a, Counted* s, const Counted* p, const Counted
   }                                                                                                                            \
   extern "C" void c##_facts(int* facts) {                                                                                      \
     using C = carrousel::generic::cells::c;                                                                                    \
-    const int counts[] = {C::rows, C::x_first, C::x_rows, C::h_first, C::h_rows, C::states, C::weights, C::saved};              \
+    const int counts[] = {C::rows, C::x_first, C::x_rows, C::h_first, C::h_rows, C::states, C::weights, C::saved};             \
     std::copy(counts, counts + 8, facts);                                                                                      \
     std::copy(C::x_order, C::x_order + C::x_rows, facts + 8);                                                                  \
     std::copy(C::h_order, C::h_order + C::h_rows, facts + 8 + C::x_rows);                                                      \

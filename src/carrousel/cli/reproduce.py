@@ -176,7 +176,7 @@ def check_writable(path: Path | None, option: str) -> None:
         return
     if path.is_dir() or not path.parent.is_dir():
         raise UserError(
-            f"{option} {path} is {'a folder' if path.is_dir() else 'in a folder that does not exist'}: name another file"
+            f"{option} {path} is {'a folder' if path.is_dir() else 'in no existing folder'}: name another file"
         )
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UserError(f"{option} {path} cannot be written: permission denied. Name another file")
