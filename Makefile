@@ -23,12 +23,14 @@ CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 help:
 	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
 	@echo "make test     the tests, C++ and Python"
+	@echo "make quick    those that a change most likely breaks, under a minute"
 	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
 	@echo "make speed    all of it into docs/speed.md (ten minutes)"
 	@echo "make docs     the documentation as a website: build/docs/index.html"
+	@echo "make wheel    a wheel that other machines can install: dist/"
 	@echo "make clean    remove what these commands made"
 
 demo: $(VENV)/installed
@@ -72,6 +74,19 @@ docs: $(VENV)/docs-tools
 # The notebooks beside the examples, from their scripts.
 notebooks: $(VENV)/docs-tools
 	$(BIN)/python examples/make_notebooks.py
+
+# What other machines can install: one Python, this processor's architecture. pyproject.toml says what makes the wheels of a release.
+# libgomp is not bundled: torch brings it, and two of them in one process would keep two sets of threads spinning.
+wheel: $(VENV)/compiled $(VENV)/wheel-tools
+	rm -rf dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --exclude libgomp.so.1 --wheel-dir dist $(VENV)/wheel/*.whl
+
+# In an environment of its own, with no compiler on its path.
+test-wheel: wheel $(VENV)/test-tools
+	$(BIN)/python -m pytest tests/house/test_wheel.py --wheel dist/*.whl
+
+quick: $(VENV)/test-tools
+	$(BIN)/python -m pytest --quick -n $(PROCESSES) --dist worksteal
 
 test-python: $(VENV)/test-tools
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
@@ -144,6 +159,6 @@ $(VENV)/%-tools: pyproject.toml | $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build dist
 
-.PHONY: help demo test check bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test quick check wheel test-wheel bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean

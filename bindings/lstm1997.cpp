@@ -1,5 +1,5 @@
 // carrousel._kernels.lstm1997: the network of 1997 behind Python. Addresses and sizes come as integers from
-// carrousel.papers.lstm1997, which owns and has checked every array. The GIL is released while trials run.
+// carrousel.online and carrousel.papers, which own and have checked every array. The GIL is released while trials run.
 #include "carrousel/lstm1997.hpp"
 
 #include <nanobind/nanobind.h>
@@ -144,7 +144,7 @@ void add_online(nb::module_& m, const char* name) {
 }  // namespace
 
 void add_lstm1997(nb::module_& parent) {
-  nb::module_ m = parent.def_submodule("lstm1997", "The network and the truncated rule of 1997: carrousel.papers.lstm1997 calls them.");
+  nb::module_ m = parent.def_submodule("lstm1997", "The network and the truncated rule of 1997: carrousel.online and carrousel.papers call them.");
   m.def("present", present_trials, "network"_a, "rule"_a, "stop"_a, "trials"_a, "threads"_a);
   add_online<float>(m, "Online32");
   add_online<double>(m, "Online64");

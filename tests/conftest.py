@@ -1,8 +1,9 @@
-"""What all tests share: `--all`, the `grid` and `full` markers, hypothesis profiles, seeds and threads.
+"""What all tests share: `--quick` and `--all`, the markers, hypothesis profiles, seeds and threads.
 
 `@pytest.mark.grid(cell=[...], size={...})` gives a test one argument for each axis. By default it runs few
-combinations, chosen so that every two choices meet at least once; with `--all`, every combination.
-`@pytest.mark.full` is a test that runs with `--all` only.
+combinations, chosen so that every two choices meet at least once; with `--quick`, so few that every choice comes
+up once; with `--all`, every combination. `@pytest.mark.full` is a test that runs with `--all` only, and
+`@pytest.mark.slow` one that `--quick` leaves out: it starts processes or compilers, or trains.
 """
 
 from __future__ import annotations
@@ -24,30 +25,33 @@ hypothesis.settings.register_profile("all", max_examples=400, deadline=None, pri
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="under a minute: no slow tests, each choice of a grid once")
+    parser.addoption("--wheel", metavar="FILE", help="the wheel that tests/house/test_wheel.py installs")
     parser.addoption("--all", action="store_true", help="the full grid of every test, instead of all pairs of choices")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "grid(**axes): one argument for each axis; all pairs, or with --all everything")
+    config.addinivalue_line("markers", "grid(**axes): an argument for each axis; all pairs, or with --all everything")
     config.addinivalue_line("markers", "full: runs with --all only")
+    config.addinivalue_line("markers", "slow: does not run with --quick")
     if not config.getoption("--hypothesis-profile", None):
         hypothesis.settings.load_profile("all" if config.getoption("--all") else "quick")
     torch.set_num_threads(THREADS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--all"):
-        return
-    kept = [item for item in items if item.get_closest_marker("full") is None]
-    if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-        items[:] = kept
+    left_out = [*["full"] * (not config.getoption("--all")), *["slow"] * config.getoption("--quick")]
+    chosen = [item for item in items if not any(map(item.get_closest_marker, left_out))]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for marker in metafunc.definition.iter_markers("grid"):
         axes = [named(choices) for choices in marker.kwargs.values()]
-        choose = itertools.product if metafunc.config.getoption("--all") else all_pairs
+        option = metafunc.config.getoption
+        choose = itertools.product if option("--all") else each_once if option("--quick") else all_pairs
         cases = list(choose(*axes))
         values = [[axis[name] for axis, name in zip(axes, case, strict=True)] for case in cases]
         metafunc.parametrize(list(marker.kwargs), values, ids=["-".join(case) for case in cases])
@@ -56,6 +60,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def named(choices):
     """The choices of an axis by name: a dict as it is, anything else by what it prints."""
     return choices if isinstance(choices, dict) else {str(choice): choice for choice in choices}
+
+
+def each_once(*axes):
+    """As few combinations as the longest axis has choices, in which every choice comes up."""
+    axes = [list(axis) for axis in axes]
+    return [tuple(axis[k % len(axis)] for axis in axes) for k in range(max(map(len, axes)))]
 
 
 def all_pairs(*axes):

@@ -24,17 +24,19 @@ try:
 except ImportError as error:
     _kernels = None
     # Python's own message for a module that was never built is misleading: that the import may be circular.
-    reason = f": {error}" if find_spec("carrousel._kernels") else ", which were not built"
+    reason, remedy = ", which were not built", "Install a C++20 compiler (on Debian: apt install g++), and install"
+    if find_spec("carrousel._kernels"):
+        reason, remedy = f": {error}", "Install what is missing (libgomp.so.1 is Debian's libgomp1), or install"
     warnings.warn(
         f"carrousel runs without its compiled kernels{reason}. It computes in plain torch, many times slower. "
-        "Install a C++20 compiler (on Debian: apt install g++), and install carrousel again.",
+        f"{remedy} carrousel again.",
         RuntimeWarning,
         stacklevel=2,
     )
 
 PLANS: dict[Any, Any] = {}  # carrousel.fused.plan's; valid for the current instruction set
 
-LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.papers.lstm1997; None without kernels
+LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.online.lstm1997; None without kernels
 
 
 class StreamClasses(NamedTuple):
