@@ -144,7 +144,8 @@ void add_online(nb::module_& m, const char* name) {
 }  // namespace
 
 void add_lstm1997(nb::module_& parent) {
-  nb::module_ m = parent.def_submodule("lstm1997", "The network and the truncated rule of 1997: carrousel.online and carrousel.papers call them.");
+  nb::module_ m =
+      parent.def_submodule("lstm1997", "The network and the truncated rule of 1997: carrousel.online and carrousel.papers call them.");
   m.def("present", present_trials, "network"_a, "rule"_a, "stop"_a, "trials"_a, "threads"_a);
   add_online<float>(m, "Online32");
   add_online<double>(m, "Online64");

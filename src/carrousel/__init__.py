@@ -9,7 +9,6 @@ custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eigh
 swap.py           our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
 online/           Learner: predict_one, learn_one
-language_model/   characters: network, evaluation, sampling
 data/             reading text, batches
 training/         the training loop: knows no task
 tasks/            what carrousel train, sample and eval work on, one file a task

@@ -17,7 +17,7 @@ def test_memory_is_what_the_larger_shape_needs_more_of():
 
 
 def test_memory_compares_all_sides(capsys):
-    ours, low, theirs, full_time, low_time = rows_of(capsys, "memory", "--shapes", "I3-H32-B64-T100")
+    ours, low, theirs, full_time, low_time = rows_of(capsys, "memory", "--shapes", "I3-H64-B64-T100")
     assert [row["unit"] for row in (ours, low, theirs, full_time, low_time)] == ["MB", "MB", "MB", "ms", "ms"]
     assert theirs["ratio"] == pytest.approx(theirs["value"] / ours["value"])
     assert low["ratio"] == pytest.approx(low["value"] / ours["value"])

@@ -177,9 +177,9 @@ def test_states_and_gates_of_every_step(asked, I):
 # ---- what is generated
 
 
-def test_the_step_is_parted_at_the_normalisation():
+def test_the_step_is_split_at_the_normalisation():
     stages = derive_stages(CELL)
-    assert [str(value) for value in stages.kept] == ["i", "f", "g", "o"]
+    assert [str(value) for value in stages.saved] == ["i", "f", "g", "o"]
     assert stages.late == [True, False]
     stores = {name: set(steps.stores) for name, steps in stages.functions.items()}
     assert stores["before"] == {"s_new[1]", "raw[0]", *(f"save[{k}]" for k in range(4))}

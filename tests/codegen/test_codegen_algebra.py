@@ -64,7 +64,7 @@ def number(expr, known, functions):
     return float(sympy.lambdify(symbols, expr, [functions, "numpy"])(*[known[s.name] for s in symbols]))
 
 
-def test_kept_is_what_backward_can_not_compute():
+def test_saved_is_what_backward_cannot_compute():
     shown = {name: " ".join(map(str, derive(cell).shown)) for name, cell in POINTWISE.items()}
     assert shown == {
         "lstm": "i f g o",  # tanh(c') comes from the state
@@ -80,9 +80,9 @@ def test_kept_is_what_backward_can_not_compute():
         "rnn_tanh": "",  # the new state is all it takes
         "rnn_relu": "",
     }
-    kept = {name: " ".join(map(str, derive(cell).kept)) for name, cell in POINTWISE.items()}
-    assert {name: values for name, values in kept.items() if values != shown[name]} == {
+    saved = {name: " ".join(map(str, derive(cell).saved)) for name, cell in POINTWISE.items()}
+    assert {name: values for name, values in saved.items() if values != shown[name]} == {
         "mingru": "z a_g",
         "minlstm": "a_f a_i a_g",
-        "slstm": "z a_f o v3",  # of how far i is ahead of what is kept both exponentials are made again
+        "slstm": "z a_f o v3",  # of how far i is ahead of what is saved both exponentials are made again
     }

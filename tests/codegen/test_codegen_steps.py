@@ -86,13 +86,13 @@ def test_outputs_may_lie_on_inputs(library, cell):
 def test_constants_say_what_the_cell_says(library, cell):
     facts = np.zeros(64, np.int32)
     library[f"{cell.name}_facts"](ctypes.c_void_p(facts.ctypes.data))
-    rows, x_first, x_rows, h_first, h_rows, states, weights, kept = map(int, facts[:8])
+    rows, x_first, x_rows, h_first, h_rows, states, weights, saved = map(int, facts[:8])
     orders = facts[8 : 8 + x_rows + h_rows].tolist()
     assert (rows, states, weights) == (len(cell.rows), len(cell.states), len(cell.weights))
     assert [cell.from_x[k] for k in orders[:x_rows]] == list(cell.rows[x_first : x_first + x_rows])
     assert [cell.from_h[k] for k in orders[x_rows:]] == list(cell.rows[h_first : h_first + h_rows])
     assert (x_rows, h_rows) == (len(cell.from_x), len(cell.from_h))
-    assert kept == len(derive(cell).kept)
+    assert saved == len(derive(cell).saved)
 
 
 # Written by hand, the first two take 23 and 15.
@@ -107,7 +107,7 @@ def test_constants_say_what_the_cell_says(library, cell):
         ("coupled", 17),
         ("rnn_tanh", 3),
         ("rnn_relu", 1),
-        ("regularized_lstm", 31),  # c~ and its tanh once more, and an array less is kept
+        ("regularized_lstm", 31),  # c~ and its tanh again, and an array less is saved
         ("regularized_gru", 19),
     ],
 )

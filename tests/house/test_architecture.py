@@ -190,6 +190,26 @@ def test_folders_name_their_files():
     assert unnamed(PACKAGE) == []
 
 
+def missing(package: Path) -> list[str]:
+    """What an __init__ names at the start of a line of its docstring, `file.py` or `folder/`, and its folder lacks."""
+    return [
+        str((init.parent / name).relative_to(package))
+        for init in sorted(package.rglob("__init__.py"))
+        for name in re.findall(r"^(\w+(?:\.py|/))\s", init.read_text(encoding="utf-8").split('"""')[1], re.MULTILINE)
+        if not (init.parent / name).exists()
+    ]
+
+
+def test_what_folders_name_is_there():
+    assert missing(PACKAGE) == []
+
+
+def test_a_name_without_a_file_is_found(tmp_path):
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "__init__.py").write_text('"""Cells.\n\nscan/    any cell\ncells/   equations\nerrors.py  of ours\n"""')
+    assert missing(tmp_path) == ["cells", "errors.py"]
+
+
 def test_files_without_a_name_are_found(tmp_path):
     for name in ("scan/recurrence.py", "scan/rows.py", "layers/xlstm/__init__.py", "layers/stack.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,9 @@ import pytest
 from custom_cells import CAN_COMPILE
 
 import carrousel
-from bench import custom_cell
+from bench import __main__, custom_cell
 from carrousel.cells import Cell
-from carrousel.cli import run
+from carrousel.cli import bench, run
 from carrousel.codegen.tape import OPERATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +121,14 @@ def test_commands_and_their_options_exist(line, capsys):
     assert run([*commands, "--help"]) == 0
     printed = capsys.readouterr().out
     assert all(option in printed for option in words if option.startswith("--"))
+
+
+def test_benchmarks_that_are_named_exist():
+    ours = {command.name for command in __main__.app.registered_commands}
+    users = {command.name for command in bench.app.registered_commands}
+    for text in (*TEXTS, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), CONTRIBUTING):
+        assert set(re.findall(r"python -m bench ([a-z][a-z0-9-]+)", text)) <= ours
+        assert set(re.findall(r"carrousel bench ([a-z][a-z0-9-]+)", text)) <= users
 
 
 def test_files_that_are_named_exist():

@@ -213,7 +213,7 @@ def test_a_checkpoint_with_one_bit_changed_is_told(learner, tmp_path_factory, pl
 
 def test_a_checkpoint_of_something_else_is_told(learner, tmp_path):
     path = tmp_path / "other"
-    checkpoint.write(path, {"kind": "text"}, {"weights": torch.zeros(3)})
+    checkpoint.write(path, {"kind": "text"}, {"weights": torch.zeros(3)}, "free some space")
     with pytest.raises(UserError, match=f"{path} is a checkpoint, but not of a Learner"):
         Learner.load(path)
     learner.save(path)

@@ -106,7 +106,7 @@ struct Outputs {
   }
 
   static CARROUSEL_INLINE Lane counted(int from) {
-    Lane lane;
+    Lane lane{};
     for (int i = 0; i < N; ++i) lane[i] = from + i;
     return lane;
   }

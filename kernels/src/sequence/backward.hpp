@@ -18,7 +18,7 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 template <class Cell, class V>
-class Backward {
+class Backward : BackwardContext<Cell, V> {
   using T = element<V>;
   static constexpr int L = lanes<V>;
   static constexpr int R = Cell::rows;
@@ -27,19 +27,11 @@ class Backward {
 
  public:
   Backward(const Sequence<T>& q, const Gradients<T>& d)
-      : q(q),
-        d(d),
-        shape(q.H),
-        operands(q),
-        steps(q.rows),
-        split(choose_split<Cell>(q)),
-        fed_back(q, steps),
-        states(q, steps),
-        chunks(q, shape, steps, needs_recompute<Cell>(q)),
-        cell_backward(q, d, shape, steps, states, chunks),
-        of_h(q, d, shape, operands, steps, split, fed_back, chunks, cell_backward),
+      : BackwardContext<Cell, V>(q, d),
+        cell_backward(*this),
+        of_h(*this, cell_backward),
         weight_gradients(q, d, steps, states, fed_back, chunks.ld_da, chunks.rows(), chunks.low_memory),
-        recompute(q, steps, states, fed_back, chunks) {}
+        recompute(*this) {}
 
   void run() {
     Workspace scratch([this](Arena& arena) { lay_out(arena); });
@@ -49,15 +41,9 @@ class Backward {
   }
 
  private:
-  const Sequence<T>& q;
-  const Gradients<T>& d;
-  const RowBlocks<Cell, V> shape;
-  const Operands<V> operands;
-  Steps steps;
-  const WorkSplit split;
-  FedBack<Cell, V> fed_back;
-  States<T> states;
-  Chunks<Cell, V> chunks;
+  using Context = BackwardContext<Cell, V>;
+  using Context::q, Context::d, Context::shape, Context::operands, Context::steps, Context::split, Context::fed_back, Context::states,
+      Context::chunks;
   CellBackward<Cell, V> cell_backward;
   GradientOfH<Cell, V> of_h;
   WeightGradients<Cell, V> weight_gradients;

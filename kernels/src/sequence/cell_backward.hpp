@@ -4,9 +4,7 @@
 #include "machine/random.hpp"
 #include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/chunks.hpp"
-#include "sequence/states.hpp"
-#include "sequence/time.hpp"
+#include "sequence/backward_context.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -27,10 +25,8 @@ class CellBackward {
  public:
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
-  // The references must outlive this.
-  CellBackward(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Steps& steps, const States<T>& states,
-               const Chunks<Cell, V>& chunks)
-      : q(q), d(d), shape(shape), steps(steps), states(states), chunks(chunks), masks(q.masks) {}
+  explicit CellBackward(const BackwardContext<Cell, V>& of)
+      : q(of.q), d(of.d), shape(of.shape), steps(of.steps), states(of.states), chunks(of.chunks), masks(q.masks) {}
 
   void lay_out(Arena& arena) {
     per_unit = arena.take<T>(Cell::weights * shape.padded);

@@ -16,6 +16,7 @@
 #include "sequence/fed_back.hpp"
 #include "sequence/one_row.hpp"
 #include "sequence/outputs.hpp"
+#include "sequence/pointwise.hpp"
 #include "sequence/preactivations.hpp"
 #include "sequence/time.hpp"
 #include "sequence/work_split.hpp"
@@ -201,26 +202,25 @@ class Forward {
     for (int u = 0; u < blocks; ++u) {
       const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
-      V mask[Cell::masks + 1], show[Cell::shown + 1];
-      for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
+      Pointwise<Cell, V> step;
+      step.load_rows(a + u * L, blocks * L);
       for (int k = 0; k < Cell::states; ++k) {
         if (k == 0 && q.projection) continue;  // such a cell does not read h in the step: its width is P
-        old[k] = load_n<V>(p.old[k] + unit, n);
+        step.old[k] = load_n<V>(p.old[k] + unit, n);
       }
-      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      if constexpr (Cell::masks > 0) masks.sample(mask, steps.t(p.s), steps.number(q.masks, p.b), unit);
-      Cell::forward(rows, old, weights, mask, now, save, show);
-      store_n<V>(p.h + unit, now[0], n);
+      step.load_weights(panels.per_unit(0) + unit, shape.padded);
+      if constexpr (Cell::masks > 0) masks.sample(step.mask, steps.t(p.s), steps.number(q.masks, p.b), unit);
+      step.run();
+      store_n<V>(p.h + unit, step.now[0], n);
       for (int k = 0; k < Cell::states; ++k) {
-        if (p.final[k]) store_n<V>(p.final[k] + unit, now[k], n);
-        if (p.history[k]) store_n<V>(p.history[k] + unit, now[k], n);
+        if (p.final[k]) store_n<V>(p.final[k] + unit, step.now[k], n);
+        if (p.history[k]) store_n<V>(p.history[k] + unit, step.now[k], n);
       }
       if (q.gates) {
-        for (int k = 0; k < Cell::shown; ++k) store_n<V>(q.gates[k] + p.at * q.H + unit, show[k], n);
+        for (int k = 0; k < Cell::shown; ++k) store_n<V>(q.gates[k] + p.at * q.H + unit, step.show[k], n);
       } else if (p.saved) {
         T* saved = p.saved + shape.saved_at(block);
-        for (int k = 0; k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, save[k]);
+        for (int k = 0; k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, step.save[k]);
       }
     }
   }

@@ -1,9 +1,8 @@
 // dh of a step: the gradients that reach h from outside, from da of the step after through R, and, if h is projected, through the
 // projection. Also what reaches further states through R, if a cell feeds them back.
 #pragma once
+#include "sequence/backward_context.hpp"
 #include "sequence/cell_backward.hpp"
-#include "sequence/fed_back.hpp"
-#include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -43,18 +42,16 @@ class GradientOfH {
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
   const int64_t quads = (shape.padded + N - 1) / N, out_quads = (q.P + N - 1) / N;  // panels of the units; of P
 
-  // The references must outlive this.
-  GradientOfH(const Sequence<T>& q, const Gradients<T>& d, const RowBlocks<Cell, V>& shape, const Operands<V>& operands, const Steps& steps,
-              const WorkSplit& split, const FedBack<Cell, V>& fed_back, const Chunks<Cell, V>& chunks,
-              const CellBackward<Cell, V>& cell_backward)
-      : q(q),
-        d(d),
-        shape(shape),
-        operands(operands),
-        steps(steps),
-        split(split),
-        fed_back(fed_back),
-        chunks(chunks),
+  // cell_backward must outlive this.
+  GradientOfH(const BackwardContext<Cell, V>& of, const CellBackward<Cell, V>& cell_backward)
+      : q(of.q),
+        d(of.d),
+        shape(of.shape),
+        operands(of.operands),
+        steps(of.steps),
+        split(of.split),
+        fed_back(of.fed_back),
+        chunks(of.chunks),
         cell_backward(cell_backward) {}
 
   void lay_out(Arena& arena) {

@@ -9,6 +9,7 @@
 #include "gemm/panels.hpp"
 #include "machine/random.hpp"
 #include "sequence/fed_back.hpp"
+#include "sequence/pointwise.hpp"
 #include "sequence/work_split.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
@@ -100,20 +101,19 @@ class OneRow {
     for (int u = 0; u < blocks; ++u) {
       const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], before[Cell::states], now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
-      V mask[Cell::masks + 1], show[Cell::shown + 1];
-      for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
-      for (int k = 0; k < Cell::states; ++k) before[k] = load_n<V>(old[k] + unit, n);
-      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(panels.per_unit(w) + unit);
-      if constexpr (Cell::masks > 0) masks.sample(mask, t, q.masks.rows ? q.masks.rows[0] : 0, unit);
-      Cell::forward(rows, before, weights, mask, now, save, show);
-      store_n<V>(h + unit, now[0], n);
+      Pointwise<Cell, V> step;
+      step.load_rows(a + u * L, blocks * L);
+      for (int k = 0; k < Cell::states; ++k) step.old[k] = load_n<V>(old[k] + unit, n);
+      step.load_weights(panels.per_unit(0) + unit, shape.padded);
+      if constexpr (Cell::masks > 0) masks.sample(step.mask, t, q.masks.rows ? q.masks.rows[0] : 0, unit);
+      step.run();
+      store_n<V>(h + unit, step.now[0], n);
       for (int k = 1; k < Cell::states; ++k) {
-        store_n<V>(q.final[k] + unit, now[k], n);
-        if (q.history[k]) store_n<V>(q.history[k] + at * q.H + unit, now[k], n);
+        store_n<V>(q.final[k] + unit, step.now[k], n);
+        if (q.history[k]) store_n<V>(q.history[k] + at * q.H + unit, step.now[k], n);
       }
       T* saved = q.saved ? q.saved + at * shape.saved_size() + shape.saved_at(block) : nullptr;
-      for (int k = 0; saved && k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, save[k]);
+      for (int k = 0; saved && k < Cell::saved; ++k) store<V>(saved + k * int64_t(blocks) * L, step.save[k]);
     }
   }
 };

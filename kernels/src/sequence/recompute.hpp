@@ -6,11 +6,9 @@
 #include "machine/random.hpp"
 #include "machine/threads.hpp"
 #include "machine/workspace.hpp"
-#include "sequence/chunks.hpp"
-#include "sequence/fed_back.hpp"
+#include "sequence/backward_context.hpp"
+#include "sequence/pointwise.hpp"
 #include "sequence/preactivations.hpp"
-#include "sequence/states.hpp"
-#include "sequence/time.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 
@@ -23,19 +21,17 @@ class Recompute {
  public:
   using ChunkRows = typename Chunks<Cell, V>::ChunkRows;
 
-  // The references must outlive this.
-  Recompute(const Sequence<T>& q, const Steps& steps, const States<T>& states, const FedBack<Cell, V>& fed_back,
-            const Chunks<Cell, V>& chunks)
-      : q(q),
-        shape(q.H),
-        operands(q),
+  explicit Recompute(const BackwardContext<Cell, V>& of)
+      : q(of.q),
+        shape(of.shape),
+        operands(of.operands),
         panels(q, shape),
         pre(q, shape, operands),
-        steps(steps),
-        states(states),
+        steps(of.steps),
+        states(of.states),
         masks(q.masks),
-        fed_back(fed_back),
-        chunks(chunks) {}
+        fed_back(of.fed_back),
+        chunks(of.chunks) {}
 
   bool needed() const { return chunks.low_memory; }
 
@@ -89,8 +85,8 @@ class Recompute {
 
  private:
   const Sequence<T>& q;
-  const RowBlocks<Cell, V> shape;
-  const Operands<V> operands;
+  const RowBlocks<Cell, V>& shape;
+  const Operands<V>& operands;
   Panels<Cell, V> panels;
   const Preactivations<Cell, V> pre;
   const Steps& steps;
@@ -123,15 +119,14 @@ class Recompute {
     for (int u = 0; u < blocks; ++u) {
       const int64_t block = shape.first_block(g) + u, unit = block * L;
       const int n = shape.lanes_of(block);
-      V rows[R], old[Cell::states] = {}, now[Cell::states], weights[Cell::weights + 1], save[Cell::saved + 1];
-      V mask[Cell::masks + 1], show[Cell::shown + 1];
-      for (int r = 0; r < R; ++r) rows[r] = load<V>(a + (r * blocks + u) * L);
-      for (int k = projected ? 1 : 0; k < Cell::states; ++k) old[k] = load_n<V>(states.before(k, origin, s, b) + unit, n);
-      for (int w = 0; w < Cell::weights; ++w) weights[w] = load<V>(per_unit + w * shape.padded + unit);
-      if constexpr (Cell::masks > 0) masks.sample(mask, steps.t(s), steps.number(q.masks, b), unit);
-      Cell::forward(rows, old, weights, mask, now, save, show);
-      for (int k = 0; k < Cell::saved && !q.gates; ++k) store<V>(here.da + b * chunks.ld_da + k * shape.padded + unit, save[k]);
-      if constexpr (projected) store_n<V>(here.unprojected + b * q.H + unit, now[0], n);
+      Pointwise<Cell, V> step;
+      step.load_rows(a + u * L, blocks * L);
+      for (int k = projected ? 1 : 0; k < Cell::states; ++k) step.old[k] = load_n<V>(states.before(k, origin, s, b) + unit, n);
+      step.load_weights(per_unit + unit, shape.padded);
+      if constexpr (Cell::masks > 0) masks.sample(step.mask, steps.t(s), steps.number(q.masks, b), unit);
+      step.run();
+      for (int k = 0; k < Cell::saved && !q.gates; ++k) store<V>(here.da + b * chunks.ld_da + k * shape.padded + unit, step.save[k]);
+      if constexpr (projected) store_n<V>(here.unprojected + b * q.H + unit, step.now[0], n);
     }
   }
 };

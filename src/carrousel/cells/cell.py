@@ -100,6 +100,11 @@ class Cell:
             object.__setattr__(self, field, value)
         check_cell(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the fields of a pickled cell; layers that were saved by an older version hold cells without `fed`."""
+        vars(self).update(state)
+        vars(self)["fed"] = self.fed or self.states[:1]
+
     def more_arguments(
         self, weights: Sequence[Any] = (), masks: Sequence[Any] | None = None
     ) -> tuple[tuple[Any, ...], ...]:

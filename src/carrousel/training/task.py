@@ -10,15 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from carrousel.errors import UserError
 from carrousel.training.options import Options
-
-if TYPE_CHECKING:
-    import torch
 
 State = tuple[Tensor, ...]  # carried from step to step; () at the start, and for models without
 
