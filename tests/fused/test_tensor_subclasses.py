@@ -35,7 +35,8 @@ class Holder(Tensor):
 
     @staticmethod
     def __new__(cls, held):
-        made = Tensor._make_wrapper_subclass(cls, held.shape, dtype=held.dtype, requires_grad=held.requires_grad)
+        facts = {"strides": held.stride(), "dtype": held.dtype, "requires_grad": held.requires_grad}
+        made = Tensor._make_wrapper_subclass(cls, held.shape, **facts)
         made.held = held
         return made
 

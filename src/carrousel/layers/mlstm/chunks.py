@@ -76,14 +76,14 @@ def connect_dense(
     q, k, v = (pad(x, (0, 0, 0, missing)) for x in inputs[:3])
     i, log_f = pad(inputs.i, (0, missing), value=-math.inf), pad(inputs.log_f, (0, missing))
     flags = () if resets is None else (pad(resets[:, None], (0, missing)),)
-    (*cut,) = (torch.cat(x.unflatten(2, (c, S)).unbind(2)) for x in (q, k, v, i, log_f, *flags))
+    (*cut,) = (x.unflatten(2, (c, S)).movedim(2, 0).flatten(0, 1) for x in (q, k, v, i, log_f, *flags))
     initial = initial and Memory(*(x.repeat(c, *[1] * (x.dim() - 1)) for x in initial))
     return connect(Inputs(*cut[:5]), memory, [B] * c, cut[5] if flags else None, initial)
 
 
 def join_dense(x: Tensor, B: int, T: int) -> Tensor:
     """[K, N, S, ...] of rows that have the same steps as [B, N, T, ...]."""
-    return torch.cat(x.unflatten(0, (-1, B)).unbind(0), 2)[:, :, :T]
+    return x.unflatten(0, (-1, B)).movedim(0, 2).flatten(2, 3)[:, :, :T]
 
 
 def connect(
