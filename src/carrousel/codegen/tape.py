@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from sympy import Dummy, Function, Pow, Rational, S
 
@@ -64,15 +64,19 @@ class Tape:
         raise CodegenError(f"{value!r}, which is neither a value of the step nor a finite number")
 
 
-def _binary(operation: Callable[[Any, Any], Any]) -> Any:
+Operation: TypeAlias = "Callable[..., Traced]"  # a method of Traced, and so is a comparison
+Comparison: TypeAlias = "Callable[..., Mask]"
+
+
+def _binary(operation: Callable[[Any, Any], Any]) -> Operation:
     return lambda self, other: self.tape.record(operation(self.tape.operand(self), self.tape.operand(other)))
 
 
-def _function(name: str) -> Any:
+def _function(name: str) -> Operation:
     return lambda self, *others: self.tape.call(name, self, *others)
 
 
-def _compare(name: str, swapped: bool = False) -> Any:
+def _compare(name: str, swapped: bool = False) -> Comparison:
     def compare(self: Traced, other: Any) -> Mask:
         pair = (other, self) if swapped else (self, other)
         return Mask(self.tape, self.tape.call(name, *pair).symbol)
@@ -97,37 +101,70 @@ class Traced:
     """An argument of `step` in place of a tensor: each operation on it is recorded on the tape."""
 
     def __init__(self, tape: Tape, symbol: Any) -> None:
-        self.tape, self.symbol = tape, symbol
+        self.tape = tape
+        self.symbol = symbol
 
-    __add__ = add = _binary(operator.add)
-    __sub__ = sub = _binary(operator.sub)
-    __mul__ = mul = multiply = _binary(operator.mul)
-    __truediv__ = div = divide = true_divide = _binary(operator.truediv)
-    __radd__ = _binary(lambda x, y: y + x)
-    __rsub__ = rsub = _binary(lambda x, y: y - x)
-    __rmul__ = _binary(lambda x, y: y * x)
-    __rtruediv__ = _binary(lambda x, y: y / x)
-    __lt__ = lt = less = _compare("less")
-    __le__ = le = less_equal = _compare("less_equal")
-    __gt__ = gt = greater = _compare("less", swapped=True)
-    __ge__ = ge = greater_equal = _compare("less_equal", swapped=True)
-    __eq__ = eq = _compare("equal")  # type: ignore[assignment]
-    __hash__ = object.__hash__
+    __add__: ClassVar[Operation] = _binary(operator.add)
+    __sub__: ClassVar[Operation] = _binary(operator.sub)
+    __mul__: ClassVar[Operation] = _binary(operator.mul)
+    __truediv__: ClassVar[Operation] = _binary(operator.truediv)
+    __radd__: ClassVar[Operation] = _binary(lambda x, y: y + x)
+    __rsub__: ClassVar[Operation] = _binary(lambda x, y: y - x)
+    __rmul__: ClassVar[Operation] = _binary(lambda x, y: y * x)
+    __rtruediv__: ClassVar[Operation] = _binary(lambda x, y: y / x)
+    __abs__: ClassVar[Operation] = _function("abs")
+    __lt__: ClassVar[Comparison] = _compare("less")
+    __le__: ClassVar[Comparison] = _compare("less_equal")
+    __gt__: ClassVar[Comparison] = _compare("less", swapped=True)
+    __ge__: ClassVar[Comparison] = _compare("less_equal", swapped=True)
+    __eq__: ClassVar[Comparison] = _compare("equal")  # type: ignore[assignment]
+    __hash__: ClassVar[Callable[[Traced], int]] = object.__hash__
 
-    sigmoid, tanh, relu, exp, expm1 = map(_function, ("sigmoid", "tanh", "relu", "exp", "expm1"))
-    log, log1p, sqrt, sign, sgn = map(_function, ("log", "log1p", "sqrt", "sign", "sign"))
-    __abs__ = abs = absolute = _function("abs")
-    maximum, minimum = map(_function, ("maximum", "minimum"))
+    sigmoid: ClassVar[Operation] = _function("sigmoid")
+    tanh: ClassVar[Operation] = _function("tanh")
+    relu: ClassVar[Operation] = _function("relu")
+    exp: ClassVar[Operation] = _function("exp")
+    expm1: ClassVar[Operation] = _function("expm1")
+    log: ClassVar[Operation] = _function("log")
+    log1p: ClassVar[Operation] = _function("log1p")
+    sqrt: ClassVar[Operation] = _function("sqrt")
+    sign: ClassVar[Operation] = _function("sign")
+    maximum: ClassVar[Operation] = _function("maximum")
+    minimum: ClassVar[Operation] = _function("minimum")
+
+    # torch's other names
+    add = __add__
+    sub = __sub__
+    rsub = __rsub__
+    mul = __mul__
+    multiply = __mul__
+    div = __truediv__
+    divide = __truediv__
+    true_divide = __truediv__
+    abs = __abs__
+    absolute = __abs__
+    sgn = sign
+    lt = __lt__
+    less = __lt__
+    le = __le__
+    less_equal = __le__
+    gt = __gt__
+    greater = __gt__
+    ge = __ge__
+    greater_equal = __ge__
+    eq = __eq__
 
     def __ne__(self, other: Any) -> Mask:  # type: ignore[override]
         return ~(self == other)
 
-    ne = not_equal = __ne__
+    ne = __ne__
+    not_equal = __ne__
 
     def __neg__(self) -> Traced:
         return self.tape.record(-self.tape.operand(self))
 
-    neg = negative = __neg__
+    neg = __neg__
+    negative = __neg__
 
     def __pow__(self, power: float) -> Traced:
         if isinstance(power, Real) and float(power).is_integer():
@@ -141,10 +178,18 @@ class Traced:
     def __bool__(self) -> bool:
         raise CodegenError("a decision on a value (if, and, or, not, min, max): use torch.where, maximum or products")
 
-    __getitem__ = __setitem__ = _refused("indexing a tensor, x[...]", UNIT_BY_UNIT)
-    __iter__ = __len__ = __contains__ = _refused("looking at a tensor's parts (for, in, len, unpacking)", UNIT_BY_UNIT)
-    __matmul__ = __rmatmul__ = _refused("the operation '@'", UNIT_BY_UNIT)
-    __float__ = __int__ = __index__ = __complex__ = __round__ = _refused("a value as a number (float, int)", NO_NUMBER)
+    __getitem__: ClassVar[Any] = _refused("indexing a tensor, x[...]", UNIT_BY_UNIT)
+    __setitem__ = __getitem__
+    __iter__: ClassVar[Any] = _refused("looking at a tensor's parts (for, in, len, unpacking)", UNIT_BY_UNIT)
+    __len__ = __iter__
+    __contains__ = __iter__
+    __matmul__: ClassVar[Any] = _refused("the operation '@'", UNIT_BY_UNIT)
+    __rmatmul__ = __matmul__
+    __float__: ClassVar[Any] = _refused("a value as a number (float, int)", NO_NUMBER)
+    __int__ = __float__
+    __index__ = __float__
+    __complex__ = __float__
+    __round__ = __float__
 
     def __repr__(self) -> str:
         return "a value of the step"
@@ -194,7 +239,7 @@ class Traced:
         return self * self.sigmoid()
 
     def softsign(self) -> Traced:
-        return self / (1 + abs(self))
+        return self / (1 + self.abs())
 
     def softplus(self, beta: float = 1, threshold: float = 20) -> Traced:
         """As torch's: above the threshold it is the identity."""
@@ -260,7 +305,9 @@ class Mask(Traced):
     def __mul__(self, other: Any) -> Traced:
         return self._number() * other
 
-    mul = multiply = __rmul__ = __mul__
+    __rmul__ = __mul__
+    mul = __mul__
+    multiply = __mul__
 
     def __invert__(self) -> Mask:
         return Mask(self.tape, (1 - self._number()).symbol)
@@ -271,8 +318,12 @@ class Mask(Traced):
     def __or__(self, other: Mask) -> Mask:
         return ~(~self & ~_mask(other))
 
-    logical_not, logical_and, logical_or = __invert__, __and__, __or__
-    bitwise_not, bitwise_and, bitwise_or = __invert__, __and__, __or__
+    logical_not = __invert__
+    logical_and = __and__
+    logical_or = __or__
+    bitwise_not = __invert__
+    bitwise_and = __and__
+    bitwise_or = __or__
 
 
 def _mask(value: Any) -> Mask:
