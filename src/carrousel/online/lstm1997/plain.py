@@ -6,7 +6,7 @@ from copy import copy
 
 import numpy as np
 
-from carrousel.online.checks import Array
+from carrousel.online.checks import Array, Ints
 from carrousel.online.lstm1997.network import Floats, Network
 from carrousel.online.lstm1997.reference import Reference
 from carrousel.online.lstm1997.rule import Rule
@@ -21,10 +21,12 @@ class Plain:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.reference = Reference(network, np.zeros(network.weight_count))
-        self.rate = 0.0  # of the collected changes
-        self.x, self.symbol = np.zeros(network.inputs), np.zeros(1, np.int32)
-        self.target, self.y = np.zeros(network.outputs), np.zeros(network.outputs)
+        self.reference: Reference = Reference(network, np.zeros(network.weight_count))
+        self.rate: float = 0.0  # of the collected changes
+        self.x: Floats = np.zeros(network.inputs)
+        self.symbol: Ints = np.zeros(1, np.int32)
+        self.target: Floats = np.zeros(network.outputs)
+        self.y: Floats = np.zeros(network.outputs)
 
     def predict(self, is_symbol: bool) -> None:
         probe = copy(self.reference)  # a step replaces arrays and never writes into them

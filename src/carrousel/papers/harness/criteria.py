@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ BLOCK_STEPS = 200_000  # about as many steps a block; with a tenth of it, overhe
 class JudgedTrial(Protocol):
     """What a criterion sees of a trial."""
 
-    ends: NDArray  # the errors at the ends of its 1000 most recent training sequences
+    ends: NDArray[np.float32]  # the errors at the ends of its 1000 most recent training sequences
     stopped: bool  # the method stopped it: its Stop is met
     stage: int  # stages of the criterion that it has passed
     examined: Sequences | None  # the set that is examined
@@ -213,7 +213,7 @@ class Predicted(Periodic):
         return {place for place, strings in sets.items() if do_legal_lead(outputs[place], strings.truth)}
 
 
-def do_legal_lead(outputs: NDArray | None, legal: NDArray | None) -> bool:
+def do_legal_lead(outputs: NDArray[Any] | None, legal: NDArray[Any] | None) -> bool:
     """Whether at every step each legal output is above each illegal one.
 
     Args:

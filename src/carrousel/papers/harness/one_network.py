@@ -40,10 +40,11 @@ class OneByOne:
     """
 
     def __init__(self, new: Callable[[np.random.Generator], OneNetwork], outputs: int, places: int) -> None:
-        self.new, self.K = new, outputs
+        self.new = new
+        self.K = outputs
         self.networks: list[OneNetwork | None] = [None] * places
         self.windows: list[Window | None] = [None] * places
-        self.stopped = [False] * places
+        self.stopped: list[bool] = [False] * places
 
     @property
     def places(self) -> int:

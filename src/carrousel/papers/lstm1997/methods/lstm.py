@@ -62,9 +62,12 @@ class LSTMTrials:
     """
 
     def __init__(self, settings: LSTM, places: int, threads: int) -> None:
-        s = self.settings = settings
+        s = settings
+        self.settings = settings
         weights = np.zeros((places, s.network.weight_count), np.float32)
-        self.trials = NativeTrials(s.network, weights, s.rate, update=s.update, error=s.error, threads=threads)
+        self.trials: NativeTrials = NativeTrials(
+            s.network, weights, s.rate, update=s.update, error=s.error, threads=threads
+        )
         self.rngs: dict[int, np.random.Generator] = {}
         self.falling: dict[int, list[float]] = {}  # squared errors of the trials whose block is still to be added
 
