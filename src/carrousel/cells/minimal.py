@@ -19,6 +19,7 @@ from carrousel.cells import Cell, Values, sigmoid, softplus
 
 
 def positive(a: Any) -> Any:
+    """The candidate's function g."""
     return (a + 0.5).where(a >= 0, sigmoid(a))
 
 

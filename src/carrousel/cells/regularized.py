@@ -54,6 +54,7 @@ class Masked:
 
 
 def zone_out(mask: Any, old: Any, new: Any) -> Any:
+    """The old value where the mask is 1, the new one where it is 0."""
     return mask * old + (1 - mask) * new
 
 

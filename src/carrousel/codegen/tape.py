@@ -64,8 +64,8 @@ class Tape:
         raise CodegenError(f"{value!r}, which is neither a value of the step nor a finite number")
 
 
-Operation: TypeAlias = "Callable[..., Traced]"  # a method of Traced, and so is a comparison
-Comparison: TypeAlias = "Callable[..., Mask]"
+Operation: TypeAlias = "Callable[..., Traced]"  # a method of Traced that computes a value
+Comparison: TypeAlias = "Callable[..., Mask]"  # one that compares two
 
 
 def _binary(operation: Callable[[Any, Any], Any]) -> Operation:
@@ -198,12 +198,15 @@ class Traced:
         return self.tape.normalise(self)
 
     def square(self) -> Traced:
+        """x^2."""
         return self * self
 
     def reciprocal(self) -> Traced:
+        """1 / x."""
         return 1 / self
 
     def rsqrt(self) -> Traced:
+        """1 / sqrt(x)."""
         return 1 / self.sqrt()
 
     def clamp(self, min: Any = None, max: Any = None) -> Traced:
@@ -216,29 +219,37 @@ class Traced:
     clip = clamp
 
     def clamp_min(self, min: Any) -> Traced:
+        """The larger of x and a bound."""
         return self.clamp(min=min)
 
     def clamp_max(self, max: Any) -> Traced:
+        """The smaller of x and a bound."""
         return self.clamp(max=max)
 
     def hardtanh(self, min_val: float = -1.0, max_val: float = 1.0) -> Traced:
+        """x, cut to the bounds."""
         return self.clamp(min_val, max_val)
 
     def relu6(self) -> Traced:
+        """x, cut to [0, 6]."""
         return self.clamp(0, 6)
 
     # No hardsigmoid: in float64 its derivative in torch is one sixth to only seven digits, and a kernel would differ.
 
     def leaky_relu(self, negative_slope: float = 0.01) -> Traced:
+        """x where x > 0, else negative_slope x."""
         return (self > 0).where(self, negative_slope * self)
 
     def elu(self, alpha: float = 1.0) -> Traced:
+        """x where x > 0, else alpha (e^x - 1)."""
         return (self > 0).where(self, alpha * self.expm1())
 
     def silu(self) -> Traced:
+        """x sigmoid(x)."""
         return self * self.sigmoid()
 
     def softsign(self) -> Traced:
+        """x / (1 + |x|)."""
         return self / (1 + self.abs())
 
     def softplus(self, beta: float = 1, threshold: float = 20) -> Traced:
@@ -247,28 +258,35 @@ class Traced:
         return (scaled > threshold).where(self, self.tape.call("softplus", scaled) / beta)
 
     def logsigmoid(self) -> Traced:
+        """log(sigmoid(x)) = -softplus(-x)."""
         return -self.tape.call("softplus", -self)
 
     log_sigmoid = logsigmoid
 
     def logaddexp(self, other: Any) -> Traced:
+        """log(e^x + e^other)."""
         return other + self.tape.call("softplus", self - other)
 
     def lerp(self, end: Any, weight: Any) -> Traced:
+        """x + weight (end - x)."""
         return self + weight * (end - self)
 
     def where(self, condition: Any, other: Any) -> Traced:
+        """x where the condition holds, else other."""
         if not isinstance(condition, Mask):
             raise CodegenError(f"where() of {condition!r}, which is not a comparison of values")
         return condition.where(self, other)
 
     def zeros_like(self) -> Traced:
+        """0."""
         return Traced(self.tape, S.Zero)
 
     def new_zeros(self, size: Any) -> Traced:
+        """0, of any size: it is the same for every unit."""
         return Traced(self.tape, S.Zero)
 
     def ones_like(self) -> Traced:
+        """1."""
         return Traced(self.tape, S.One)
 
     def __getattr__(self, name: str) -> Any:
@@ -297,6 +315,7 @@ class Mask(Traced):
     """A comparison: 1 where it holds, else 0. It chooses (where), multiplies, and combines with & | ~."""
 
     def where(self, x: Any, other: Any) -> Traced:  # type: ignore[override]
+        """x where the comparison holds, else other."""
         return self.tape.call("select", self._number(), x, other)
 
     def _number(self) -> Traced:
