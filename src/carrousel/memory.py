@@ -20,7 +20,7 @@ OUT_OF_MEMORY = re.compile(  # in messages of torch and of the kernels, on the C
     re.I,
 )
 AMOUNT = re.compile(r"(?:[Tt]ried to allocate|Unable to allocate) (\d[\d.]*) ?(bytes|[KMGTP]iB)")  # torch's, numpy's
-UNITS = {"bytes": 1, **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGTP", start=1)}}
+UNITS: dict[str, int] = {"bytes": 1, **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGTP", start=1)}}
 FACTORS = {"TB": 10**12, "GB": 10**9, "MB": 10**6}
 
 

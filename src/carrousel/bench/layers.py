@@ -70,12 +70,12 @@ def measure(cell: str, shape: Shape, threads: Sequence[int], seconds: float, rep
             yield from compare("layers", cell, shape, mode, count, max(threads), times)
 
 
-def layer(cell: str, shape: Shape, **options: Any) -> Recurrent:
+def layer(cell: str, shape: Shape, **options: Any) -> Recurrent[Any]:
     """Our layer for a cell and shape."""
     return Recurrent(ALL[cell], shape.I, shape.H, **shape.options, **options)
 
 
-def rival(cell: str, shape: Shape, ours: Recurrent) -> nn.Module:
+def rival(cell: str, shape: Shape, ours: Recurrent[Any]) -> nn.Module:
     """torch.nn's layer with our weights, or ours in torch operations."""
     if cell not in TORCH:
         return Scanned(ours)

@@ -5,6 +5,8 @@ Letters: T time, B batch, I input, H hidden units.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from carrousel.layers import Recurrent
@@ -15,7 +17,7 @@ from carrousel.scan.weights import with_all_heads
 class Scanned(nn.Module):
     """One layer in one direction, with the parameters of ours."""
 
-    def __init__(self, ours: Recurrent) -> None:
+    def __init__(self, ours: Recurrent[Any]) -> None:
         super().__init__()
         self.ours = ours
 

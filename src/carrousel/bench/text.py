@@ -33,7 +33,7 @@ class ScratchLSTM(nn.Module):
         super().__init__()
         self.W = nn.ParameterDict({gate: nn.Parameter(0.01 * torch.randn(I, H)) for gate in "ifgo"})
         self.R = nn.ParameterDict({gate: nn.Parameter(0.01 * torch.randn(H, H)) for gate in "ifgo"})
-        self.b = nn.ParameterDict({gate: nn.Parameter(torch.zeros(H)) for gate in "ifgo"})
+        self.b: nn.ParameterDict = nn.ParameterDict({gate: nn.Parameter(torch.zeros(H)) for gate in "ifgo"})
 
     def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x [T, B, I], states ([B, H], [B, H]) or None for zeros -> y [T, B, H] and the states."""
@@ -58,12 +58,14 @@ class Trainer:
     """
 
     def __init__(self, recurrent: nn.Module, streams: BatchStreams, symbols: int) -> None:
-        self.recurrent, self.streams, self.symbols = recurrent, streams, symbols
-        self.readout = nn.Linear(HIDDEN, symbols)
-        self.parameters = [*recurrent.parameters(), *self.readout.parameters()]
-        self.optimizer = torch.optim.SGD(self.parameters, lr=1)
+        self.recurrent = recurrent
+        self.streams = streams
+        self.symbols = symbols
+        self.readout: nn.Linear = nn.Linear(HIDDEN, symbols)
+        self.parameters: list[nn.Parameter] = [*recurrent.parameters(), *self.readout.parameters()]
+        self.optimizer: torch.optim.SGD = torch.optim.SGD(self.parameters, lr=1)
         self.states: tuple[Tensor, Tensor] | None = None
-        self.windows = 0
+        self.windows: int = 0
 
     def step(self) -> float:
         """Train on the next window; its loss in nats a character."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from carrousel.cells.check_cell import check_cell, parse_names
+
+Values: TypeAlias = tuple[Any, ...]  # the rows of a step, its states, weights or masks: tensors, or symbols
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Cell:
     from_x: tuple[str, ...]
     from_h: tuple[str, ...]
     states: tuple[str, ...]
-    step: Callable[..., tuple[Any, ...]]
+    step: Callable[..., Values]
     weights: tuple[str, ...] = ()
     forget_gate: str = dataclasses.field(default="", compare=False)  # not part of the equations
     input_gate: str = dataclasses.field(default="", compare=False)
@@ -79,7 +81,7 @@ class Cell:
         from_x: Iterable[str],
         from_h: Iterable[str],
         states: Iterable[str],
-        step: Callable[..., tuple[Any, ...]],
+        step: Callable[..., Values],
         weights: Iterable[str] = (),
         forget_gate: str = "",
         input_gate: str = "",

@@ -16,10 +16,10 @@ without its peepholes (with them: `carrousel.odyssey.CIFG`).
 }
 """
 
-from carrousel.cells import Cell, sigmoid, tanh
+from carrousel.cells import Cell, Values, sigmoid, tanh
 
 
-def step(rows, states):
+def step(rows: Values, states: Values) -> Values:
     i, g, o = rows
     _, c = states
     c = c + sigmoid(i) * (tanh(g) - c)

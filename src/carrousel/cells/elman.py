@@ -13,15 +13,15 @@
 }
 """
 
-from carrousel.cells import Cell, relu, tanh
+from carrousel.cells import Cell, Values, relu, tanh
 
 
-def step_tanh(rows, states):
+def step_tanh(rows: Values, states: Values) -> Values:
     (a,) = rows
     return (tanh(a),)
 
 
-def step_relu(rows, states):
+def step_relu(rows: Values, states: Values) -> Values:
     (a,) = rows
     return (relu(a),)
 

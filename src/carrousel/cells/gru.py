@@ -14,10 +14,10 @@
 }
 """
 
-from carrousel.cells import Cell, sigmoid, tanh
+from carrousel.cells import Cell, Values, sigmoid, tanh
 
 
-def step(rows, states):
+def step(rows: Values, states: Values) -> Values:
     n, r, z, m = rows
     (h,) = states
     z = sigmoid(z)

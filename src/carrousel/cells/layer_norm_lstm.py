@@ -17,10 +17,10 @@ gate over its own H units, after W x and R h are added, and hands the normalised
 }
 """
 
-from carrousel.cells import Cell, layer_norm, sigmoid, tanh
+from carrousel.cells import Cell, Values, layer_norm, sigmoid, tanh
 
 
-def step(rows, states, weights):
+def step(rows: Values, states: Values, weights: Values) -> Values:
     i, f, g, o = rows
     _, c = states
     *_, n, m = weights  # before them the gains of W x and R h, which have acted on the rows

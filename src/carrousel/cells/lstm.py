@@ -14,10 +14,10 @@
 }
 """
 
-from carrousel.cells import Cell, sigmoid, tanh
+from carrousel.cells import Cell, Values, sigmoid, tanh
 
 
-def step(rows, states):
+def step(rows: Values, states: Values) -> Values:
     i, f, g, o = rows
     _, c = states
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)  # the constant error carrousel

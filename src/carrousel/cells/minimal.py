@@ -13,20 +13,23 @@
 }
 """
 
-from carrousel.cells import Cell, sigmoid, softplus
+from typing import Any
+
+from carrousel.cells import Cell, Values, sigmoid, softplus
 
 
-def positive(a):
+def positive(a: Any) -> Any:
+    """The candidate's function g."""
     return (a + 0.5).where(a >= 0, sigmoid(a))
 
 
-def step_gru(rows, states):
+def step_gru(rows: Values, states: Values) -> Values:
     z, g = rows
     (h,) = states
     return (h + sigmoid(z) * (positive(g) - h),)
 
 
-def step_lstm(rows, states):
+def step_lstm(rows: Values, states: Values) -> Values:
     f, i, g = rows
     (h,) = states
     g = positive(g)

@@ -13,10 +13,10 @@
 }
 """
 
-from carrousel.cells import Cell, sigmoid, tanh
+from carrousel.cells import Cell, Values, sigmoid, tanh
 
 
-def step(rows, states, weights):
+def step(rows: Values, states: Values, weights: Values) -> Values:
     i, f, g, o = rows
     _, c = states
     p_i, p_f, p_o = weights

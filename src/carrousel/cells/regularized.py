@@ -29,7 +29,11 @@ sampled anew at each step, for each row and unit. In evaluation m_g and m_n are 
 }
 """
 
-from carrousel.cells import Cell, tanh
+from __future__ import annotations
+
+from typing import Any
+
+from carrousel.cells import Cell, Values, tanh
 from carrousel.cells.gru import step as plain_gru
 from carrousel.cells.lstm import step as plain_lstm
 
@@ -37,28 +41,31 @@ from carrousel.cells.lstm import step as plain_lstm
 class Masked:
     """A row whose tanh is multiplied by a mask: the plain step computes with it as with any row."""
 
-    def __init__(self, row, mask):
-        self.row, self.mask = row, mask
+    def __init__(self, row: Any, mask: Any) -> None:
+        self.row: Any = row
+        self.mask: Any = mask
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Masked:
         return Masked(self.row + other, self.mask)
 
-    def tanh(self):
+    def tanh(self) -> Any:
+        """The mask times the row's tanh."""
         return self.mask * tanh(self.row)
 
 
-def zone_out(mask, old, new):
+def zone_out(mask: Any, old: Any, new: Any) -> Any:
+    """The old value where the mask is 1, the new one where it is 0."""
     return mask * old + (1 - mask) * new
 
 
-def step_gru(rows, states, masks):
+def step_gru(rows: Values, states: Values, masks: Values) -> Values:
     n, r, z, m = rows
     m_n, z_h = masks
     (h,) = plain_gru((Masked(n, m_n), r, z, m), states)
     return (zone_out(z_h, states[0], h),)
 
 
-def step_lstm(rows, states, masks):
+def step_lstm(rows: Values, states: Values, masks: Values) -> Values:
     i, f, g, o = rows
     m_g, z_c, z_h = masks
     h, c = plain_lstm((i, f, Masked(g, m_g), o), states)

@@ -19,10 +19,10 @@ n = 0 is the empty memory, with which a sequence starts: there m counts as -infi
 }
 """
 
-from carrousel.cells import Cell, exp, sigmoid, softplus, tanh
+from carrousel.cells import Cell, Values, exp, sigmoid, softplus, tanh
 
 
-def step(rows, states):
+def step(rows: Values, states: Values) -> Values:
     z, i, f, o = rows
     _, c, n, m = states
     decayed = (m - softplus(-f)).where(n > 0, i - 100)  # less than i, and e^-100 is negligible beside 1

@@ -23,7 +23,7 @@ from carrousel.bench.output import measure_all, report, show_progress
 from carrousel.cli.help import write_epilog
 from carrousel.data.text import read
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Measure carrousel beside torch.nn on this machine: is it faster here?",

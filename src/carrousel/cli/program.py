@@ -48,7 +48,7 @@ def options(
     """The options before a command."""
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Recurrent networks on fused CPU kernels.", callback=options, cls=InOrder, epilog=EPILOG, **STYLE
 )
 app.add_typer(train.app, name="train")

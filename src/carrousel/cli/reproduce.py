@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +112,9 @@ def reproduce(
     return 0
 
 
-def run_with_progress(chosen, counts, finished: FinishedTrials, halted) -> dict[str, float]:
+def run_with_progress(
+    chosen: Chosen, counts: dict[str, int], finished: FinishedTrials, halted: Callable[[], bool]
+) -> dict[str, float]:
     """Run the rows, with a bar on stderr if it is a terminal; return the seconds of each."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

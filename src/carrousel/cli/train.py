@@ -25,7 +25,7 @@ or --epochs ends with the same weights, bit for bit, as one that was never stopp
 threads). With --minutes it continues with the time that is left. Data from stdin is not saved: to continue, pipe it in
 again and name - again."""
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Train a model; every run can be stopped and resumed.",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -139,6 +139,11 @@ def program() -> list[str]:
     return [sys.executable, "-m", "carrousel"] if sys.argv[0].endswith("__main__.py") else ["carrousel"]
 
 
-for each in ALL.values():
-    examples = [(f"train {each.name} {command}", what) for command, what in each.examples]
-    app.command(each.name, epilog=write_epilog(*examples))(new_command(each))
+def add_command(task: Task) -> None:
+    """Add the command `carrousel train TASK`."""
+    examples = [(f"train {task.name} {command}", what) for command, what in task.examples]
+    app.command(task.name, epilog=write_epilog(*examples))(new_command(task))
+
+
+for _task in ALL.values():
+    add_command(_task)

@@ -9,7 +9,7 @@ from types import ModuleType
 if not __package__:
     # `carrousel` becomes a bare namespace, since its __init__ imports torch. The script's own folder leaves the path,
     # where modules of ours would hide others of the same name.
-    here = Path(__file__).resolve().parent
+    here: Path = Path(__file__).resolve().parent
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != here]
     sys.modules["carrousel"] = ModuleType("carrousel")
     sys.modules["carrousel"].__path__ = [str(here.parent)]

@@ -12,7 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from carrousel.codegen.steps import Steps, array_of
 
-CONSTANTS = {"one": Integer(1), "two": Integer(2), "half": Rational(1, 2)}
+CONSTANTS: dict[str, Any] = {"one": Integer(1), "two": Integer(2), "half": Rational(1, 2)}
 
 
 def function(name: str, inputs: str, outputs: str, steps: Steps) -> str:

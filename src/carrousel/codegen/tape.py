@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from sympy import Dummy, Function, Pow, Rational, S
 
@@ -64,15 +64,19 @@ class Tape:
         raise CodegenError(f"{value!r}, which is neither a value of the step nor a finite number")
 
 
-def _binary(operation: Callable[[Any, Any], Any]) -> Any:
+Operation: TypeAlias = "Callable[..., Traced]"  # a method of Traced that computes a value
+Comparison: TypeAlias = "Callable[..., Mask]"  # one that compares two
+
+
+def _binary(operation: Callable[[Any, Any], Any]) -> Operation:
     return lambda self, other: self.tape.record(operation(self.tape.operand(self), self.tape.operand(other)))
 
 
-def _function(name: str) -> Any:
+def _function(name: str) -> Operation:
     return lambda self, *others: self.tape.call(name, self, *others)
 
 
-def _compare(name: str, swapped: bool = False) -> Any:
+def _compare(name: str, swapped: bool = False) -> Comparison:
     def compare(self: Traced, other: Any) -> Mask:
         pair = (other, self) if swapped else (self, other)
         return Mask(self.tape, self.tape.call(name, *pair).symbol)
@@ -97,37 +101,70 @@ class Traced:
     """An argument of `step` in place of a tensor: each operation on it is recorded on the tape."""
 
     def __init__(self, tape: Tape, symbol: Any) -> None:
-        self.tape, self.symbol = tape, symbol
+        self.tape = tape
+        self.symbol = symbol
 
-    __add__ = add = _binary(operator.add)
-    __sub__ = sub = _binary(operator.sub)
-    __mul__ = mul = multiply = _binary(operator.mul)
-    __truediv__ = div = divide = true_divide = _binary(operator.truediv)
-    __radd__ = _binary(lambda x, y: y + x)
-    __rsub__ = rsub = _binary(lambda x, y: y - x)
-    __rmul__ = _binary(lambda x, y: y * x)
-    __rtruediv__ = _binary(lambda x, y: y / x)
-    __lt__ = lt = less = _compare("less")
-    __le__ = le = less_equal = _compare("less_equal")
-    __gt__ = gt = greater = _compare("less", swapped=True)
-    __ge__ = ge = greater_equal = _compare("less_equal", swapped=True)
-    __eq__ = eq = _compare("equal")  # type: ignore[assignment]
-    __hash__ = object.__hash__
+    __add__: ClassVar[Operation] = _binary(operator.add)
+    __sub__: ClassVar[Operation] = _binary(operator.sub)
+    __mul__: ClassVar[Operation] = _binary(operator.mul)
+    __truediv__: ClassVar[Operation] = _binary(operator.truediv)
+    __radd__: ClassVar[Operation] = _binary(lambda x, y: y + x)
+    __rsub__: ClassVar[Operation] = _binary(lambda x, y: y - x)
+    __rmul__: ClassVar[Operation] = _binary(lambda x, y: y * x)
+    __rtruediv__: ClassVar[Operation] = _binary(lambda x, y: y / x)
+    __abs__: ClassVar[Operation] = _function("abs")
+    __lt__: ClassVar[Comparison] = _compare("less")
+    __le__: ClassVar[Comparison] = _compare("less_equal")
+    __gt__: ClassVar[Comparison] = _compare("less", swapped=True)
+    __ge__: ClassVar[Comparison] = _compare("less_equal", swapped=True)
+    __eq__: ClassVar[Comparison] = _compare("equal")  # type: ignore[assignment]
+    __hash__: ClassVar[Callable[[Traced], int]] = object.__hash__
 
-    sigmoid, tanh, relu, exp, expm1 = map(_function, ("sigmoid", "tanh", "relu", "exp", "expm1"))
-    log, log1p, sqrt, sign, sgn = map(_function, ("log", "log1p", "sqrt", "sign", "sign"))
-    __abs__ = abs = absolute = _function("abs")
-    maximum, minimum = map(_function, ("maximum", "minimum"))
+    sigmoid: ClassVar[Operation] = _function("sigmoid")
+    tanh: ClassVar[Operation] = _function("tanh")
+    relu: ClassVar[Operation] = _function("relu")
+    exp: ClassVar[Operation] = _function("exp")
+    expm1: ClassVar[Operation] = _function("expm1")
+    log: ClassVar[Operation] = _function("log")
+    log1p: ClassVar[Operation] = _function("log1p")
+    sqrt: ClassVar[Operation] = _function("sqrt")
+    sign: ClassVar[Operation] = _function("sign")
+    maximum: ClassVar[Operation] = _function("maximum")
+    minimum: ClassVar[Operation] = _function("minimum")
+
+    # torch's other names
+    add = __add__
+    sub = __sub__
+    rsub = __rsub__
+    mul = __mul__
+    multiply = __mul__
+    div = __truediv__
+    divide = __truediv__
+    true_divide = __truediv__
+    abs = __abs__
+    absolute = __abs__
+    sgn = sign
+    lt = __lt__
+    less = __lt__
+    le = __le__
+    less_equal = __le__
+    gt = __gt__
+    greater = __gt__
+    ge = __ge__
+    greater_equal = __ge__
+    eq = __eq__
 
     def __ne__(self, other: Any) -> Mask:  # type: ignore[override]
         return ~(self == other)
 
-    ne = not_equal = __ne__
+    ne = __ne__
+    not_equal = __ne__
 
     def __neg__(self) -> Traced:
         return self.tape.record(-self.tape.operand(self))
 
-    neg = negative = __neg__
+    neg = __neg__
+    negative = __neg__
 
     def __pow__(self, power: float) -> Traced:
         if isinstance(power, Real) and float(power).is_integer():
@@ -141,10 +178,18 @@ class Traced:
     def __bool__(self) -> bool:
         raise CodegenError("a decision on a value (if, and, or, not, min, max): use torch.where, maximum or products")
 
-    __getitem__ = __setitem__ = _refused("indexing a tensor, x[...]", UNIT_BY_UNIT)
-    __iter__ = __len__ = __contains__ = _refused("looking at a tensor's parts (for, in, len, unpacking)", UNIT_BY_UNIT)
-    __matmul__ = __rmatmul__ = _refused("the operation '@'", UNIT_BY_UNIT)
-    __float__ = __int__ = __index__ = __complex__ = __round__ = _refused("a value as a number (float, int)", NO_NUMBER)
+    __getitem__: ClassVar[Any] = _refused("indexing a tensor, x[...]", UNIT_BY_UNIT)
+    __setitem__ = __getitem__
+    __iter__: ClassVar[Any] = _refused("looking at a tensor's parts (for, in, len, unpacking)", UNIT_BY_UNIT)
+    __len__ = __iter__
+    __contains__ = __iter__
+    __matmul__: ClassVar[Any] = _refused("the operation '@'", UNIT_BY_UNIT)
+    __rmatmul__ = __matmul__
+    __float__: ClassVar[Any] = _refused("a value as a number (float, int)", NO_NUMBER)
+    __int__ = __float__
+    __index__ = __float__
+    __complex__ = __float__
+    __round__ = __float__
 
     def __repr__(self) -> str:
         return "a value of the step"
@@ -153,12 +198,15 @@ class Traced:
         return self.tape.normalise(self)
 
     def square(self) -> Traced:
+        """x^2."""
         return self * self
 
     def reciprocal(self) -> Traced:
+        """1 / x."""
         return 1 / self
 
     def rsqrt(self) -> Traced:
+        """1 / sqrt(x)."""
         return 1 / self.sqrt()
 
     def clamp(self, min: Any = None, max: Any = None) -> Traced:
@@ -171,30 +219,38 @@ class Traced:
     clip = clamp
 
     def clamp_min(self, min: Any) -> Traced:
+        """The larger of x and a bound."""
         return self.clamp(min=min)
 
     def clamp_max(self, max: Any) -> Traced:
+        """The smaller of x and a bound."""
         return self.clamp(max=max)
 
     def hardtanh(self, min_val: float = -1.0, max_val: float = 1.0) -> Traced:
+        """x, cut to the bounds."""
         return self.clamp(min_val, max_val)
 
     def relu6(self) -> Traced:
+        """x, cut to [0, 6]."""
         return self.clamp(0, 6)
 
     # No hardsigmoid: in float64 its derivative in torch is one sixth to only seven digits, and a kernel would differ.
 
     def leaky_relu(self, negative_slope: float = 0.01) -> Traced:
+        """x where x > 0, else negative_slope x."""
         return (self > 0).where(self, negative_slope * self)
 
     def elu(self, alpha: float = 1.0) -> Traced:
+        """x where x > 0, else alpha (e^x - 1)."""
         return (self > 0).where(self, alpha * self.expm1())
 
     def silu(self) -> Traced:
+        """x sigmoid(x)."""
         return self * self.sigmoid()
 
     def softsign(self) -> Traced:
-        return self / (1 + abs(self))
+        """x / (1 + |x|)."""
+        return self / (1 + self.abs())
 
     def softplus(self, beta: float = 1, threshold: float = 20) -> Traced:
         """As torch's: above the threshold it is the identity."""
@@ -202,28 +258,35 @@ class Traced:
         return (scaled > threshold).where(self, self.tape.call("softplus", scaled) / beta)
 
     def logsigmoid(self) -> Traced:
+        """log(sigmoid(x)) = -softplus(-x)."""
         return -self.tape.call("softplus", -self)
 
     log_sigmoid = logsigmoid
 
     def logaddexp(self, other: Any) -> Traced:
+        """log(e^x + e^other)."""
         return other + self.tape.call("softplus", self - other)
 
     def lerp(self, end: Any, weight: Any) -> Traced:
+        """x + weight (end - x)."""
         return self + weight * (end - self)
 
     def where(self, condition: Any, other: Any) -> Traced:
+        """x where the condition holds, else other."""
         if not isinstance(condition, Mask):
             raise CodegenError(f"where() of {condition!r}, which is not a comparison of values")
         return condition.where(self, other)
 
     def zeros_like(self) -> Traced:
+        """0."""
         return Traced(self.tape, S.Zero)
 
     def new_zeros(self, size: Any) -> Traced:
+        """0, of any size: it is the same for every unit."""
         return Traced(self.tape, S.Zero)
 
     def ones_like(self) -> Traced:
+        """1."""
         return Traced(self.tape, S.One)
 
     def __getattr__(self, name: str) -> Any:
@@ -252,6 +315,7 @@ class Mask(Traced):
     """A comparison: 1 where it holds, else 0. It chooses (where), multiplies, and combines with & | ~."""
 
     def where(self, x: Any, other: Any) -> Traced:  # type: ignore[override]
+        """x where the comparison holds, else other."""
         return self.tape.call("select", self._number(), x, other)
 
     def _number(self) -> Traced:
@@ -260,7 +324,9 @@ class Mask(Traced):
     def __mul__(self, other: Any) -> Traced:
         return self._number() * other
 
-    mul = multiply = __rmul__ = __mul__
+    __rmul__ = __mul__
+    mul = __mul__
+    multiply = __mul__
 
     def __invert__(self) -> Mask:
         return Mask(self.tape, (1 - self._number()).symbol)
@@ -271,8 +337,12 @@ class Mask(Traced):
     def __or__(self, other: Mask) -> Mask:
         return ~(~self & ~_mask(other))
 
-    logical_not, logical_and, logical_or = __invert__, __and__, __or__
-    bitwise_not, bitwise_and, bitwise_or = __invert__, __and__, __or__
+    logical_not = __invert__
+    logical_and = __and__
+    logical_or = __or__
+    bitwise_not = __invert__
+    bitwise_and = __and__
+    bitwise_or = __or__
 
 
 def _mask(value: Any) -> Mask:

@@ -31,10 +31,11 @@ class BatchStreams:
                 f"the text has {len(codes):,} {unit} to train on, and a step needs more than {batch * length:,} "
                 f"(--batch {batch} x --length {length}): use more text, or a smaller batch or length"
             )
-        self.size, self.length = len(codes), length
-        self.ring = torch.cat([codes, codes[: length + 1]])  # a window that starts near the end reads on
-        self.starts = torch.arange(batch, device=codes.device) * self.size // batch
-        self.offsets = torch.arange(length + 1, device=codes.device)[:, None]
+        self.size: int = len(codes)
+        self.length = length
+        self.ring: Tensor = torch.cat([codes, codes[: length + 1]])  # a window that starts near the end reads on
+        self.starts: Tensor = torch.arange(batch, device=codes.device) * self.size // batch
+        self.offsets: Tensor = torch.arange(length + 1, device=codes.device)[:, None]
 
     def window(self, index: int) -> tuple[Tensor, Tensor]:
         """The inputs [T, B] and the symbols that follow them [T, B] of the window with this number, from 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -89,10 +89,10 @@ class _Sequence(torch.autograd.Function):
 # What the caller gets shares y's memory until either is written to, and is a copy from then on: relu_(y) leaves y as
 # the backward pass reads it. Almost none of torch's operations copies it only to read it. Where torch has no such
 # tensors it is y itself, and autograd refuses a backward pass after y was changed.
-copied_when_written = getattr(torch, "_lazy_clone", lambda y: y)
+copied_when_written: Callable[[Tensor], Tensor] = getattr(torch, "_lazy_clone", lambda y: y)
 
 # Function.apply looks for functorch's wrappers in every argument first; `fused` has made sure that there are none.
-apply_sequence = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
+apply_sequence: Callable[..., Any] = super(torch.autograd.Function, _Sequence).apply  # type: ignore[attr-defined]
 
 
 def is_transformed(gradients: Sequence[Tensor | None] = ()) -> bool:
@@ -145,7 +145,16 @@ def differentiate_scan(
     return [next(found) if want else None for want in wanted]
 
 
-def run_scan(cell, x, states, weights, rows, options, restored, is_single=False):
+def run_scan(
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    rows: Rows,
+    options: Options,
+    restored: tuple[Tensor, ...],
+    is_single: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor] | None]:
     """What `fused` returns, by the specification."""
     weights = with_all_heads(cell, weights)
     states, restored = expand_both(cell, x, states, weights, rows, restored)
@@ -153,12 +162,20 @@ def run_scan(cell, x, states, weights, rows, options, restored, is_single=False)
     return y, stack_single(states, is_single), inside
 
 
-def expand_both(cell, x, states, weights, rows, restored, zeros=True):
+def expand_both(
+    cell: Cell,
+    x: Tensor,
+    states: tuple[Tensor, ...],
+    weights: Weights,
+    rows: Rows,
+    restored: tuple[Tensor, ...],
+    zeros: bool = True,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """The initial states [B, .], () for zeros unless `zeros`; and the restored states [B, .], () for zeros."""
     given = expand_states(cell, x, states, weights, rows) if states or zeros else ()
     return given, restored and expand_states(cell, x, restored, weights, rows)
 
 
-def stack_single(states, is_single: bool):
+def stack_single(states: tuple[Tensor, ...], is_single: bool) -> tuple[Tensor, ...]:
     """Final states [B, .] as [1, B, .] for a single layer: copies, which the caller may change in place."""
     return tuple([torch.stack([state]) for state in states]) if is_single else states

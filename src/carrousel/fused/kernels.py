@@ -21,15 +21,15 @@ from carrousel.scan.options import Options
 _kernels: Any
 try:
     from carrousel import _kernels  # type: ignore[attr-defined]
-except ImportError as error:
+except ImportError as _error:
     _kernels = None
     # Python's own message for a module that was never built is misleading: that the import may be circular.
-    reason, remedy = ", which were not built", "Install a C++20 compiler (on Debian: apt install g++), and install"
+    _reason, _remedy = ", which were not built", "Install a C++20 compiler (on Debian: apt install g++), and install"
     if find_spec("carrousel._kernels"):
-        reason, remedy = f": {error}", "Install what is missing (libgomp.so.1 is Debian's libgomp1), or install"
+        _reason, _remedy = f": {_error}", "Install what is missing (libgomp.so.1 is Debian's libgomp1), or install"
     warnings.warn(
-        f"carrousel runs without its compiled kernels{reason}. It computes in plain torch, many times slower. "
-        f"{remedy} carrousel again.",
+        f"carrousel runs without its compiled kernels{_reason}. It computes in plain torch, many times slower. "
+        f"{_remedy} carrousel again.",
         RuntimeWarning,
         stacklevel=2,
     )

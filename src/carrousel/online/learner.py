@@ -79,7 +79,7 @@ class Learner(Exclusive):
         if dtype not in ("float32", "float64"):
             raise ValueError(f'dtype={dtype!r} must be "float32" or "float64"')
         self.network = network
-        self.steps = 0
+        self.steps: int = 0
         self._rule = check_rule(rate, update, error)
         self._engine = make_engine(network, dtype)
         self.weights = network.initial_weights(seed) if weights is None else weights

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
 from carrousel.layers import GRU, LSTM, LSTM1997, RNN, PeepholeLSTM
 from carrousel.training.options import MODEL, WEIGHTS, Options, option
 
-CELLS = {"lstm": LSTM, "gru": GRU, "rnn": RNN, "peephole": PeepholeLSTM, "lstm1997": LSTM1997}
+CELLS: dict[str, Callable[..., nn.Module]] = {
+    "lstm": LSTM,
+    "gru": GRU,
+    "rnn": RNN,
+    "peephole": PeepholeLSTM,
+    "lstm1997": LSTM1997,
+}
 
-MOST = {"least": 1, "below": 10**6 + 1, "range": "at least 1 and at most 1,000,000"}
+MOST: dict[str, Any] = {"least": 1, "below": 10**6 + 1, "range": "at least 1 and at most 1,000,000"}
 Self = TypeVar("Self", bound="NetworkOptions")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from carrousel.tasks.language_model.evaluate import evaluate
 from carrousel.tasks.language_model.model import LanguageModel
 from carrousel.tasks.language_model.sample import check_arguments, sample
 from carrousel.tasks.network import NetworkOptions
-from carrousel.training.options import DATA, STEP, option
+from carrousel.training.options import DATA, STEP, Options, option
 from carrousel.training.task import Data, Score, State, Task
 from carrousel.training.trained import Trained
 
@@ -65,14 +65,14 @@ class Text(Task):
 
     name = "text"
     summary = "Train a character language model on text."
-    examples = (
+    examples: ClassVar[tuple[tuple[str, str], ...]] = (
         ("book.txt --out runs/book", "trains for 12 minutes and validates on the last tenth of the book"),
         ("--stdlib --epochs 3 --cell gru --out runs/gru", "trains a GRU on Python's standard library"),
     )
     unit = "characters"
     loss_unit = "nats a character"
     less_data = "train on a smaller text"
-    options = TextOptions
+    options: ClassVar[type[Options]] = TextOptions
 
     def data(self, options: TextOptions, device: torch.device) -> Data:
         """The text that the options name: read, cleaned, cut to its first characters, split."""

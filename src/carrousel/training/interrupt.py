@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
+from typing import Any
 
 
 class Interrupt:
@@ -12,13 +13,13 @@ class Interrupt:
     SIGHUP is sent when the terminal is closed; under `nohup` it stays ignored.
     """
 
-    number = 0  # of the signal; 0: none was received
+    number: int = 0  # of the signal; 0: none was received
 
     def __enter__(self) -> Interrupt:
         numbers = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
-        self.before = {number: signal.signal(number, self.note) for number in numbers}
+        self.before: dict[signal.Signals, Any] = {number: signal.signal(number, self.note) for number in numbers}
         return self
 
     def __exit__(self, *error: object) -> None:

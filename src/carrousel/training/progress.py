@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 
 class Display:
@@ -21,14 +21,15 @@ class Display:
     """
 
     def __init__(self, unit: str, quiet: bool) -> None:
-        self.unit, self.quiet = unit, quiet
-        self.console = Console(stderr=True, highlight=False)
-        self.live = self.console.is_terminal
+        self.unit = unit
+        self.quiet: bool = quiet
+        self.console: Console = Console(stderr=True, highlight=False)
+        self.live: bool = self.console.is_terminal
         columns = (BarColumn(bar_width=None), TaskProgressColumn(), TextColumn("{task.description}"))
         bar: Any = {"console": self.console, "disable": not self.live, "auto_refresh": False, "transient": True}
-        self.bar = Progress(*columns, **bar, expand=True)
-        self.task = self.bar.add_task("training", total=1.0)
-        self.last_shown = 0.0
+        self.bar: Progress = Progress(*columns, **bar, expand=True)
+        self.task: TaskID = self.bar.add_task("training", total=1.0)
+        self.last_shown: float = 0.0
 
     def __enter__(self) -> Display:
         self.bar.start()

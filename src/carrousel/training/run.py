@@ -22,7 +22,7 @@ from carrousel.training.folder import lock_folder
 from carrousel.training.interrupt import Interrupt
 from carrousel.training.options import Options
 from carrousel.training.progress import Display
-from carrousel.training.task import Score, Task
+from carrousel.training.task import Data, Score, Task
 from carrousel.training.trained import TRAINED, load_weights, read_checkpoint
 from carrousel.training.trainer import Diverged, Trainer
 
@@ -88,21 +88,23 @@ class Run:
     """
 
     def __init__(self, task: Task, options: Options, out: Path, quiet: bool, program: Sequence[str]) -> None:
-        self.task, self.options, self.out = task, options, out
+        self.task = task
+        self.options = options
+        self.out = out
         again = [*program, "train", task.name, *options.to_repeat(), "--out", str(out), "--resume"]
-        self.command = shlex.join(again)  # that continues this run
+        self.command: str = shlex.join(again)  # that continues this run
         device = find_device(options.device)
         with memory.explained(lambda: task.less_data):
-            self.data = task.data(options, device)
+            self.data: Data = task.data(options, device)
         with self.explain_memory():
-            self.trainer = Trainer(task, options, self.data, device)
-        self.display = Display(task.unit, quiet)
-        self.curve = Curve()
+            self.trainer: Trainer = Trainer(task, options, self.data, device)
+        self.display: Display = Display(task.unit, quiet)
+        self.curve: Curve = Curve()
         self.losses: list[float] = []  # since the last point of the curve
-        self.seconds = 0.0  # of this run, without those between a stop and its resumption
-        self.training = 0.0  # of these, those spent in steps
-        self.saved_at = 0.0  # of these, those before the last checkpoint
-        self.saved_step = 0
+        self.seconds: float = 0.0  # of this run, without those between a stop and its resumption
+        self.training: float = 0.0  # of these, those spent in steps
+        self.saved_at: float = 0.0  # of these, those before the last checkpoint
+        self.saved_step: int = 0
         self.steps = options.steps
         if options.epochs is not None:
             self.steps = math.ceil(options.epochs * self.data.size / options.units)

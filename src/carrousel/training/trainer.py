@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from carrousel import checkpoint
 from carrousel.errors import UserError
@@ -32,14 +32,17 @@ class Trainer:
 
     def __init__(self, task: Task, options: Options, data: Data, device: torch.device) -> None:
         torch.manual_seed(options.seed)
-        self.task, self.options, self.data, self.device = task, options, data, device
+        self.task = task
+        self.options = options
+        self.data = data
+        self.device = device
         if device.type == "cpu":
             sizes.require(task, options, data.facts)
-        self.model = task.model(options, data.facts).to(device)
-        self.weights = list(self.model.parameters())
-        self.optimizer = new_optimizer(self.weights, options)
-        self.lr = self.optimizer.param_groups[0]["lr"]  # the highest
-        self.step = 0
+        self.model: nn.Module = task.model(options, data.facts).to(device)
+        self.weights: list[nn.Parameter] = list(self.model.parameters())
+        self.optimizer: torch.optim.Optimizer = new_optimizer(self.weights, options)
+        self.lr: float = self.optimizer.param_groups[0]["lr"]  # the highest
+        self.step: int = 0
         self.state: State = ()
 
     def advance(self, progress: float) -> float:

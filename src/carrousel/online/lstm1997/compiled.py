@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from carrousel.online.checks import Array
+from carrousel.online.checks import Array, Ints
 from carrousel.online.lstm1997.network import Network
 from carrousel.online.lstm1997.rule import Rule
 
@@ -20,52 +20,67 @@ class Compiled:
         dtype: float32 or float64, of everything that is computed.
     """
 
+    x: Array
+    symbol: Ints
+    target: Array
+    y: Array
+
     def __init__(self, kernels: Any, network: Network, dtype: np.dtype[Any]) -> None:
-        self.network, self.dtype = network, dtype
-        self.online = (kernels.Online32 if dtype == np.float32 else kernels.Online64)(describe(network))
-        self.x, self.x_at = buffer(network.inputs, dtype)
-        self.symbol, self.symbol_at = buffer(1, np.dtype(np.int32))
-        self.target, self.target_at = buffer(network.outputs, dtype)
-        self.y, self.y_at = buffer(network.outputs, dtype)
+        self.network = network
+        self.dtype = dtype
+        self.online: Any = (kernels.Online32 if dtype == np.float32 else kernels.Online64)(describe(network))
+        self.x, self._x_at = buffer(network.inputs, dtype)
+        self.symbol, self._symbol_at = buffer(1, np.dtype(np.int32))
+        self.target, self._target_at = buffer(network.outputs, dtype)
+        self.y, self._y_at = buffer(network.outputs, dtype)
 
     def predict(self, is_symbol: bool) -> None:
+        """Compute y at x, or at the symbol; change nothing else."""
         if is_symbol:
-            self.online.predict(0, int(self.symbol[0]), self.y_at)
+            self.online.predict(0, int(self.symbol[0]), self._y_at)
         else:
-            self.online.predict(self.x_at, -1, self.y_at)
+            self.online.predict(self._x_at, -1, self._y_at)
 
     def learn_one(self, rule: Rule, is_symbol: bool, has_target: bool) -> None:
-        n, inputs = self.network, (0, self.symbol_at) if is_symbol else (self.x_at, 0)
-        self.online.learn(rule, 1, *inputs, self.target_at if has_target else 0, 0, self.y_at, n.inputs, n.outputs)
+        """Take a step; y is the output before learning."""
+        n, inputs = self.network, (0, self._symbol_at) if is_symbol else (self._x_at, 0)
+        self.online.learn(rule, 1, *inputs, self._target_at if has_target else 0, 0, self._y_at, n.inputs, n.outputs)
 
     def learn_many(self, rule: Rule, x: Array, targets: Array | None, has_target: Array, y: Array) -> None:
+        """Take steps one after another."""
         n, inputs = self.network, (x.ctypes.data, 0) if x.ndim == 2 else (0, x.ctypes.data)
         wanted = (0, 0) if targets is None else (targets.ctypes.data, has_target.ctypes.data)
         self.online.learn(rule, len(x), *inputs, *wanted, y.ctypes.data, n.inputs, n.outputs)
 
     def reset(self) -> None:
+        """Apply the collected changes; set activations, states and traces to zero."""
         self.online.reset()
 
     def weights(self) -> Array:
+        """A copy of the weights [weight_count]."""
         weights = np.empty(self.network.weight_count, self.dtype)
         self.online.save(weights.ctypes.data)
         return weights
 
     def set_weights(self, weights: Array) -> None:
+        """Replace the weights [weight_count]."""
         flat = np.ascontiguousarray(weights, self.dtype)
         self.online.load(flat.ctypes.data)
 
     def states(self) -> tuple[Array, Array]:
+        """Copies of the cells' states s [C*S] and of the hidden units' outputs y [U]."""
         s, y = np.zeros(self.network.cells, self.dtype), np.zeros(self.network.units, self.dtype)
         self.online.state(s.ctypes.data, y.ctypes.data)
         return s, y
 
     def memory(self) -> Array:
+        """A copy of everything else that a step leaves to the next one."""
         memory = np.zeros(self.online.memory_size(), self.dtype)
         self.online.read_memory(memory.ctypes.data)
         return memory
 
     def set_memory(self, memory: Array) -> None:
+        """Continue from what `memory` returned."""
         flat = np.ascontiguousarray(memory, self.dtype)
         self.online.write_memory(flat.ctypes.data)
 

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from carrousel.online.checks import MAX_FLOAT32, array_of, check_whole, is_number
 
 SIZES = {"inputs": 1, "outputs": 1, "blocks": 0, "block_size": 1, "hidden": 0}  # and the smallest value of each
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "connectivity": ("F", "B", "FB"),
     "biased": ("none", "gates", "gates and outputs", "hidden", "all"),
     "g": ("g2", "g1"),

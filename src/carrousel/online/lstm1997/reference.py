@@ -10,7 +10,7 @@ units from the cells' outputs of this step.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from carrousel.online.lstm1997.network import Floats, Network, SplitWeights
 
@@ -41,11 +41,26 @@ class Reference:
         change: collected changes of the weights, without alpha; summed over the steps.
     """
 
+    weights: SplitWeights
+    change: SplitWeights
+    block_of: NDArray[np.intp]  # the block of each cell [C*S]
+    s: Floats
+    y: Floats
+    ds_dc: Floats
+    ds_din: Floats
+    z: Floats
+    r: Floats
+    net: Floats  # of the hidden units [U]
+    net_in: Floats  # of the input gate of each cell [C*S]
+    y_in: Floats
+    y_out: Floats
+    y_k: Floats  # of the output units [K]
+
     def __init__(self, network: Network, weights: ArrayLike) -> None:
         self.network = network
         self.weights = network.split(weights)
         self.change = network.split(np.zeros(network.weight_count))
-        self.block_of = np.repeat(np.arange(network.blocks), network.block_size)  # [C*S]: the block of each cell
+        self.block_of = np.repeat(np.arange(network.blocks), network.block_size)
         self.reset()
 
     def reset(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ BLOCK_STEPS = 200_000  # about as many steps a block; with a tenth of it, overhe
 class JudgedTrial(Protocol):
     """What a criterion sees of a trial."""
 
-    ends: NDArray  # the errors at the ends of its 1000 most recent training sequences
+    ends: NDArray[np.float32]  # the errors at the ends of its 1000 most recent training sequences
     stopped: bool  # the method stopped it: its Stop is met
     stage: int  # stages of the criterion that it has passed
     examined: Sequences | None  # the set that is examined
@@ -65,12 +65,15 @@ class Running:
     stages: int = 1
 
     def every(self, steps: int) -> int:
+        """As many as take BLOCK_STEPS steps, at least 20."""
         return max(20, BLOCK_STEPS // steps)
 
     def examined(self, trial: JudgedTrial) -> Sequences | None:
+        """None: the training sequences are judged."""
         return None
 
     def passed(self, method: Method, trials: Mapping[int, JudgedTrial]) -> set[int]:
+        """The trials whose Stop is met."""
         return {place for place, trial in trials.items() if trial.stopped}
 
 
@@ -87,9 +90,11 @@ class Periodic:
         return None
 
     def every(self, steps: int) -> int:
+        """100, whatever their number of steps."""
         return 100
 
     def examined(self, trial: JudgedTrial) -> Sequences | None:
+        """The set of the trial's source, if it has one."""
         return trial.examined
 
 
@@ -100,6 +105,7 @@ class Within(Periodic):
     bound: float = 0.25
 
     def passed(self, method: Method, trials: Mapping[int, JudgedTrial]) -> set[int]:
+        """The trials whose errors on the examined set are all within the bound."""
         errors = method.evaluate(only(method, {place: trial.examined for place, trial in trials.items()}))
         return {place for place in trials if self.reached(errors[place])}
 
@@ -133,9 +139,11 @@ class TestSet(Periodic):
         return len(self.means)
 
     def examined(self, trial: JudgedTrial) -> Sequences | None:
+        """A set that is sampled once, if it is fixed."""
         return trial.fresh(self.size) if self.fixed else None
 
     def passed(self, method: Method, trials: Mapping[int, JudgedTrial]) -> set[int]:
+        """The trials that misclassify few enough of their set; a few sequences are tried first."""
         left, seen = dict(trials), {}
         for first, last in pairwise((0, *(some for some in SOME if some < self.size), self.size)):
             for place, errors in self.errors(method, left, first, last).items():
@@ -177,9 +185,11 @@ class Successive(Periodic):
     part: int = 500
 
     def examined(self, trial: JudgedTrial) -> Sequences | None:
+        """None: every test samples new sequences."""
         return None
 
     def passed(self, method: Method, trials: Mapping[int, JudgedTrial]) -> set[int]:
+        """The trials that are within the bound on all `count` new sequences; `part` of them are run at a time."""
         left = {place: trial for place, trial in trials.items() if self.is_ready(trial)}
         for _ in range(0, self.count, self.part):
             if not left:
@@ -202,6 +212,7 @@ class Predicted(Periodic):
     """Every symbol of every string is predicted: the legal next symbols are the most active outputs (Experiment 1)."""
 
     def passed(self, method: Method, trials: Mapping[int, JudgedTrial]) -> set[int]:
+        """The trials that predict every string of their set."""
         sets = {place: trial.examined for place, trial in trials.items() if trial.examined}
         some = {place: strings.part(0, SOME[-1]) for place, strings in sets.items()}
         left = self.find_right(method, some)
@@ -213,7 +224,7 @@ class Predicted(Periodic):
         return {place for place, strings in sets.items() if do_legal_lead(outputs[place], strings.truth)}
 
 
-def do_legal_lead(outputs: NDArray | None, legal: NDArray | None) -> bool:
+def do_legal_lead(outputs: NDArray[Any] | None, legal: NDArray[Any] | None) -> bool:
     """Whether at every step each legal output is above each illegal one.
 
     Args:

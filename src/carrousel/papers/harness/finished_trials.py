@@ -30,8 +30,9 @@ class FinishedTrials:
     """
 
     def __init__(self, path: Path, seed: int) -> None:
-        self.path, self.seed = path, seed
-        self.lock = threading.Lock()
+        self.path = path
+        self.seed = seed
+        self.lock: threading.Lock = threading.Lock()
         self.outcomes: dict[str, dict[int, Outcome]] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

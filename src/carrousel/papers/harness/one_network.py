@@ -40,37 +40,43 @@ class OneByOne:
     """
 
     def __init__(self, new: Callable[[np.random.Generator], OneNetwork], outputs: int, places: int) -> None:
-        self.new, self.K = new, outputs
+        self.new = new
+        self.K = outputs
         self.networks: list[OneNetwork | None] = [None] * places
         self.windows: list[Window | None] = [None] * places
-        self.stopped = [False] * places
+        self.stopped: list[bool] = [False] * places
 
     @property
     def places(self) -> int:
         return len(self.networks)
 
     def begin(self, place: int, rng: np.random.Generator) -> None:
+        """Begin a new trial at a place, with a new network."""
         self.networks[place] = self.new(rng)
         self.windows[place], self.stopped[place] = None, False
 
     def train(self, blocks: Sequence[Sequences | None], stop: Stop | None) -> list[Presented | None]:
+        """Train each trial on its block, until its Stop is met."""
         return [
             None if block is None or self.stopped[place] else self._train(place, block, stop)
             for place, block in enumerate(blocks)
         ]
 
     def evaluate(self, blocks: Sequence[Sequences | None]) -> list[Errors | None]:
+        """Each trial's errors on its block, without learning."""
         return [
             None if block is None else self._evaluate(place, block.with_truth()) for place, block in enumerate(blocks)
         ]
 
     def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray[Any] | None]:
+        """Each trial's outputs at every row of its block's targets [N or steps, K], without learning."""
         return [
             None if block is None else np.concatenate([self._present(place, one, None) for one in single(block)])
             for place, block in enumerate(blocks)
         ]
 
     def weights(self, place: int) -> NDArray[Any] | None:
+        """None: there is nothing to plot."""
         return None
 
     def _evaluate(self, place: int, block: Sequences) -> Errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ from carrousel.papers.harness.random_streams import random_streams
 from carrousel.papers.harness.sequences import Sequences
 from carrousel.papers.harness.trials import Outcome
 
-BESIDE = {
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BESIDE: dict[str, Any] = {
     "loc": "center left",
     "bbox_to_anchor": (1.01, 0.5),
     "frameon": False,
@@ -53,7 +57,7 @@ def draw(experiment: Experiment, row: PaperRow, outcomes: Sequence[Outcome], see
         raise UserError(f"{path} cannot be written ({error.strerror}): free some space or change --out") from None
 
 
-def draw_curves(axes, row: PaperRow, outcomes: Sequence[Outcome]) -> None:
+def draw_curves(axes: Axes, row: PaperRow, outcomes: Sequence[Outcome]) -> None:
     """Draw the mean absolute error of every trial over the sequences presented."""
     for outcome in outcomes:
         counts, errors = zip(*outcome.curve)
@@ -72,7 +76,9 @@ def draw_curves(axes, row: PaperRow, outcomes: Sequence[Outcome]) -> None:
     axes.legend(**BESIDE)
 
 
-def run_fresh_sequence(row: PaperRow, outcome: Outcome, seed: int) -> tuple[Sequences, NDArray, NDArray] | None:
+def run_fresh_sequence(
+    row: PaperRow, outcome: Outcome, seed: int
+) -> tuple[Sequences, NDArray[Any], NDArray[Any]] | None:
     """A sequence that the trial has not seen, and the trained network's states and outputs over it, if it has any."""
     streams = random_streams(seed, row.group)
     sequence = row.source(streams, outcome.trial).training(streams("picture", outcome.trial), 1)
@@ -80,7 +86,7 @@ def run_fresh_sequence(row: PaperRow, outcome: Outcome, seed: int) -> tuple[Sequ
     return found and (sequence, *found)
 
 
-def draw_inputs(axes, sequence: Sequences, names: Sequence[str]) -> None:
+def draw_inputs(axes: Axes, sequence: Sequences, names: Sequence[str]) -> None:
     """Draw the inputs of a sequence: its symbols, or a line for each input."""
     x = sequence.x
     steps = np.arange(1, len(x) + 1)
@@ -96,7 +102,7 @@ def draw_inputs(axes, sequence: Sequences, names: Sequence[str]) -> None:
     axes.legend(**BESIDE)
 
 
-def draw_states(axes, sequence: Sequences, states: NDArray, outputs: NDArray) -> None:
+def draw_states(axes: Axes, sequence: Sequences, states: NDArray[Any], outputs: NDArray[Any]) -> None:
     """Draw the internal states [T, units]; the outputs [T, K] and the target at the end stand in the title."""
     steps = np.arange(1, len(states) + 1)
     for cell, column in enumerate(states.T):
@@ -111,12 +117,12 @@ def draw_states(axes, sequence: Sequences, states: NDArray, outputs: NDArray) ->
     axes.legend(**BESIDE)
 
 
-def last_target(sequence: Sequences, outputs: int) -> NDArray:
+def last_target(sequence: Sequences, outputs: int) -> NDArray[Any]:
     """The target at the end of a sequence [K]."""
     target = sequence.targets[-1]
     return np.eye(outputs)[int(target)] if np.ndim(target) == 0 else target
 
 
-def format_numbers(numbers: NDArray) -> str:
+def format_numbers(numbers: NDArray[Any]) -> str:
     """Numbers with two decimals, separated by commas."""
     return ", ".join(f"{value:.2f}" for value in numbers)

@@ -61,8 +61,11 @@ class Window:
     """
 
     def __init__(self, stop: Stop) -> None:
-        self.stop, self.bound = stop, np.float32(stop.bound)
-        self.presented = self.above = self.sum = 0
+        self.stop = stop
+        self.bound: np.float32 = np.float32(stop.bound)
+        self.presented: int = 0
+        self.above: int = 0
+        self.sum: int = 0
         self.recent: deque[tuple[bool, int]] = deque()
 
     def add(self, errors: Sequence[np.float32]) -> bool:

@@ -69,14 +69,17 @@ class Trial:
     """
 
     def __init__(self, number: int, row: PaperRow, streams: RandomStreams) -> None:
-        self.number, self.row = number, row
-        self.weights_rng = streams("weights", number)
-        self.training_rng, self.test_rng = streams("training", number), streams("test", number)
+        self.number = number
+        self.row = row
+        self.weights_rng: np.random.Generator = streams("weights", number)
+        self.training_rng: np.random.Generator = streams("training", number)
+        self.test_rng: np.random.Generator = streams("test", number)
         self.source: Source = row.source(streams, number)
-        self.presented, self.stage = 0, 0
+        self.presented: int = 0
+        self.stage: int = 0
         self.stages: list[int] = []
-        self.ends = np.zeros(0, np.float32)
-        self.stopped = False
+        self.ends: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.stopped: bool = False
         self.grown: int | None = None
         self.curve: list[tuple[int, float]] = []
         self.examined: Sequences | None = self.source.examined

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,7 @@ from carrousel.online.checks import array_of, check_whole
 from carrousel.online.exclusive import Exclusive
 from carrousel.online.lstm1997.compiled import describe
 from carrousel.online.lstm1997.network import Network
-from carrousel.online.lstm1997.rule import check_rule
+from carrousel.online.lstm1997.rule import Rule, check_rule
 from carrousel.papers.harness.method import Errors, Presented
 from carrousel.papers.harness.sequences import Sequences
 from carrousel.papers.harness.stop import Stop
@@ -72,16 +73,16 @@ class NativeTrials(Exclusive):
         check_whole("threads", threads, 1)
         check_whole("window", window, 0)
         self.network = network
-        self.rule = check_rule(rate, update, error)
+        self.rule: Rule = check_rule(rate, update, error)
         self.threads = threads
         self.window = window
         self.weights = weights
-        self.presented = np.zeros(len(self.weights), np.int64)
-        self.stopped = np.zeros(len(self.weights), bool)
+        self.presented: NDArray[np.int64] = np.zeros(len(self.weights), np.int64)
+        self.stopped: NDArray[np.bool_] = np.zeros(len(self.weights), bool)
         self._recent = np.zeros((len(self.weights), window, len(Errors._fields)), np.float32)
 
     @property
-    def weights(self) -> NDArray:
+    def weights(self) -> NDArray[np.float32]:
         """Weights of each trial [trials, network.weight_count], float32."""
         return self._weights
 
@@ -144,7 +145,7 @@ class NativeTrials(Exclusive):
         errors = {i: Errors(*of_trial.T) for i, of_trial, _, _ in presented}
         return [errors.get(i) for i in range(len(self.weights))]
 
-    def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray | None]:
+    def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray[np.float32] | None]:
         """The outputs at every row of targets [N or steps, K], float32, with frozen weights; 0 without a target."""
         checked = self._check(blocks, frozen=True)
         outputs = {i: np.zeros((len(block.targets), self.network.outputs), np.float32) for i, block in checked.items()}
@@ -166,8 +167,12 @@ class NativeTrials(Exclusive):
         }
 
     def _present(
-        self, blocks: dict[int, Sequences], stop: Stop | None, learn: bool, outputs: dict[int, NDArray] | None = None
-    ) -> list[tuple[int, NDArray, int, bool]]:
+        self,
+        blocks: dict[int, Sequences],
+        stop: Stop | None,
+        learn: bool,
+        outputs: dict[int, NDArray[np.float32]] | None = None,
+    ) -> list[tuple[int, NDArray[np.float32], int, bool]]:
         """Run trials; for each one its errors [N, 4], the sequences presented so far, and whether it stopped."""
         errors = {i: np.zeros((len(block.lengths), len(Errors._fields)), np.float32) for i, block in blocks.items()}
         trials = [
@@ -181,7 +186,7 @@ class NativeTrials(Exclusive):
         return [(i, errors[i], *outcome) for i, outcome in zip(blocks, done)]
 
 
-def describe_stop(stop: Stop | None) -> tuple:
+def describe_stop(stop: Stop | None) -> tuple[Any, ...]:
     """The criterion as bindings/lstm1997.cpp takes it."""
     if stop is None:
         return 0, 0.0, 0, math.inf, False, False, 1
@@ -189,7 +194,9 @@ def describe_stop(stop: Stop | None) -> tuple:
     return stop.window, stop.bound, stop.allowed, mean, stop.measure == "squared", stop.at_end, stop.every
 
 
-def trial_addresses(block: Sequences, weights: NDArray, errors: NDArray, outputs: NDArray | None) -> tuple[int, ...]:
+def trial_addresses(
+    block: Sequences, weights: NDArray[np.float32], errors: NDArray[np.float32], outputs: NDArray[np.float32] | None
+) -> tuple[int, ...]:
     """A trial's block and arrays as bindings/lstm1997.cpp takes them."""
     return (
         *(len(block.lengths), block.lengths.ctypes.data),
@@ -199,6 +206,6 @@ def trial_addresses(block: Sequences, weights: NDArray, errors: NDArray, outputs
     )
 
 
-def address(array: NDArray) -> tuple[int, int]:
+def address(array: NDArray[Any]) -> tuple[int, int]:
     """An array's address as (numbers, indices); the one that it is not is 0."""
     return (array.ctypes.data, 0) if array.dtype == np.float32 else (0, array.ctypes.data)

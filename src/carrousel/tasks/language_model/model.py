@@ -31,9 +31,9 @@ class LanguageModel(nn.Module):
             self.register_buffer("table", torch.eye(symbols) * symbols**0.5, persistent=False)
         else:
             self.table = nn.Parameter(torch.randn(symbols, options.hidden))
-        self.recurrent = new_layers(options, self.table.shape[1])
-        self.dropout = nn.Dropout(options.dropout or 0.0)
-        self.output = nn.Linear(options.hidden, symbols)
+        self.recurrent: nn.Module = new_layers(options, self.table.shape[1])
+        self.dropout: nn.Dropout = nn.Dropout(options.dropout or 0.0)
+        self.output: nn.Linear = nn.Linear(options.hidden, symbols)
         # The outputs of new recurrent layers are near 0.1: with torch's weights here, hundreds of steps pass before
         # an error reaches the layers below.
         nn.init.normal_(self.output.weight, std=2 / options.hidden**0.5)

@@ -59,7 +59,7 @@ def sample_marked_pairs(
     return lengths, x, X1, X2
 
 
-def sample_marks(rng: np.random.Generator, n: int, T: int) -> tuple[NDArray, NDArray]:
+def sample_marks(rng: np.random.Generator, n: int, T: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sample the marked positions, from 0: one of the first ten, and another of the first T/2 [n] each."""
     first = rng.integers(0, 10, n)
     second = rng.integers(0, T // 2 - 1, n)

@@ -22,7 +22,7 @@ from carrousel.papers.lstm1997.tables import PAPER
 SYMBOLS = "BTPSXVE"
 
 # node: its one or two outgoing edges, each a symbol and the node it leads to; an edge is taken with probability 0.5
-REBER = {
+REBER: dict[str, tuple[tuple[str, str], ...]] = {
     "start": (("B", "0"),),
     "0": (("T", "1"), ("P", "2")),
     "1": (("S", "1"), ("X", "3")),

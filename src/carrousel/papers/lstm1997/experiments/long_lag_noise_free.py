@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrousel.online.lstm1997.network import Network
 from carrousel.papers.harness.criteria import Within
 from carrousel.papers.harness.paper_row import Experiment, PaperRow, Source
 from carrousel.papers.harness.random_streams import RandomStreams
-from carrousel.papers.harness.sequences import Sequences
+from carrousel.papers.harness.sequences import Ints, Sequences
 from carrousel.papers.lstm1997.methods.lstm import LSTM
 from carrousel.papers.lstm1997.readings import change
 from carrousel.papers.lstm1997.tables import PAPER
@@ -35,7 +34,7 @@ def list_sequences(p: int) -> Sequences:
     return frame(first, np.broadcast_to(np.arange(p - 1, dtype=np.int32), (2, p - 1)))
 
 
-def frame(first: NDArray, middle: NDArray) -> Sequences:
+def frame(first: Ints, middle: Ints) -> Sequences:
     """Sequences that end with the symbol with which they begin.
 
     Args:

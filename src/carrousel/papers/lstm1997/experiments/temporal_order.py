@@ -27,7 +27,8 @@ from carrousel.papers.lstm1997.tables import PAPER
 
 SYMBOLS = "EBabcdXY"
 E, B, A, X = (SYMBOLS.index(symbol) for symbol in "EBaX")
-WINDOWS = {"6a": (10, 50), "6b": (10, 33, 66)}  # t1, t2 (and t3) lie in the eleven positions from here, counted from 1
+# t1, t2 (and t3) lie in the eleven positions from here, counted from 1
+WINDOWS: dict[str, tuple[int, ...]] = {"6a": (10, 50), "6b": (10, 33, 66)}
 
 
 def sample_sequences(rng: np.random.Generator, n: int, task: str) -> Sequences:

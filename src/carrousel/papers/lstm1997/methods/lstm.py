@@ -41,9 +41,11 @@ class LSTM(MethodSettings):
     opening: float = 0.0
 
     def start(self, places: int, threads: int) -> LSTMTrials:
+        """The trials of networks with these settings."""
         return LSTMTrials(self, places, threads)
 
     def states(self, weights: NDArray[Any], x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The internal states [T, C*S] and outputs [T, K] of a trained network over one sequence."""
         network = Reference(self.network, weights)
         states, outputs = [], []
         for row in np.eye(self.network.inputs)[x] if x.ndim == 1 else x:
@@ -62,9 +64,12 @@ class LSTMTrials:
     """
 
     def __init__(self, settings: LSTM, places: int, threads: int) -> None:
-        s = self.settings = settings
+        s = settings
+        self.settings = settings
         weights = np.zeros((places, s.network.weight_count), np.float32)
-        self.trials = NativeTrials(s.network, weights, s.rate, update=s.update, error=s.error, threads=threads)
+        self.trials: NativeTrials = NativeTrials(
+            s.network, weights, s.rate, update=s.update, error=s.error, threads=threads
+        )
         self.rngs: dict[int, np.random.Generator] = {}
         self.falling: dict[int, list[float]] = {}  # squared errors of the trials whose block is still to be added
 
@@ -73,6 +78,7 @@ class LSTMTrials:
         return len(self.trials.weights)
 
     def begin(self, place: int, rng: np.random.Generator) -> None:
+        """Begin a new trial at a place; if the network grows, without the block that is added later."""
         network, grows = self.settings.network, self.settings.grows
         weights = network.initial_weights(rng)
         self.trials.begin(place, remove_blocks(network, weights) if grows else weights)
@@ -81,6 +87,7 @@ class LSTMTrials:
             self.falling[place] = []
 
     def train(self, blocks: Sequence[Sequences | None], stop: Stop | None) -> list[Presented | None]:
+        """Train each trial on its block; add the block to networks whose error has stopped falling."""
         presented = self.trials.train(blocks, stop)
         for place, errors in list(self.falling.items()):
             if (result := presented[place]) is not None:
@@ -92,12 +99,15 @@ class LSTMTrials:
         return presented
 
     def evaluate(self, blocks: Sequence[Sequences | None]) -> list[Errors | None]:
+        """Each trial's errors on its block, without learning."""
         return self.trials.evaluate(blocks)
 
     def outputs(self, blocks: Sequence[Sequences | None]) -> list[NDArray[Any] | None]:
+        """Each trial's outputs at every row of its block's targets [N or steps, K], without learning."""
         return self.trials.outputs(blocks)
 
     def weights(self, place: int) -> NDArray[Any]:
+        """The weights of a trial [weight_count]."""
         return self.trials.weights[place]
 
     def _add_blocks(self, place: int) -> None:
