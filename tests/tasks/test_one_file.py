@@ -101,10 +101,9 @@ def command(tmp_path_factory):
     """The command in the copy of the package: a function that starts a process."""
     folder = tmp_path_factory.mktemp("copy")
     package = Path(carrousel.__file__).parent
-    shutil.copytree(package, folder / "carrousel", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(package, folder / "carrousel", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "carrousel" / "tasks" / "majority.py").write_text(MAJORITY)
     environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONWARNINGS"] = "ignore::RuntimeWarning"  # that the copy has no kernels
 
     def start(*arguments) -> subprocess.Popen:
         words = [sys.executable, "-m", "carrousel", *map(str, arguments)]

@@ -9,11 +9,23 @@ check_cell.py  the checks of a cell's fields
 import importlib
 import pkgutil
 
-from carrousel.cells.cell import Cell, Values
+from carrousel.cells.cell import Cell, Value, Values
 from carrousel.cells.functions import exp, layer_norm, relu, sigmoid, softplus, tanh
 from carrousel.cells.gates import GATE_FUNCTIONS
 
-__all__ = ["ALL", "GATE_FUNCTIONS", "Cell", "Values", "exp", "layer_norm", "relu", "sigmoid", "softplus", "tanh"]
+__all__ = [
+    "ALL",
+    "GATE_FUNCTIONS",
+    "Cell",
+    "Value",
+    "Values",
+    "exp",
+    "layer_norm",
+    "relu",
+    "sigmoid",
+    "softplus",
+    "tanh",
+]
 
 
 def discover() -> dict[str, Cell]:

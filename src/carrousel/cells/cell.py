@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 from carrousel.cells.check_cell import check_cell, parse_names
 
-Values: TypeAlias = tuple[Any, ...]  # the rows of a step, its states, weights or masks: tensors, or symbols
+Value: TypeAlias = Any  # what a step computes with: a tensor, or a symbol
+Values: TypeAlias = tuple[Value, ...]  # the rows of a step, its states, weights or masks
 
 
 @dataclass(frozen=True)

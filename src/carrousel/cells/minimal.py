@@ -13,12 +13,10 @@
 }
 """
 
-from typing import Any
-
-from carrousel.cells import Cell, Values, sigmoid, softplus
+from carrousel.cells import Cell, Value, Values, sigmoid, softplus
 
 
-def positive(a: Any) -> Any:
+def positive(a: Value) -> Value:
     """The candidate's function g."""
     return (a + 0.5).where(a >= 0, sigmoid(a))
 

@@ -29,11 +29,7 @@ sampled anew at each step, for each row and unit. In evaluation m_g and m_n are 
 }
 """
 
-from __future__ import annotations
-
-from typing import Any
-
-from carrousel.cells import Cell, Values, tanh
+from carrousel.cells import Cell, Value, Values, tanh
 from carrousel.cells.gru import step as plain_gru
 from carrousel.cells.lstm import step as plain_lstm
 
@@ -41,19 +37,19 @@ from carrousel.cells.lstm import step as plain_lstm
 class Masked:
     """A row whose tanh is multiplied by a mask: the plain step computes with it as with any row."""
 
-    def __init__(self, row: Any, mask: Any) -> None:
-        self.row: Any = row
-        self.mask: Any = mask
+    def __init__(self, row: Value, mask: Value) -> None:
+        self.row: Value = row
+        self.mask: Value = mask
 
-    def __add__(self, other: Any) -> Masked:
+    def __add__(self, other: Value) -> Value:
         return Masked(self.row + other, self.mask)
 
-    def tanh(self) -> Any:
+    def tanh(self) -> Value:
         """The mask times the row's tanh."""
         return self.mask * tanh(self.row)
 
 
-def zone_out(mask: Any, old: Any, new: Any) -> Any:
+def zone_out(mask: Value, old: Value, new: Value) -> Value:
     """The old value where the mask is 1, the new one where it is 0."""
     return mask * old + (1 - mask) * new
 

@@ -26,9 +26,8 @@ def step(rows: Values, states: Values) -> Values:
     z, i, f, o = rows
     _, c, n, m = states
     decayed = (m - softplus(-f)).where(n > 0, i - 100)  # less than i, and e^-100 is negligible beside 1
-    ahead = (
-        i - decayed
-    )  # of i' and f' one is 1, and the other e^-|ahead|: for a backward pass this number stands for both
+    # Of i' and f' one is 1, and the other e^-|ahead|: for a backward pass this number stands for both.
+    ahead = i - decayed
     m = i.where(ahead >= 0, decayed)
     i, f = exp(ahead.where(ahead < 0, 0.0)), exp((-ahead).where(ahead >= 0, 0.0)) * (n > 0)
     c, n = f * c + i * tanh(z), f * n + i
