@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from carrousel import codegen
 from carrousel.cells import ALL
 
@@ -45,7 +47,15 @@ def test_unchanged_headers_are_not_written_again(tmp_path):
     assert (tmp_path / "all.hpp").read_text() != "changed"
 
 
-def test_script_without_a_folder_says_how_it_is_used():
-    result = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
+def test_script_generates_the_cells_that_are_named(tmp_path):
+    subprocess.run([sys.executable, SCRIPT, tmp_path, "gru", "layer_norm_lstm"], check=True)
+    assert {file.stem for file in tmp_path.iterdir()} == {"all", "gru", "layer_norm_lstm"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["out", "lstmm"]], ids=["nothing", "a typo"])
+def test_script_says_how_it_is_used(arguments, tmp_path):
+    command = [sys.executable, SCRIPT, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert result.returncode != 0
-    assert result.stderr == "usage: python src/carrousel/codegen OUT_DIR\n"
+    assert result.stderr.startswith("usage: python src/carrousel/codegen OUT_DIR [CELL]...\ncells: coupled ")
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The script that the build runs: one header for each cell, and all.hpp, in a folder."""
+"""The script that the build runs: one header for each cell, or for those that are named, and all.hpp, in a folder."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ from carrousel.cells import ALL
 from carrousel.codegen import write
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python src/carrousel/codegen OUT_DIR")
-    write(Path(sys.argv[1]), ALL.values())
+    if len(sys.argv) < 2 or not ALL.keys() >= {*sys.argv[2:]}:
+        sys.exit(f"usage: python src/carrousel/codegen OUT_DIR [CELL]...\ncells: {' '.join(ALL)}")
+    write(Path(sys.argv[1]), [ALL[name] for name in sys.argv[2:] or ALL])
