@@ -13,6 +13,9 @@ BUILD := SKBUILD_BUILD_DIR="$(abspath $(LIBRARY))" PATH="$(abspath $(BIN)):$$PAT
 # does: make TORCH_INDEX=... test
 TORCH_INDEX ?=
 
+# Where it is set, every process would compile torch's modules again, for two seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Tests go side by side in so many processes.
 PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n : 8)))
 
