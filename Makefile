@@ -25,9 +25,9 @@ CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 
 help:
 	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
-	@echo "make test     the tests, C++ and Python"
-	@echo "make quick    those that a change most likely breaks, under a minute"
-	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests"
+	@echo "make test     the tests, C++ and Python, but for the slow ones"
+	@echo "make quick    those that a change most likely breaks, in a minute"
+	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests, the slow ones too"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
@@ -44,7 +44,9 @@ demo: $(VENV)/installed
 
 test: test-kernels test-python
 
-check: lint types sanitize docs test
+test-all: test-kernels test-slow test-python
+
+check: lint types sanitize docs test-all
 
 bench: $(VENV)/bench-tools
 	$(BIN)/carrousel bench layers
@@ -88,11 +90,17 @@ wheel: $(VENV)/compiled $(VENV)/wheel-tools
 test-wheel: wheel $(VENV)/test-tools
 	$(BIN)/python -m pytest tests/house/test_wheel.py --wheel dist/*.whl
 
+# The slow ones start processes and compilers, and train: half of the time, in a twentieth of the tests.
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+
 quick: $(VENV)/test-tools
-	$(BIN)/python -m pytest --quick -n $(PROCESSES) --dist worksteal
+	$(PYTEST) --quick
 
 test-python: $(VENV)/test-tools
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/test-tools
+	$(PYTEST) -m slow
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff format --check .
@@ -164,4 +172,4 @@ $(VENV)/%-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build dist
 
-.PHONY: help demo test quick check wheel test-wheel bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test test-all test-slow quick check wheel test-wheel bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean

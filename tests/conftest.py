@@ -1,13 +1,15 @@
 """What all tests share: `--quick` and `--all`, the markers, hypothesis profiles, seeds and threads.
 
 `@pytest.mark.grid(cell=[...], size={...})` gives a test one argument for each axis. By default it runs few
-combinations, chosen so that every two choices meet at least once; with `--quick`, so few that every choice comes
-up once; with `--all`, every combination. `@pytest.mark.full` is a test that runs with `--all` only, and
-`@pytest.mark.slow` one that `--quick` leaves out: it starts processes or compilers, or trains.
+combinations, chosen so that every two choices meet at least once; with `--all`, every combination.
+`@pytest.mark.full` is a test that runs with `--all` only, `@pytest.mark.slow` one that `make test` leaves out: it
+starts processes or compilers, or trains. With `--quick` there are no slow tests, every choice of a grid comes up once,
+and of any test there are at most three cases.
 """
 
 from __future__ import annotations
 
+import collections
 import itertools
 import os
 
@@ -33,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "grid(**axes): an argument for each axis; all pairs, or with --all everything")
     config.addinivalue_line("markers", "full: runs with --all only")
-    config.addinivalue_line("markers", "slow: does not run with --quick")
+    config.addinivalue_line("markers", "slow: does not run with --quick, nor in make test")
     if not config.getoption("--hypothesis-profile", None):
         hypothesis.settings.load_profile("all" if config.getoption("--all") else "quick")
     torch.set_num_threads(THREADS)
@@ -42,9 +44,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [*["full"] * (not config.getoption("--all")), *["slow"] * config.getoption("--quick")]
     chosen = [item for item in items if not any(map(item.get_closest_marker, left_out))]
+    if config.getoption("--quick"):
+        chosen = thin_out(chosen, 3)
     if len(chosen) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
+
+
+def thin_out(items: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """At most so many cases of each test, spread evenly over all of them."""
+    cases = collections.defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    return [case for each in cases.values() for case in each[:: -(-len(each) // most)]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,6 +16,8 @@ from carrousel.bench import layers
 from carrousel.bench.shapes import PAPERS, find_shape
 from carrousel.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 def test_json_has_both_sides_of_each_mode_and_number_of_threads(capsys):
     rows = rows_of(capsys, "layers", "--shapes", TINY, "--threads", "2,1")

@@ -12,6 +12,8 @@ from bench import lstm1997
 from bench.rivals.lstm1997_torch import TorchOperations
 from carrousel.papers.lstm1997.native_trials import NativeTrials
 
+pytestmark = pytest.mark.slow
+
 experiments = pytest.mark.parametrize("experiment", lstm1997.TARGETS)
 
 

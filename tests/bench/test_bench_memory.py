@@ -8,6 +8,8 @@ from measurements import TINY, rows_of
 from bench import memory
 from carrousel.bench.shapes import find_shape
 
+pytestmark = pytest.mark.slow
+
 
 def test_memory_is_what_the_larger_shape_needs_more_of():
     shapes = [find_shape(name) for name in (TINY, "I3-H64-B64-T100")]

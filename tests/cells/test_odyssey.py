@@ -23,6 +23,8 @@ from carrousel.custom_cell.fuse import fuse, is_fused
 from carrousel.fused import fused, kernels
 from carrousel.scan import scan
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {name: getattr(odyssey, name) for name in odyssey.__all__}
 BY_KERNEL = [name for name in VARIANTS if name != "NP"]
 SIZE = Size(T=5, B=3, I=4, H=7)

@@ -20,6 +20,8 @@ from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_done, carrousel_process,
 from carrousel import checkpoint
 from carrousel.cli import run
 
+pytestmark = pytest.mark.slow
+
 # Two layers with dropout, so that random numbers take part; a checkpoint after each step, so that most kills hit one.
 LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--layers", "2", "--dropout", "0.3", "--steps", "1000"]
 BUSY = [*LONG, "--save-every", "0"]

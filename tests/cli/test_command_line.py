@@ -14,6 +14,8 @@ from carrousel.cli import program, run
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.results import screen
 
+pytestmark = pytest.mark.slow
+
 BUFFERED = {**ENVIRONMENT, "PYTHONUNBUFFERED": ""}  # as in a user's shell: what is printed fails late
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from runs import ENVIRONMENT, PROGRAM, obey_signals, train, write_text
 
+pytestmark = pytest.mark.slow
+
 # Sends SIGINT to its own process when the module in INTERRUPT_AT is about to be imported, or when Python ends.
 SITECUSTOMIZE = """
 import atexit, os, signal, sys

@@ -15,6 +15,8 @@ from runs import ENVIRONMENT, PROGRAM, SMALL, train
 from carrousel import results
 from carrousel.cli import run
 
+pytestmark = pytest.mark.slow
+
 TEXT = "a snake \U0001f40d is 中 and é\n" * 99
 LOCALES = {
     "latin-1": ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),

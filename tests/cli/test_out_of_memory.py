@@ -21,6 +21,8 @@ from carrousel.tasks.network import CELLS
 from carrousel.tasks.text import TASK, TextOptions
 from carrousel.training import sizes
 
+pytestmark = pytest.mark.slow
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and RLIMIT_AS")
 
 # The command, in a process that may take so many megabytes more when everything is imported: torch's optimisers import

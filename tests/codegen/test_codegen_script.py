@@ -12,6 +12,8 @@ import pytest
 from carrousel import codegen
 from carrousel.cells import ALL
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(codegen.__file__).parent
 
 

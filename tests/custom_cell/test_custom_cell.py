@@ -25,6 +25,8 @@ from carrousel.custom_cell.compiler import find_compiler
 from carrousel.fused import fused, has_kernel
 from carrousel.scan import scan
 
+pytestmark = pytest.mark.slow
+
 FEW = [*AWKWARD, *map(random_cell, range(2))]
 MORE = [random_cell(seed) for seed in range(2, 14)]
 BY_NAME = {own.name: own for own in (*FEW, *MORE)}

@@ -21,6 +21,8 @@ from carrousel.custom_cell import cache
 from carrousel.custom_cell.cache import find_folder, is_whole, load_or_make
 from carrousel.custom_cell.compiler import Compiler, Recipe, find_compiler, find_sources
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[1]
 
 

@@ -22,6 +22,8 @@ from carrousel import NoKernelWarning
 from carrousel.custom_cell import compiler
 from carrousel.fused import kernels
 
+pytestmark = pytest.mark.slow
+
 X = torch.randn(4, 2, 3)
 
 

@@ -12,6 +12,8 @@ from carrousel.codegen import CodegenError, header
 from carrousel.fused import fused
 from carrousel.scan import scan
 
+pytestmark = pytest.mark.slow
+
 
 def three_rows(rows, states, weights):
     """A GRU without its reset gate; R feeds two rows only, and nothing is normalised in between."""

@@ -12,6 +12,8 @@ from twins import assert_equal_to_1e10, scalar_of
 
 import carrousel
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = [2, 6, 0, 3]
 RESETS = torch.arange(24).reshape(6, 4) % 5 == 1
 CALLS = {

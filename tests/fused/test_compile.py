@@ -15,6 +15,8 @@ from twins import run as run_layer
 import carrousel
 from carrousel.fused import OPS, fused
 
+pytestmark = pytest.mark.slow
+
 SIZE = Size(T=3, B=4, I=5, H=6)
 COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 LAYERS = {

@@ -32,7 +32,7 @@ from carrousel.cells import Cell
 from carrousel.fused import fused, has_kernel
 from carrousel.scan import scan
 
-pytestmark = needs_compiler
+pytestmark = [pytest.mark.slow, needs_compiler]
 F32, F64 = torch.float32, torch.float64
 SHAPES = {"plain": Shape(), "projected": Shape(projected=True)}
 SIZE = Size(T=5, B=3, I=4, H=7)

@@ -73,6 +73,7 @@ def import_with(target):
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 @needs_targets
 def test_the_environment_forces_one():
     for target in TARGETS:

@@ -15,6 +15,8 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 from twins import assert_equal_to_1e10
 
+pytestmark = pytest.mark.slow
+
 T, B = 3, 2
 COMPILERS = [os.environ.get("CXX", "g++"), "clang++"]
 needs_cxx = pytest.mark.skipif(not any(map(which, COMPILERS)), reason=f"none of {COMPILERS} is here")

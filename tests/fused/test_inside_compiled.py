@@ -14,6 +14,8 @@ import carrousel
 from carrousel import odyssey
 from carrousel.cells import Cell, sigmoid, tanh
 
+pytestmark = pytest.mark.slow
+
 
 def state_with_a_function(rows, states):
     """A row inside a state, whose function is no gate; a row that goes into two functions; and one into none."""

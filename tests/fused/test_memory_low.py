@@ -223,6 +223,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @needs_ops
 def test_peak_memory():
     """13 MB for h, c and dy each; 52 MB for the gates, which are not kept."""

@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from twins import assert_equal_to_1e10
 
+pytestmark = pytest.mark.slow
+
 T, B = 3, 2
 every_kind = kinds(
     *["LSTM", "LSTM_low", "GRU", "RNN_tanh", "PeepholeLSTM", "LayerNormLSTM", "MinGRU"],

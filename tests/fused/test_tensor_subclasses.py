@@ -15,6 +15,8 @@ from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils._pytree import tree_leaves, tree_map_only, tree_structure, tree_unflatten
 from twins import assert_equal_to_1e10
 
+pytestmark = pytest.mark.slow
+
 T, B = 3, 2
 
 

@@ -146,6 +146,7 @@ torch.testing.assert_close(torch.jit.load(sys.argv[1])(arguments)[0], expected, 
 """
 
 
+@pytest.mark.slow
 @kinds("LSTM", "PeepholeLSTM")
 def test_saved_and_loaded_in_another_process(kind, tmp_path):
     layer = make(kind).eval()

@@ -17,6 +17,8 @@ import pytest
 from carrousel.online import Network
 from carrousel.online.lstm1997.reference import Reference
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = sorted(path.stem for path in EXAMPLES.glob("*.ipynb"))
 

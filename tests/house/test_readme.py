@@ -91,6 +91,7 @@ PAGES = sorted(
 NOT_RUN = re.compile(r"^<!-- not run: [^\n]+ -->\n```python\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_guides_python_runs(page):
     run_blocks(NOT_RUN.sub("", page.read_text(encoding="utf-8")), page.name)

@@ -14,7 +14,7 @@ for needed in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(needed, reason=f"{needed} is not installed: pip install onnx onnxscript onnxruntime")
 Session = pytest.importorskip("onnxruntime").InferenceSession
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 STANDARD = kinds("LSTM", "GRU", "RNN_tanh")
 SIZES = [(3, 2), (5, 2), (3, 4), (6, 1)]  # T, B: as exported, more steps, more rows, both
 BOTH = pytest.mark.parametrize("dynamo", [False, True], ids=["old", "dynamo"])

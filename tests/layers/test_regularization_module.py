@@ -15,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 import carrousel
 from carrousel.fused import OPS
 
+pytestmark = pytest.mark.slow
+
 # ---- a module among others ------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from module_inputs import OURS, THEIRS, failures, load, outputs_and_gradients, t
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
+pytestmark = pytest.mark.slow
+
 each_layer = pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from carrousel.fused.kernels import LSTM1997
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_KERNELS = """
 import sys, warnings
 sys.modules["carrousel._kernels"] = None

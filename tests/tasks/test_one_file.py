@@ -20,6 +20,8 @@ from runs import same_run
 import carrousel
 from carrousel import checkpoint
 
+pytestmark = pytest.mark.slow
+
 MAJORITY = '''
 """`carrousel train majority`: were there more ones than zeros?"""
 

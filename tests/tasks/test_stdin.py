@@ -29,6 +29,8 @@ from runs import (
 from carrousel.cli import run
 from carrousel.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--steps", "1000", "--save-every", "0.1"]
 
 

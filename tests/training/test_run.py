@@ -25,6 +25,8 @@ from carrousel.training.options import BUDGETS
 from carrousel.training.run import train as train_task
 from carrousel.training.trained import load as load_trained
 
+pytestmark = pytest.mark.slow
+
 
 def load(path):
     return load_trained(path, ALL)

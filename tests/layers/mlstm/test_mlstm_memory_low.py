@@ -10,6 +10,8 @@ from twins import assert_equal_to_1e10
 
 import carrousel
 
+pytestmark = pytest.mark.slow
+
 DOUBLE = torch.float64
 
 

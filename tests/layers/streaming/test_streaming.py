@@ -132,6 +132,7 @@ def test_without_a_kernel_it_is_the_same(case, monkeypatch):
         torch.testing.assert_close(mine, theirs, **close)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("own", AWKWARD, ids=lambda cell: cell.name)
 @pytest.mark.parametrize("B", [1, 3])

@@ -15,6 +15,8 @@ from streams import assert_same, data, layer_of, steps, without_gradients
 
 from carrousel.fused.kernels import KERNELS
 
+pytestmark = pytest.mark.slow
+
 no_gradients = pytest.fixture(autouse=True)(without_gradients)
 
 

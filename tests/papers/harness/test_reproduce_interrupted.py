@@ -22,6 +22,8 @@ from carrousel.papers.harness.run_all import run_all
 from carrousel.papers.harness.trials import Outcome
 from carrousel.papers.lstm1997.experiments import ALL
 
+pytestmark = pytest.mark.slow
+
 native = pytest.mark.skipif(LSTM1997 is None, reason="the compiled kernels are missing: no trial can run")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of a process as POSIX has them")
 ROWS = {row.number: row for experiment in ALL.values() for row in experiment.rows}
