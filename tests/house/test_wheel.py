@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ def wheel(request):
     file = request.config.getoption("--wheel")
     if file is None:
         pytest.skip("it takes a minute, and a wheel: make test-wheel")
-    return Path(file)
+    return Path(file).resolve()
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,16 @@ def run(wheel, tmp_path_factory):
     programs = folder / "environment" / "bin"
     (folder / "away").mkdir()
 
-    def run(command, *arguments):
-        environment = {"PATH": str(programs), "HOME": str(folder)}
+    def run(command, *arguments, **more):
+        environment = {"HOME": str(folder), **more, "PATH": str(programs)}
         line = [str(programs / command), *map(str, arguments)]
         done = subprocess.run(line, env=environment, cwd=folder / "away", capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done
 
     assert not any(shutil.which(compiler, path=str(programs)) for compiler in ("c++", "g++", "clang++", "cc"))
-    run("python", "-m", "pip", "install", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
+    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
+    run("python", "-m", "pip", "install", "--no-compile", "-c", ROOT / "constraints.txt", wheel, **settings)
     return run
 
 
