@@ -90,7 +90,7 @@ wheel: $(VENV)/compiled $(VENV)/wheel-tools
 test-wheel: wheel $(VENV)/test-tools
 	$(BIN)/python -m pytest tests/house/test_wheel.py --wheel dist/*.whl
 
-# The slow ones start processes and compilers, and train: half of the time, in a twentieth of the tests.
+# The slow ones start processes and compilers, and train: two thirds of the time, in a tenth of the tests.
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 quick: $(VENV)/test-tools
