@@ -68,7 +68,7 @@ class MethodSettings:
     A subclass is a frozen dataclass with a `name`.
 
     Attributes:
-        name: of the method, as tables and `--method` have it.
+        name: of the method, as tables have it.
     """
 
     name: ClassVar[str]
