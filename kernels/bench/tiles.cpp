@@ -9,6 +9,7 @@ namespace {
 using bench::Arrays;
 using bench::Loop;
 using bench::most_columns;
+using bench::most_rows;
 using bench::peak_vectors;
 using bench::terms;
 
@@ -59,7 +60,7 @@ void run_bf16(const Arrays& a, int64_t times) {
 template <int G, int N>
 void run_one_row(const Arrays& a, int64_t times) {
   for (int64_t k = 0; k < times; ++k)
-    one_row_panel_tiles<V, N>[G - 1](a.sums, N* L, a.sums, N* L, {}, {a.rows, a.panel, N * L, terms, terms * N * L});
+    one_row_panel_tile<V, N>(G)(a.sums, N * L, a.sums, N * L, {}, {a.rows, a.panel, N * L, terms, terms * N * L});
 }
 
 void run_transpose(const Arrays& a, int64_t times) {
@@ -71,10 +72,16 @@ void run_pack(const Arrays& a, int64_t times) {
   for (int64_t k = 0; k < times; ++k) pack_columns(a.sums, most_columns, a.panel, most_columns, most_columns, order, 1, terms, terms, 0);
 }
 
-#define CARROUSEL_LOOPS(run, M) {run<M, 1>, run<M, 2>, run<M, 3>, run<M, 4>}
-#define CARROUSEL_ALL_LOOPS(run)                                              \
-  {CARROUSEL_LOOPS(run, 1), CARROUSEL_LOOPS(run, 2), CARROUSEL_LOOPS(run, 3), \
-   CARROUSEL_LOOPS(run, 4), CARROUSEL_LOOPS(run, 5), CARROUSEL_LOOPS(run, 6)}
+// The loops run(1, 1) to run(rows, 4) in a table, [rows - 1][vectors - 1]; rows that this instruction set has none for stay null.
+template <int most, int rows, class Run>
+constexpr std::array<std::array<Loop, 4>, most> table(Run run) {
+  std::array<std::array<Loop, 4>, most> loops{};
+  const auto fill = [&]<int... MN>(std::integer_sequence<int, MN...>) {
+    ((loops[MN / 4][MN % 4] = run.template operator()<MN / 4 + 1, MN % 4 + 1>()), ...);
+  };
+  fill(std::make_integer_sequence<int, 4 * rows>{});
+  return loops;
+}
 
 }  // namespace
 
@@ -82,13 +89,9 @@ extern const bench::Tiles bench_tiles = {.lanes = L,
                                          .multiplies_bf16 = machine_has_pairs,
                                          .peak_f32 = peak_f32,
                                          .peak_bf16 = peak_bf16,
-                                         .f32 = CARROUSEL_ALL_LOOPS(run_f32),
-                                         .bf16 = CARROUSEL_ALL_LOOPS(run_bf16),
-                                         .one_row = {CARROUSEL_LOOPS(run_one_row, 1),
-#if defined(__AVX512F__) || defined(__aarch64__)
-                                                     CARROUSEL_LOOPS(run_one_row, 2), CARROUSEL_LOOPS(run_one_row, 3)
-#endif
-                                         },
+                                         .f32 = table<most_rows, max_rows>([]<int M, int N>() -> Loop { return run_f32<M, N>; }),
+                                         .bf16 = table<most_rows, max_rows>([]<int M, int N>() -> Loop { return run_bf16<M, N>; }),
+                                         .one_row = table<3, max_panels>([]<int G, int N>() -> Loop { return run_one_row<G, N>; }),
                                          .transpose = run_transpose,
                                          .pack = run_pack};
 

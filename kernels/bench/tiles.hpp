@@ -1,6 +1,7 @@
 // The inner loops of matrix products, one at a time, in every instruction set. tiles.cpp is compiled once for each and offers them as
 // functions of plain arrays.
 #pragma once
+#include <array>
 #include <cstdint>
 
 namespace carrousel::bench {
@@ -23,9 +24,9 @@ struct Tiles {
   int lanes;
   bool (*multiplies_bf16)();  // in one instruction
   Loop peak_f32, peak_bf16;   // independent multiplications and additions in registers
-  Loop f32[most_rows][4];     // [rows - 1][vectors - 1]
-  Loop bf16[most_rows][4];    // on pairs of bfloat16: terms / 2 pairs
-  Loop one_row[3][4];         // [panels side by side - 1][vectors - 1]
+  std::array<std::array<Loop, 4>, most_rows> f32;   // [rows - 1][vectors - 1]
+  std::array<std::array<Loop, 4>, most_rows> bf16;  // on pairs of bfloat16: terms / 2 pairs
+  std::array<std::array<Loop, 4>, 3> one_row;       // [panels side by side - 1][vectors - 1]
   Loop transpose, pack;       // [most_columns, terms] into [terms, most_columns]; and W's columns into the panel of the backward pass
 };
 

@@ -106,12 +106,12 @@ struct Pairs {
 };
 
 template <class Tile>
-void check_tile(Tile tile, int lanes) {
-  for (int count = 1; count <= 6; ++count)
+void check_tile(Tile tile, const Parts<float>& parts) {
+  for (int count = 1; count <= parts.tile_rows; ++count)
     for (int vectors = 1; vectors <= 4; ++vectors)
       for (const int64_t K : {1, 2, 33})
         for (const int64_t lead_K : {0, 3}) {
-          const int64_t width = vectors * lanes, ld = width + 5;
+          const int64_t width = vectors * parts.lanes, ld = width + 5;
           const Pairs main(count, width, K), lead(count, width, lead_K);
           const std::vector<float> start = integers<float>(width);
           Guarded<float> acc(count * ld);
@@ -129,12 +129,12 @@ void check_tile(Tile tile, int lanes) {
 }
 
 TEST_CASE("a tile of pairs is rows times panel") {
-  with_all_parts<float>([](const Parts<float>& parts) { check_tile(parts.pair_tile, parts.lanes); });
+  with_all_parts<float>([](const Parts<float>& parts) { check_tile(parts.pair_tile, parts); });
 }
 
 TEST_CASE("the machine's own tile of pairs is rows times panel, where it has one") {
   with_all_parts<float>([](const Parts<float>& parts) {
-    if (parts.machine_has_pairs()) check_tile(parts.machine_pair_tile, parts.lanes);
+    if (parts.machine_has_pairs()) check_tile(parts.machine_pair_tile, parts);
   });
 }
 

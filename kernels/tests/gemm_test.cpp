@@ -88,7 +88,7 @@ constexpr int64_t lead_terms[] = {0, 1, 5};
 
 TEST_CASE_TEMPLATE("a tile is rows times panel", F, float, double) {
   with_all_parts<F>([](const Parts<F>& parts) {
-    for (int count = 1; count <= 6; ++count)
+    for (int count = 1; count <= parts.tile_rows; ++count)
       for (int vectors = 1; vectors <= 4; ++vectors)
         for (const int64_t K : {1, 2, 7, 33})
           for (const int64_t lead_K : lead_terms) {

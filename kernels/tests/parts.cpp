@@ -175,6 +175,7 @@ constexpr Packing<element<V>> packing() {
 template <class V>
 constexpr Parts<element<V>> parts() {
   return {.lanes = lanes<V>,
+          .tile_rows = max_rows,
           .exp = map<V, exp_of<V>>,
           .sigmoid = map<V, sigmoid_of<V>>,
           .tanh = map<V, tanh_of<V>>,

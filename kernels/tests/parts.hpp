@@ -37,14 +37,14 @@ struct Packing {
 // In one instruction set, with vectors of one width.
 template <class F>
 struct Parts {
-  int lanes;
+  int lanes, tile_rows;  // the most rows of a tile
   using Function = void (*)(F* out, const F* in, int64_t n);
   Function exp, sigmoid, tanh, relu, step_of;
   Function expm1, log, log1p, softplus, sqrt, abs, sign;
   using Function2 = void (*)(F* out, const F* x, const F* z, int64_t n);
   Function2 maximum, minimum, less, less_equal, equal;
   void (*select)(F* out, const F* mask, const F* x, const F* z, int64_t n);
-  void (*tile)(const Product<F>&);          // count up to 6, vectors up to 4
+  void (*tile)(const Product<F>&);          // count up to tile_rows, vectors up to 4
   void (*one_row_tile)(const Product<F>&);  // count 1
   void (*product)(const Product<F>&, bool one_row);
   // Pairs of bfloat16; null for double.

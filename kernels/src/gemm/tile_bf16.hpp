@@ -17,26 +17,47 @@ CARROUSEL_INLINE unsigned_of<V> set1_pair(const float* p) {
   return unsigned_of<V>{} + *reinterpret_cast<const Bits*>(p);
 }
 
-template <class V, int M, int N>
-CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
-  using U = unsigned_of<V>;
-  for (int64_t k = 0; k < f.K; ++k) {
-    V first[N], second[N];
+// The first numbers of pairs as floats, or the second ones.
+template <bool second, class V>
+CARROUSEL_INLINE V half(unsigned_of<V> pairs) {
+  return (V)(second ? pairs & 0xffff0000 : pairs << 16);
+}
+
+// sum += the products of the first numbers of pair k, or of the second: as `accumulate`, the rows' numbers in registers. Both halves of
+// both factors at once would need more registers than AVX2 has.
+template <bool second, class V, int M, int N>
+CARROUSEL_INLINE void accumulate_halves(V (&sum)[M][N], const float* const (&row)[M], const float* panel, int64_t k) {
+  V held[M];
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) {
-      const U p = (U)load<V>(f.panel + k * f.ld_panel + n * lanes<V>);
-      first[n] = (V)(p << 16);
-      second[n] = (V)(p & 0xffff0000);
-    }
+  for (int m = 0; m < M; ++m) {
+    unsigned_of<V> a = set1_pair<V>(row[m] + k);
+    keep_in_register(a);  // the halves of a scalar would take two instructions more
+    held[m] = half<second, V>(a);
+  }
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      const U a = set1_pair<V>(f.rows[m] + k);
-      const V a_first = (V)(a << 16), a_second = (V)(a & 0xffff0000);
+  for (int n = 0; n < N; ++n) {
+    V p = half<second, V>((unsigned_of<V>)load<V>(panel + n * lanes<V>));
+    keep_in_register(p);
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[m][n] += a_first * first[n] + a_second * second[n];
-    }
+    for (int m = 0; m < M; ++m) sum[m][n] += held[m] * p;
   }
 }
+
+template <class V, int M, int N>
+CARROUSEL_INLINE void accumulate_pairs(V (&sum)[M][N], const Factor<float>& f) {
+  const float* row[M];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) row[m] = f.rows[m];
+  const float* panel = f.panel;
+  const int64_t K = f.K, ld_panel = f.ld_panel;
+  for (int64_t k = 0; k < K; ++k, panel += ld_panel) {
+    accumulate_halves<false>(sum, row, panel, k);
+    accumulate_halves<true>(sum, row, panel, k);
+  }
+}
+
+// A product uses tiles of at most so many rows: with 16 registers, 3 x 4 leave none for the mask of the halves, at half the rate of 2 x 4.
+inline constexpr int max_pair_rows = registers == 32 ? max_rows : 2;
 
 // As `tile`; K counts pairs.
 template <class V, int M, int N>
@@ -47,13 +68,8 @@ void pair_tile(float* acc, int64_t ld_acc, const float* start, int64_t ld_start,
   put_sums(acc, ld_acc, start, ld_start, sum);
 }
 
-#define CARROUSEL_TILES(tile, M) {tile<V, M, 1>, tile<V, M, 2>, tile<V, M, 3>, tile<V, M, 4>}
-#define CARROUSEL_ALL_TILES(tile)                                                \
-  {CARROUSEL_TILES(tile, 1), CARROUSEL_TILES(tile, 2), CARROUSEL_TILES(tile, 3), \
-   CARROUSEL_TILES(tile, 4), CARROUSEL_TILES(tile, 5), CARROUSEL_TILES(tile, 6)}
-
 template <class V>
-inline constexpr Tile<V> pair_tiles[max_rows][max_vectors] = CARROUSEL_ALL_TILES(pair_tile);
+inline constexpr TileTable<V> pair_tiles = table_of_tiles<V>([]<int M, int N>() -> Tile<V> { return pair_tile<V, M, N>; });
 
 #if defined(__AVX512F__)
 #define CARROUSEL_PAIRS __attribute__((target("avx512bf16")))
@@ -93,7 +109,7 @@ CARROUSEL_PAIRS void machine_pair_tile(float* acc, int64_t ld_acc, const float* 
 }
 
 template <class V>
-inline constexpr Tile<V> machine_pair_tiles[max_rows][max_vectors] = CARROUSEL_ALL_TILES(machine_pair_tile);
+inline constexpr TileTable<V> machine_pair_tiles = table_of_tiles<V>([]<int M, int N>() -> Tile<V> { return machine_pair_tile<V, M, N>; });
 #endif
 
 template <class V>

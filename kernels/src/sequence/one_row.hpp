@@ -90,7 +90,7 @@ class OneRow {
       const T* h = by_R + k;
       const Factor<T> from_h{&h, panels.h(g) + k * h_vectors * L, int64_t(h_vectors) * L, std::min(k_block, columns - k),
                              h_vectors * L * columns};
-      const Tile<V> tile = groups == 1 ? one_row_tiles<V>[h_vectors - 1] : one_row_panel_tiles<V, Cell::h_rows>[groups - 1];
+      const Tile<V> tile = at_once == 1 || groups == 1 ? one_row_tiles<V>[h_vectors - 1] : one_row_panel_tile<V, Cell::h_rows>(groups);
       tile(fed, each, joint && k == 0 ? bias : fed, each, joint && k == 0 ? from_x : Factor<T>{}, from_h);
     }
   }
