@@ -57,7 +57,7 @@ bench: $(VENV)/bench-tools
 SPEED := 'carrousel bench layers --threads 2 --seconds 0.3' 'python -m bench options --threads 2' \
          'python -m bench cells --threads 2 --seconds 0.1' 'python -m bench memory' \
          'python -m bench autocast --threads 2 --seconds 0.2' 'python -m bench mlstm' \
-         'python -m bench custom-cell --threads 2' 'python -m bench streaming'
+         'python -m bench custom-cell --threads 2' 'python -m bench streaming' 'python -m bench start-up'
 
 # What the kernels reach of what the machine could do, without Python: make bench-kernels ARGUMENTS="--only 'tile f32' --turns 9"
 bench-kernels: $(VENV)/installed

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options
+from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, start_up
 from bench import streaming as with_onnx
 from carrousel import results
 from carrousel.bench import streaming
@@ -159,6 +159,12 @@ def bench_streaming(
         results.say(with_onnx.NO_ONNX)
     found = measure_all(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat, onnx))
     report(streaming.TITLE, found, json_file, markdown)
+
+
+@app.command("start-up")
+def bench_start_up(repeat: Repeat = start_up.TURNS, markdown: Markdown = False, json_file: Json = None) -> None:
+    """Compare how long commands and `import carrousel` take with `import torch`, each in a process of its own."""
+    report(start_up.TITLE, start_up.measure(repeat), json_file, markdown)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ codegen/          a cell's C++, forward and backward, from its equations
 fused/            any cell over a sequence by its kernel
 layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, State
 custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
-swap.py           our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
+swapping.py       our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
 online/           Learner: predict_one, learn_one
 data/             reading text, batches
@@ -25,27 +25,30 @@ errors.py         exceptions and warnings
 from carrousel import ctrl_c as ctrl_c  # first: torch takes a second, in which Ctrl-C would print a traceback
 
 # isort: split
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from carrousel import odyssey
-from carrousel.custom_cell import cell
-from carrousel.errors import NoKernelWarning
-from carrousel.layers import (
-    GRU,
-    LSTM,
-    LSTM1997,
-    MLSTM,
-    RNN,
-    SLSTM,
-    CoupledLSTM,
-    LayerNormLSTM,
-    MinGRU,
-    MinLSTM,
-    PeepholeLSTM,
-    Recurrent,
-    State,
-)
-from carrousel.swap import swap, swap_back
+if TYPE_CHECKING:
+    from carrousel import odyssey
+    from carrousel.custom_cell import cell
+    from carrousel.errors import NoKernelWarning
+    from carrousel.layers import (
+        GRU,
+        LSTM,
+        LSTM1997,
+        MLSTM,
+        RNN,
+        SLSTM,
+        CoupledLSTM,
+        LayerNormLSTM,
+        MinGRU,
+        MinLSTM,
+        PeepholeLSTM,
+        Recurrent,
+        State,
+    )
+    from carrousel.swapping import swap, swap_back
 
 __all__ = [
     "GRU",
@@ -68,7 +71,36 @@ __all__ = [
     "swap_back",
 ]
 
+HOMES = {  # where the names above are, if not in carrousel.layers
+    "NoKernelWarning": "errors",
+    "cell": "custom_cell",
+    "swap": "swapping",
+    "swap_back": "swapping",
+}
+
 try:
     __version__ = version("carrousel")
 except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """What the package offers, or one of its modules, imported when it is first used: `--help` needs no torch."""
+    if name in __all__ and name != "odyssey":
+        value = getattr(import_module(f"{__name__}.{HOMES.get(name, 'layers')}"), name)
+        globals()[name] = value
+        return value
+    missing = f"module {__name__!r} has no attribute {name!r}"
+    if name.startswith("_"):
+        raise AttributeError(missing)
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":  # a library that the module needs
+            raise
+        raise AttributeError(missing) from None
+
+
+def __dir__() -> list[str]:
+    """What the package offers, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """Ctrl-C from the first line of the command `carrousel` to its last: exit code 130, and no traceback.
 
-The package imports this module first, because importing torch takes a second or more, and this module imports nothing
-that takes time. A program that imports carrousel as a library handles Ctrl-C itself.
+The package imports this module first, and this module imports nothing that takes time. Importing torch takes a second
+or more: commands do it in `with importing()`. A program that imports carrousel as a library handles Ctrl-C itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import re
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -45,6 +46,20 @@ def raise_once() -> None:
     """From now on Ctrl-C raises KeyboardInterrupt, and the next one ends the process."""
     set_handler(interrupt)
     sys.unraisablehook = leave_if_interrupted
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """While a command imports what it needs, Ctrl-C ends the process: libraries turn an exception there into others."""
+    if not is_command():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    leave_at_once()
+    try:
+        yield
+    finally:
+        set_handler(before)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

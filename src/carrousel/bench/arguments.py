@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from carrousel.bench.shapes import GRID, PAPERS, Shape, find_shape
 from carrousel.errors import UserError
 
+EPOCHS = 500  # of the book, in `bench text`
 SHAPES = "Shapes, separated by commas: names, or sizes like I4-H8-B1-T100-L2."
 Shapes = Annotated[str, typer.Option(help=SHAPES)]
 TenShapes = Annotated[str, typer.Option(help=f"{SHAPES} Default: the ten shapes of docs/speed.md.")]
@@ -45,6 +45,8 @@ def parse_threads(counts: str) -> list[int]:
     Raises:
         UserError: they are not whole numbers from 1 to MOST_THREADS.
     """
+    import torch
+
     try:
         parsed = sorted({int(count) for count in split(counts)} if counts else {1, torch.get_num_threads()})
     except ValueError:

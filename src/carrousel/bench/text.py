@@ -21,7 +21,7 @@ from carrousel.data.batch_streams import BatchStreams
 from carrousel.data.vocabulary import Vocabulary, letters_only
 from carrousel.layers import LSTM
 
-CHARACTERS, HIDDEN, BATCH, LENGTH, EPOCHS = 10_000, 256, 32, 35, 500
+CHARACTERS, HIDDEN, BATCH, LENGTH = 10_000, 256, 32, 35
 TITLE = "characters, in the d2l book's setting: ratio = ours / the rival's characters a second, higher is better"
 SHAPE = f"H{HIDDEN}-B{BATCH}-T{LENGTH}"
 

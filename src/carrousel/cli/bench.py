@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 import typer
 
-from carrousel.bench import layers, streaming, text
+from carrousel import ctrl_c
 from carrousel.bench.arguments import (
+    EPOCHS,
     Json,
     Markdown,
     Repeat,
@@ -19,9 +19,7 @@ from carrousel.bench.arguments import (
     parse_threads,
     split,
 )
-from carrousel.bench.output import measure_all, report, show_progress
 from carrousel.cli.help import write_epilog
-from carrousel.data.text import read
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -38,8 +36,8 @@ Everything = Annotated[bool, typer.Option("--all", help="The ten shapes and the 
 CELLS = "Cells, separated by commas. Default: lstm, and peephole and lstm1997 where they have targets."
 Cells = Annotated[str, typer.Option("--cells", help=CELLS)]
 Book = Annotated[str, typer.Argument(metavar="FILE", help="The Time Machine, or another text in English; - is stdin.")]
-EPOCHS = f"Also train our LSTM for so many epochs and print its perplexity; the book: {text.EPOCHS}."
-Epochs = Annotated[int, typer.Option(min=0, help=EPOCHS)]
+HOW_LONG = f"Also train our LSTM for so many epochs and print its perplexity; the book: {EPOCHS}."
+Epochs = Annotated[int, typer.Option(min=0, help=HOW_LONG)]
 
 
 @app.command(
@@ -61,6 +59,10 @@ def bench_layers(
     json_file: Json = None,
 ) -> None:
     """Compare our layers with those of torch.nn, forward and forward+backward: medians of alternating turns."""
+    with ctrl_c.importing():
+        from carrousel.bench import layers
+        from carrousel.bench.output import measure_all, report
+
     plan = layers.plan(parse_shapes(shapes, grid, everything), split(names))
     counts = parse_threads(threads)
     found = measure_all(plan, lambda planned: layers.measure(*planned, counts, seconds, repeat))
@@ -78,6 +80,10 @@ def bench_streaming(
     seconds: Seconds = 3, repeat: Repeat = 5, markdown: Markdown = False, json_file: Json = None
 ) -> None:
     """Compare a step and a block of a stream with the cell and the layer of torch.nn, on one thread."""
+    with ctrl_c.importing():
+        from carrousel.bench import streaming
+        from carrousel.bench.output import measure_all, report
+
     found = measure_all(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat))
     report(streaming.TITLE, found, json_file, markdown)
 
@@ -93,6 +99,13 @@ def bench_text(
     file: Book, epochs: Epochs = 0, seconds: Seconds = 20, markdown: Markdown = False, json_file: Json = None
 ) -> None:
     """Compare training on text with our LSTM, torch.nn.LSTM, and an LSTM in torch operations."""
+    with ctrl_c.importing():
+        import torch
+
+        from carrousel.bench import text
+        from carrousel.bench.output import report, show_progress
+        from carrousel.data.text import read
+
     torch.manual_seed(0)
     book = read(file)
     found = list(text.measure_speeds(text.trainers(book), seconds))

@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
+from carrousel import ctrl_c
 from carrousel.cli.help import write_epilog
-from carrousel.tasks import ALL
-from carrousel.training.device import find_device
-from carrousel.training.trained import load
 
 EPILOG = write_epilog(
     ("eval runs/book other.txt", "prints the model's loss on another text"),
@@ -31,6 +29,11 @@ def evaluate(
     Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
     that the model never saw has no probability: it is an error that says where the character is.
     """
+    with ctrl_c.importing():
+        from carrousel.tasks import ALL
+        from carrousel.training.device import find_device
+        from carrousel.training.trained import load
+
     trained, where = load(model, ALL), find_device(device)
     task = trained.task
     numbers = task.numbers(task.measure(trained.model.to(where), task.read(trained, file, encoding, where)))

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from carrousel import ctrl_c
 from carrousel.cli.help import write_epilog
-from carrousel.tasks import ALL
-from carrousel.training.trained import load
 
 EPILOG = write_epilog(
     ('sample runs/book --prompt "It was" --length 300', "continues a text"),
@@ -29,6 +28,10 @@ def sample(
     as_json: Annotated[bool, typer.Option("--json", help="Print the text and its settings as JSON.")] = False,
 ) -> int:
     """Write text with a trained model, character by character."""
+    with ctrl_c.importing():
+        from carrousel.tasks import ALL
+        from carrousel.training.trained import load
+
     trained = load(model, ALL)
     pieces = trained.task.generate(trained, prompt, length, temperature, seed)
     if as_json:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import cache
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
-from carrousel import results
+from carrousel import ctrl_c, results
 from carrousel.cli.help import write_epilog
-from carrousel.tasks import ALL
 from carrousel.training.options import DATA, MODEL, RUN, TRAINING, About, spell
-from carrousel.training.progress import clock
-from carrousel.training.run import train
-from carrousel.training.task import Task
+
+if TYPE_CHECKING:
+    from carrousel.training.task import Task
 
 PANELS = (DATA, MODEL, TRAINING, RUN)
 RESUMING = """Ctrl-C saves, and prints the command that continues. Killed at any moment and resumed, a run with --steps
@@ -25,7 +26,21 @@ or --epochs ends with the same weights, bit for bit, as one that was never stopp
 threads). With --minutes it continues with the time that is left. Data from stdin is not saved: to continue, pipe it in
 again and name - again."""
 
+
+class TaskCommands(TyperGroup):
+    """A command for each task. They are made when one is asked for: tasks import torch."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the tasks."""
+        return list(all_commands())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A task's command; None: there is no such task."""
+        return all_commands().get(cmd_name)
+
+
 app: typer.Typer = typer.Typer(
+    cls=TaskCommands,
     help="Train a model; every run can be stopped and resumed.",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -54,6 +69,9 @@ def list_tasks(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """Print the tasks if that is wanted."""
+    with ctrl_c.importing():
+        from carrousel.tasks import ALL
+
     if is_list:
         if as_json:
             print(json.dumps([{"name": task.name, "summary": task.summary} for task in ALL.values()]))
@@ -103,6 +121,9 @@ def new_parameter(name: str, kind: Any, about: About, default: Any) -> Parameter
 
 def run_task(task: Task, context: typer.Context, out: Path, resume: bool, as_json: bool, **values: Any) -> int:
     """Train, print the result, and return the exit code."""
+    with ctrl_c.importing():
+        from carrousel.training.run import train
+
     about = task.options.describe()
     given = {name for name in about if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     values = {name: tuple(value or ()) if about[name].metavar else value for name, value in values.items()}
@@ -121,6 +142,8 @@ def run_task(task: Task, context: typer.Context, out: Path, resume: bool, as_jso
 
 def print_summary(task: Task, result: dict[str, Any]) -> None:
     """Print the end of a run, for people."""
+    from carrousel.training.progress import clock
+
     unit = task.unit
     print(
         f"{clock(result['seconds'])}, {result['step']:,} steps, {result[unit]:,} {unit}, "
@@ -139,11 +162,18 @@ def program() -> list[str]:
     return [sys.executable, "-m", "carrousel"] if sys.argv[0].endswith("__main__.py") else ["carrousel"]
 
 
-def add_command(task: Task) -> None:
-    """Add the command `carrousel train TASK`."""
+@cache
+def all_commands() -> dict[str, Any]:
+    """The commands `carrousel train TASK`, by name."""
+    with ctrl_c.importing():
+        from carrousel.tasks import ALL
+
+    return {task.name: make_command(task) for task in ALL.values()}
+
+
+def make_command(task: Task) -> Any:
+    """The command `carrousel train TASK`."""
+    of_task = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     examples = [(f"train {task.name} {command}", what) for command, what in task.examples]
-    app.command(task.name, epilog=write_epilog(*examples))(new_command(task))
-
-
-for _task in ALL.values():
-    add_command(_task)
+    of_task.command(task.name, epilog=write_epilog(*examples))(new_command(task))
+    return typer.main.get_command(of_task)

@@ -17,4 +17,5 @@ document.py        the report as Markdown
 plots.py           learning curves, and a trained network's states over a sequence
 choice.py          the rows that a command line names
 listing.py         lists of experiments, rows and readings
+reproduction.py    a run from the command line: bar, reports and plots
 """
