@@ -51,7 +51,7 @@ def raise_once() -> None:
 @contextmanager
 def importing() -> Iterator[None]:
     """While a command imports what it needs, Ctrl-C ends the process: libraries turn an exception there into others."""
-    if not is_command():
+    if not IS_COMMAND:
         yield
         return
     before = signal.getsignal(signal.SIGINT)
@@ -82,7 +82,8 @@ def set_handler(handler: Any) -> None:
             signal.signal(signal.SIGINT, handler)
 
 
-if is_command():
+IS_COMMAND = is_command()  # now: `python -m` changes argv
+if IS_COMMAND:
     leave_at_once()
     # The first to be registered is the last to be called. After it Python gives every signal that has a function of
     # ours back to the system, where Ctrl-C would end the process by the signal; one that is ignored stays so.
