@@ -237,6 +237,7 @@ NB_MODULE(_kernels, m) {
   m.def("instruction_set", carrousel::instruction_set);
   m.def("instruction_sets", instruction_sets, "the instruction sets that this machine can run, best first");
   m.def("use_instruction_set", carrousel::use_instruction_set, "name"_a);
+  m.def("peak_gflops", carrousel::peak_gflops, "threads"_a, "what the instruction set in force can do at most, in float");
   m.def(
       "add", [](Address target) { carrousel::add(*at<const carrousel::Target>(target)); }, "target"_a,
       "register the cells of a library compiled at run time, which must stay loaded; target: the result of its carrousel_target()");

@@ -2,6 +2,7 @@
 
 #include "gemm/gemm.hpp"
 #include "gemm/pack.hpp"
+#include "machine/peak.hpp"
 
 namespace carrousel::CARROUSEL_TARGET {
 namespace {
@@ -22,14 +23,10 @@ using V = vec<float, 4>;
 #endif
 constexpr int L = lanes<V>;
 
-// 12 chains hide the latency of an addition; the compiler fuses a product with its sum where the instruction set can.
 void peak_f32(const Arrays& a, int64_t times) {
-  V sum[12], factor = load<V>(a.panel), term = load<V>(a.panel + L);
-  for (int chain = 0; chain < 12; ++chain) sum[chain] = load<V>(a.sums + chain * L);
-  for (int64_t k = 0; k < peak_vectors / 12 * times; ++k)
-#pragma GCC unroll 12
-    for (int chain = 0; chain < 12; ++chain) sum[chain] = sum[chain] * factor + term;
-  for (int chain = 0; chain < 12; ++chain) store<V>(a.sums + chain * L, sum[chain]);
+  V sums[peak_chains] = {};
+  multiply_and_add(sums, set1<V>(0.5), set1<V>(1), peak_vectors / peak_chains * times);
+  store<V>(a.sums, sums[0]);
 }
 
 #if defined(__AVX512F__)

@@ -1,10 +1,13 @@
 // Which instruction set runs: the best of the machine, unless CARROUSEL_ISA or use_instruction_set() chooses another.
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
 #include "carrousel/custom_cell.hpp"
 #include "carrousel/targets.hpp"
+#include "machine/threads.hpp"
 #include "target.hpp"
 
 namespace carrousel {
@@ -101,6 +104,24 @@ void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, 
 template <>
 void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, int64_t columns, const int64_t* numbers, double* values) {
   current().load()->sample_f64(mask, seed, stream, rows, columns, numbers, values);
+}
+
+double peak_gflops(int threads) {
+  const Target* target = current().load();
+  std::atomic<int64_t> operations{0};
+  std::atomic<float> used{0};
+  double best = 0;
+  for (int turn = 0; turn < 5; ++turn) {
+    operations = 0;
+    const auto start = std::chrono::steady_clock::now();
+    baseline::run_on_threads(threads, [&](baseline::Member) {
+      int64_t done = 0;
+      used.store(target->spend(int64_t(2e8), &done));
+      operations += done;
+    });
+    best = std::max(best, operations / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best / 1e9;
 }
 
 const char* instruction_set() { return current().load()->name; }

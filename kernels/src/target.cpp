@@ -6,6 +6,7 @@
 #include "carrousel/cells/all.hpp"  // generated from src/carrousel/cells/*.py
 #include "layer_norm/backward.hpp"
 #include "layer_norm/forward.hpp"
+#include "machine/peak.hpp"
 #include "sequence/backward.hpp"
 #include "sequence/forward.hpp"
 #include "sequence/recurrent_weights.hpp"
@@ -128,6 +129,7 @@ extern const Target target = {.name = CARROUSEL_NAME(CARROUSEL_TARGET),
                               .f64 = f64,
                               .flags = CARROUSEL_FLAGS,
                               .sample_f32 = sample_rows<vec<float, wide<float>>>,
-                              .sample_f64 = sample_rows<vec<double, wide<double>>>};
+                              .sample_f64 = sample_rows<vec<double, wide<double>>>,
+                              .spend = spend<vec<float, wide<float>>>};
 
 }  // namespace carrousel::CARROUSEL_TARGET

@@ -11,6 +11,7 @@ struct Target {
   const char* flags;         // compiler flags
   void (*sample_f32)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, float*);
   void (*sample_f64)(const Mask&, uint64_t, int64_t, int64_t, int64_t, const int64_t*, double*);
+  float (*spend)(int64_t operations, int64_t* done);  // peak.hpp
 };
 
 #define CARROUSEL_DECLARE(name) \

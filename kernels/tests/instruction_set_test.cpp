@@ -36,8 +36,8 @@ TEST_CASE("a library's cells are found beside those that were built in, the late
   // Entries of the list must stay in memory.
   static const Kernel<float> f32[] = {called<float>("added_1"), called<float>("lstm"), {}}, later[] = {called<float>("added_1"), {}};
   static const Kernel<double> f64[] = {called<double>("added_2"), {}}, none[] = {{}};
-  static const Target first{"avx2", f32, f64, "", nullptr, nullptr};
-  static const Target second{"avx2", later, none, "", nullptr, nullptr};
+  static const Target first{"avx2", f32, f64, "", nullptr, nullptr, nullptr};
+  static const Target second{"avx2", later, none, "", nullptr, nullptr, nullptr};
   CHECK(find<float>("added_1") == nullptr);
   const Kernel<float>* lstm = find<float>("lstm");
   add(first);
@@ -92,6 +92,10 @@ TEST_CASE("an unknown name changes nothing") {
   for (const char* name : {"", "AVX2", "avx", "avx5120", "sse9"}) CHECK_FALSE(use_instruction_set(name));
   CHECK_FALSE(use_instruction_set(nullptr));
   CHECK(instruction_set() == before);
+}
+
+TEST_CASE("every instruction set does some arithmetic in a second") {
+  with_every_instruction_set([](const char*) { CHECK(peak_gflops(1) > 0.01); });
 }
 
 TEST_CASE("a cell that has no kernel is not found") {

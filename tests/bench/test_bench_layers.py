@@ -14,6 +14,7 @@ import carrousel
 from bench import __main__, custom_cell
 from carrousel.bench import layers
 from carrousel.bench.shapes import PAPERS, find_shape
+from carrousel.cells import ALL
 from carrousel.cli import run
 
 pytestmark = pytest.mark.slow
@@ -33,6 +34,32 @@ def test_json_has_both_sides_of_each_mode_and_number_of_threads(capsys):
         assert (ours["benchmark"], ours["shape"], ours["unit"]) == ("layers", TINY, "ms")
         assert theirs["ratio"] == pytest.approx(theirs["value"] / ours["value"])
         assert ours["value"] > 0
+
+
+def test_our_rows_say_what_they_are_of_the_peak(capsys):
+    rows = rows_of(capsys, "layers", "--shapes", TINY, "--threads", "1", "--cells", "gru")
+    for ours, theirs in zip(rows[::2], rows[1::2], strict=True):
+        mode = ours["what"].removeprefix("gru, ")
+        operations = layers.operations(ALL["gru"], find_shape(TINY), mode)
+        assert ours["gflops"] == pytest.approx(operations / ours["value"] / 1e6)
+        assert 0 < ours["peak_percent"] < 120
+        assert ours["gflops"] / ours["peak_percent"] * 100 > 0.1  # the peak
+        assert "gflops" not in theirs
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode", "products"),
+    [
+        # Of an LSTM with I = 3, H = 5, B = 2, T = 7: 4 blocks, a multiplication and an addition each.
+        ("I3-H5-B2-T7", "forward", [(3, 1), (5, 1)]),
+        ("I3-H5-B2-T7", "forward+backward", [(3, 2), (5, 3)]),  # x has no gradient
+        ("I3-H5-B2-T7-L2", "forward+backward", [(3, 2), (5, 3), (5, 3), (5, 3)]),
+        ("I3-H5-B2-T7-bidirectional", "forward", [(3, 1), (5, 1), (3, 1), (5, 1)]),
+    ],
+)
+def test_operations_are_those_of_the_products(shape, mode, products):
+    expected = sum(2 * 4 * 5 * 2 * 7 * width * times for width, times in products)
+    assert layers.operations(ALL["lstm"], find_shape(shape), mode) == expected
 
 
 def test_a_target_stands_where_one_is_set(capsys):

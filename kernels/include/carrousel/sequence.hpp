@@ -134,6 +134,9 @@ void sample_mask(const Mask& mask, uint64_t seed, int64_t stream, int64_t rows, 
 const char* instruction_set();
 // False, and nothing changes, if the machine or the build does not have it.
 bool use_instruction_set(const char* name);
+// Billions of multiplications and additions in float that the instruction set in force can do in a second on so many threads: the best
+// of five turns of some milliseconds.
+double peak_gflops(int threads);
 // The instruction sets that this machine can run, best first; ends with null.
 const char* const* instruction_sets();
 

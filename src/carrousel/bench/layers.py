@@ -5,7 +5,9 @@ Letters: T time, B batch, I input, H hidden units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,8 +17,9 @@ from carrousel.bench.clock import medians, set_threads
 from carrousel.bench.measurement import Measurement
 from carrousel.bench.scanned import Scanned
 from carrousel.bench.shapes import GRID, Shape
-from carrousel.cells import ALL
+from carrousel.cells import ALL, Cell
 from carrousel.errors import UserError
+from carrousel.fused.kernels import peak_gflops
 from carrousel.layers import Recurrent
 
 OTHERS = ("peephole", "lstm1997")  # measured by default beside the LSTM, where a shape has a target for them
@@ -120,7 +123,31 @@ def compare(
     target = (shape.target if cell in TORCH else shape.scan_target) if has_target else None
     who = "torch.nn" if cell in TORCH else "torch operations"
     where = (benchmark, f"{cell}, {mode}", shape.name, threads)
-    yield Measurement(*where, "carrousel", ours_ms, "ms")
+    ours = Measurement(*where, "carrousel", ours_ms, "ms")
+    yield with_rate(ours, operations(ALL[cell], shape, mode)) if cell in ALL else ours
     yield Measurement(*where, who, rival_ms, "ms", rival_ms / ours_ms, target)
     for lstm_ms in lstm:
         yield Measurement(*where, "carrousel.LSTM", lstm_ms, "ms", lstm_ms / ours_ms, round(1 / OF_LSTM, 2))
+
+
+def operations(cell: Cell, shape: Shape, mode: str) -> float:
+    """Multiplications and additions of the matrix products, which are nearly all there are.
+
+    Backward multiplies by R once and by the outputs once; by the inputs likewise, and by W where the input has a
+    gradient: in all layers but the first.
+    """
+    directions = 2 if shape.bidirectional else 1
+    both = mode == "forward+backward"
+    total = 0
+    for layer in range(shape.layers):
+        by_x = len(cell.from_x) * (directions * shape.H if layer else shape.I) * ((3 if layer else 2) if both else 1)
+        by_h = len(cell.from_h) * shape.H * (3 if both else 1)
+        total += 2 * directions * shape.T * shape.B * shape.H * (by_x + by_h)
+    return total
+
+
+def with_rate(measured: Measurement, operations: float) -> Measurement:
+    """A measurement in ms, and what it is of the peak of its number of threads."""
+    gflops = operations / (measured.value or math.inf) / 1e6
+    peak = peak_gflops(measured.threads)
+    return replace(measured, gflops=gflops, peak_percent=100 * gflops / peak if peak else None)

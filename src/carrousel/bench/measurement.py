@@ -15,8 +15,9 @@ from rich.table import Table
 from carrousel.fused.kernels import instruction_set
 
 Bound = Literal["ratio at least", "ratio at most", "value at most"]
-COLUMNS = ("what", "shape", "threads", "who", "value", "ratio", "target")
-RIGHT = ("threads", "value", "ratio")  # columns of figures
+COLUMNS = ("what", "shape", "threads", "who", "value", "GFLOP/s", "of peak", "ratio", "target")
+RATES = ("GFLOP/s", "of peak")  # columns that only some benchmarks have
+RIGHT = ("threads", "value", "ratio", *RATES)  # columns of figures
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Measurement:
         target: what the ratio, or the value, should reach. None: no target.
         bound: how the target is meant.
         note: anything else.
+        gflops: billions of operations a second in matrix products. None: not counted.
+        peak_percent: that, of what the instruction set can do at most.
     """
 
     benchmark: str
@@ -48,6 +51,8 @@ class Measurement:
     target: float | None = None
     bound: Bound = "ratio at least"
     note: str | None = None
+    gflops: float | None = None
+    peak_percent: float | None = None
 
     @property
     def is_reached(self) -> bool | None:
@@ -73,17 +78,20 @@ class Measurement:
         """The row of a table, in the order of `COLUMNS`."""
         value = "" if self.value is None else f"{round_figure(self.value)} {self.unit}"
         ratio = "" if self.ratio is None else round_figure(self.ratio)
-        return [self.what, self.shape, str(self.threads), self.who, value, ratio, self.describe_target()]
+        rate = "" if self.gflops is None else round_figure(self.gflops)
+        percent = "" if self.peak_percent is None else f"{self.peak_percent:.0f} %"
+        return [self.what, self.shape, str(self.threads), self.who, value, rate, percent, ratio, self.describe_target()]
 
 
 def draw_table(title: str, measurements: Sequence[Measurement]) -> Table:
     """A table for the terminal; targets that are missed are red. What repeats from row to row is left out."""
     table = Table(title=title, caption=describe_machine())
-    for name in COLUMNS:
+    shown = shown_columns(measurements)
+    for name in shown:
         table.add_column(name, justify="right" if name in RIGHT else "left")
     before: list[str] = []
     for each in measurements:
-        cells = each.cells()
+        cells = [cell for name, cell in zip(COLUMNS, each.cells()) if name in shown]
         color = {True: "green", False: "red", None: ""}[each.is_reached]
         target = f"[{color}]{escape(cells[-1])}[/]" if color else escape(cells[-1])
         head = [] if cells[:3] != before else ["", "", ""]
@@ -94,9 +102,18 @@ def draw_table(title: str, measurements: Sequence[Measurement]) -> Table:
 
 def write_markdown(title: str, measurements: Iterable[Measurement]) -> str:
     """The same table in Markdown."""
-    lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, *(each.cells() for each in measurements))]
-    lines.insert(1, "|" + "".join("--:|" if name in RIGHT else "---|" for name in COLUMNS))
+    measurements = list(measurements)
+    shown = shown_columns(measurements)
+    rows = ([cell for name, cell in zip(COLUMNS, each.cells()) if name in shown] for each in measurements)
+    lines = [f"| {' | '.join(cells)} |" for cells in (shown, *rows)]
+    lines.insert(1, "|" + "".join("--:|" if name in RIGHT else "---|" for name in shown))
     return "\n".join([f"{title}.", "", *lines, "", f"{describe_machine()}."])
+
+
+def shown_columns(measurements: Sequence[Measurement]) -> list[str]:
+    """The columns of a table: those of rates only if something has one."""
+    has_rates = any(each.gflops is not None for each in measurements)
+    return [name for name in COLUMNS if has_rates or name not in RATES]
 
 
 def describe_machine() -> str:

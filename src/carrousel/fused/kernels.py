@@ -196,6 +196,11 @@ def instruction_sets() -> list[str]:
     return _kernels.instruction_sets() if _kernels else []
 
 
+def peak_gflops(threads: int) -> float | None:
+    """What the instruction set in force can do at most on so many threads: GFLOP/s of float32; None without kernels."""
+    return _kernels.peak_gflops(threads) if _kernels else None
+
+
 def use_instruction_set(name: str) -> None:
     """Force an instruction set for the whole process, as the environment variable CARROUSEL_ISA does at its start.
 
