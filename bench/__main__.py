@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, start_up
+from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, output_layer, start_up
 from bench import streaming as with_onnx
 from carrousel import results
 from carrousel.bench import streaming
@@ -159,6 +159,16 @@ def bench_streaming(
         results.say(with_onnx.NO_ONNX)
     found = measure_all(streaming.SIZES, lambda size: streaming.measure(size, seconds, repeat, onnx))
     report(streaming.TITLE, found, json_file, markdown)
+
+
+@app.command("output-layer")
+def bench_output_layer(
+    threads: Threads = "", seconds: Seconds = 4, repeat: Repeat = 5, markdown: Markdown = False, json_file: Json = None
+) -> None:
+    """Compare linear and cross entropy of many classes in one with torch's two: times, and peak memory."""
+    counts = parse_threads(threads)
+    found = measure_all(output_layer.SIZES, lambda size: output_layer.measure(size, counts, seconds, repeat))
+    report(output_layer.TITLE, found, json_file, markdown)
 
 
 @app.command("start-up")

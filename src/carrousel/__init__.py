@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         PeepholeLSTM,
         Recurrent,
         State,
+        linear_cross_entropy,
     )
     from carrousel.swapping import swap, swap_back
 
@@ -66,6 +67,7 @@ __all__ = [
     "Recurrent",
     "State",
     "cell",
+    "linear_cross_entropy",
     "odyssey",
     "swap",
     "swap_back",

@@ -13,13 +13,13 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from carrousel.data.batch_streams import BatchStreams
 from carrousel.data.stdlib import stdlib
 from carrousel.data.text import STDIN, read
 from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
 from carrousel.errors import UserError
+from carrousel.layers.output_layer import LOGITS, linear_cross_entropy
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.language_model.evaluate import evaluate
 from carrousel.tasks.language_model.model import LanguageModel
@@ -85,16 +85,17 @@ class Text(Task):
     def loss(self, model: LanguageModel, batch: tuple[Tensor, Tensor], state: State) -> tuple[Tensor, State]:
         """The mean of -ln p(character) over a window [T, B], in nats, and the state after it."""
         x, y = batch
-        logits, state = model(x, state)
-        return cross_entropy(logits.flatten(0, 1), y.flatten()), state
+        features, state = model.features(x, state)
+        return linear_cross_entropy(features, model.output.weight, y, model.output.bias), state
 
     def measure(self, model: LanguageModel, valid: Tensor, sample: int | None = None) -> Score:
         """How well a model predicts a text [N]."""
         return evaluate(model, valid, sample, self.unit)
 
     def numbers_in_step(self, options: TextOptions, facts: dict[str, Any]) -> int:
-        """The outputs of each layer; the logits, their logarithms and their gradients."""
-        return options.units * (options.layers * options.hidden + 3 * len(facts["symbols"]))
+        """The outputs of each layer, and the logits of some rows."""
+        V = len(facts["symbols"])
+        return options.units * options.layers * options.hidden + V * min(options.units, max(1, LOGITS // V))
 
     def numbers(self, score: Score) -> dict[str, float]:
         """A score in nats, in bits and as perplexity: how many equally likely characters would be as hard."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from carrousel.errors import UserError
+from carrousel.layers.output_layer import linear_cross_entropy
 from carrousel.tasks.language_model.model import LanguageModel
 from carrousel.training.task import Score, State
 
 PIECES = 64  # that are read side by side
 SHORTEST = 1024  # symbols of a piece: a text is cut into fewer pieces before it is cut into shorter ones
 WARM_UP = 256  # symbols that are read before a piece, and not counted
-IGNORED = -100  # a target that `cross_entropy` ignores
+IGNORED = -100  # a target that does not count
 WINDOW = 128  # symbols at a time; changes memory and speed only
 
 
@@ -41,8 +42,10 @@ def evaluate(model: LanguageModel, codes: Tensor, sample: int | None = None, uni
     state, total = warm_up(model, x), torch.zeros((), dtype=torch.float64, device=codes.device)
     rows = len(x) if sample is None else -(-sample // x.shape[1])
     for x_window, y_window in zip(x[:rows].split(WINDOW), y[:rows].split(WINDOW)):
-        logits, state = model(x_window, state)
-        total += cross_entropy(logits.flatten(0, 1), y_window.flatten(), reduction="none").double().sum()
+        features, state = model.features(x_window, state)
+        output = model.output
+        losses = linear_cross_entropy(features, output.weight, y_window, output.bias, reduction="none")
+        total += losses.double().sum()
     model.train(training)
     count = int((y[:rows] != IGNORED).sum())
     return Score(total.item() / count, count)

@@ -48,8 +48,13 @@ class LanguageModel(nn.Module):
         Returns:
             Logits [T, B, V] for the symbols after x, and the state.
         """
+        y, after = self.features(x, state)
+        return self.output(y), after
+
+    def features(self, x: Tensor, state: State = ()) -> tuple[Tensor, State]:
+        """What the output layer sees [T, B, H], and the state; the arguments are those of `forward`."""
         y, hx = self.recurrent(embedding(x, self.table), join(state))
-        return self.output(self.dropout(y)), (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        return self.dropout(y), (hx,) if isinstance(hx, Tensor) else tuple(hx)
 
 
 def join(state: State) -> Tensor | State | None:
