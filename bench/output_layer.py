@@ -1,4 +1,4 @@
-"""The output layer of a language model and its loss, forward+backward: ours in chunks beside `nn.Linear` and cross_entropy.
+"""The output layer of a language model and its loss, forward+backward: ours beside `nn.Linear` and cross_entropy.
 
 Memory is the growth of the peak of a process of its own: `python -m bench.output_layer ours 700 650 10000` prints MB.
 """

@@ -19,6 +19,7 @@ using carrousel::Mask;
 using carrousel::Sequence;
 
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
+void add_output_layer(nb::module_& m);   // output_layer.cpp
 void add_streams(nb::module_& m);         // stream.cpp
 
 namespace {
@@ -244,5 +245,6 @@ NB_MODULE(_kernels, m) {
   m.def("compile_flags", carrousel::compile_flags, "the compiler flags of the kernels in force");
   m.def("interface_digest", carrousel::interface_digest, "digest of sequence.hpp and target.hpp");
   add_lstm1997(m);
+  add_output_layer(m);
   add_streams(m);
 }

@@ -6,6 +6,7 @@ call.py           a call of a kernel, forward and backward
 autograd.py       the two in autograd
 torch_compile.py  the two as custom operators of torch, for what is traced
 run.py            fused: runs the kernel, the operator or `scan`
+output_layer.py   the output layer and its loss
 """
 
 from carrousel.fused.autograd import copied_when_written, is_transformed

@@ -39,6 +39,11 @@ PLANS: dict[Any, Any] = {}  # carrousel.fused.plan's; valid for the current inst
 LSTM1997 = getattr(_kernels, "lstm1997", None)  # the network of carrousel.online.lstm1997; None without kernels
 
 
+CROSS_ENTROPY: dict[torch.dtype, Callable[..., None]] = (  # carrousel.fused.output_layer's; empty without kernels
+    {torch.float32: _kernels.cross_entropy_float32, torch.float64: _kernels.cross_entropy_float64} if _kernels else {}
+)
+
+
 class StreamClasses(NamedTuple):
     """The classes of streams in one dtype: packed weights, and a stream over them that writes into a state."""
 

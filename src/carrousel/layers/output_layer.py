@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from carrousel.fused.autograd import is_transformed
+from carrousel.fused.output_layer import has_kernel, weigh_losses
 
 Reduction = Literal["mean", "sum", "none"]
 LOGITS = 1 << 20  # at a time: 4 MiB. Fewer read and write the gradient of W more often, more leave the cache
@@ -156,6 +157,12 @@ class Work(NamedTuple):
         return [torch.empty_like(each) for each in (self.h, self.weight, self.bias) if each is not None]
 
     def run(self, gradients: list[Tensor] | None = None) -> Tensor:
+        """The losses [N], weighted; writes the gradients of their sum."""
+        if self.product == self.h.dtype and has_kernel(self.h, self.weight, self.bias):
+            return weigh_losses(*self[:6], gradients)
+        return self.run_in_torch(gradients)
+
+    def run_in_torch(self, gradients: list[Tensor] | None = None) -> Tensor:
         """The losses [N], weighted; writes the gradients of their sum."""
         N, V = len(self.h), len(self.weight)
         rows = max(1, LOGITS // V)

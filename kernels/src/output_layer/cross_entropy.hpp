@@ -1,0 +1,220 @@
+// Logits, softmax and gradients of a chunk of rows at a time:
+//
+//   z = h W' + b        classes by panels: the panel of W is transposed for it
+//   dz = softmax(z) - target, weighted    row by row
+//   dh = dz W           rows by panels of W's own columns, where they lie
+//   dW += dz' h         classes by panels of h; dz is transposed for it
+//
+// A chunk's z stays in the last-level cache. Threads share the classes in the first and last step, and the rows in between; each sum is
+// that of one thread in one order, so that no bit depends on their number.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "carrousel/output_layer.hpp"
+#include "gemm/gemm.hpp"
+#include "gemm/transpose.hpp"
+#include "machine/activations.hpp"
+#include "machine/threads.hpp"
+#include "machine/workspace.hpp"
+
+namespace carrousel::CARROUSEL_TARGET {
+
+template <class V>
+class CrossEntropy {
+  using T = element<V>;
+  static constexpr int L = lanes<V>;
+  static constexpr int64_t C = max_vectors * L;  // columns of a full panel
+
+ public:
+  explicit CrossEntropy(const OutputLayer<T>& q) : q(q) {}
+
+  void run() {
+    Workspace scratch([this](Arena& arena) { lay_out(arena); });
+    run_on_threads(threads, [this](Member me) { work(me); });
+  }
+
+ private:
+  const OutputLayer<T>& q;
+  const int64_t class_panels = (q.V + C - 1) / C, unit_panels = (q.H + C - 1) / C;
+  const int64_t ld_z = class_panels * C + L;  // not a power of two: equal columns of many rows would map to one set of the cache
+  // More rows read and write dW less often, fewer stay in the cache: 12 MB of z.
+  const int64_t chunk = std::clamp<int64_t>(3'000'000 / ld_z, 64, 256), ld_rows = chunk + L;
+  const int threads = int(std::clamp<double>(2.0 * q.N * q.H * q.V / 1.5e6, 1, std::max(q.threads, 1)));
+
+  // Scratch. `panels` and `pointers` have one piece per thread.
+  T *z, *h_panels, *last_panel, *panels, *zeros, *sums;
+  const T** pointers;
+  int64_t panels_each, pointers_each;
+
+  void lay_out(Arena& arena) {
+    z = arena.take<T>(chunk * ld_z);
+    h_panels = arena.take<T>(q.dh ? unit_panels * chunk * C : 0);
+    last_panel = arena.take<T>(q.dh && q.H % C ? q.V * C : 0);
+    zeros = arena.take<T>(C);
+    panels_each = std::max(q.H * C, C * ld_rows);
+    panels = arena.take<T>(threads * panels_each);
+    sums = arena.take<T>(threads * chunk * C);
+    pointers_each = std::max<int64_t>(chunk, C);
+    pointers = arena.take<const T*>(threads * pointers_each);
+  }
+
+  struct ThreadSlice {
+    Member me;
+    T* panel;         // a panel of W, or columns of dz
+    T* sums;          // [chunk, C]
+    const T** rows;
+  };
+
+  void work(Member me) {
+    const ThreadSlice slice{me, panels + me.rank * panels_each, sums + me.rank * chunk * C, pointers + me.rank * pointers_each};
+    if (me.rank == 0) std::fill(zeros, zeros + C, T(0));
+    if (q.dh && q.H % C) pack_last_columns(me);
+    for (int64_t first = 0; first < q.N; first += chunk) {
+      const int64_t n = std::min(chunk, q.N - first);
+      me.barrier();  // z and the panels of h have been read
+      for (int64_t p = me.first(class_panels); p < me.last(class_panels); ++p) multiply(slice, first, n, p);
+      if (q.dh) pack_rows_of_h(me, first, n);
+      me.barrier();
+      for (int64_t i = me.first(n); i < me.last(n); ++i) row(first + i, z + i * ld_z);
+      if (!q.dh) continue;
+      multiply_back(slice, first, n);
+      me.barrier();
+      for (int64_t p = me.first(class_panels); p < me.last(class_panels); ++p) add_products(slice, first, n, p);
+    }
+  }
+
+  int64_t width(int64_t panel, int64_t all) const { return std::min(C, all - panel * C); }
+
+  // z of a panel of classes.
+  void multiply(const ThreadSlice& slice, int64_t first, int64_t n, int64_t p) const {
+    const int64_t real = width(p, q.V);
+    for (int u = 0; u < max_vectors; ++u) {
+      const T* units[L] = {};
+      const int some = int(std::clamp<int64_t>(real - u * L, 0, L));
+      for (int lane = 0; lane < some; ++lane) units[lane] = q.W + (p * C + u * L + lane) * q.H;
+      transpose_strip<V>(slice.panel + u * L, C, units, some, q.H, true);
+    }
+    for (int64_t c = 0; c < C; ++c) slice.sums[c] = q.b && c < real ? q.b[p * C + c] : T(0);
+    for (int64_t i = 0; i < n; ++i) slice.rows[i] = q.h + (first + i) * q.H;
+    gemm<V>(max_vectors, z + p * C, ld_z, slice.sums, 0, n, {slice.rows, slice.panel, C, q.H});
+  }
+
+  // The weighted loss of a row of logits, which become its gradient.
+  void row(int64_t i, T* logits) const {
+    const T weight = q.weights[i];
+    if (weight == 0) {
+      q.losses[i] = 0;
+      return std::fill(logits, logits + class_panels * C, T(0));
+    }
+    const T most = largest(logits), of_class = logits[q.classes[i]];
+    const T mean = q.smoothing ? sum(logits) / q.V : T(0);
+    const T total = exponentiate(logits, most);
+    q.losses[i] = weight * (std::log(total) + most - (1 - q.smoothing) * of_class - q.smoothing * mean);
+    if (!q.dh) return;
+    const V factor = set1<V>(weight / total), spread = set1<V>(weight * q.smoothing / q.V);
+    for (int64_t c = 0; c < q.V; c += L) store<V>(logits + c, load<V>(logits + c) * factor - spread);
+    logits[q.classes[i]] -= weight * (1 - q.smoothing);
+    std::fill(logits + q.V, logits + class_panels * C, T(0));
+  }
+
+  T largest(const T* x) const {
+    V most = set1<V>(-std::numeric_limits<T>::infinity());
+    int64_t c = 0;
+    for (; c + L <= q.V; c += L) {
+      const V v = load<V>(x + c);
+      most = v > most ? v : most;
+    }
+    T largest = -std::numeric_limits<T>::infinity();
+    for (int lane = 0; lane < L; ++lane) largest = std::max(largest, most[lane]);
+    for (; c < q.V; ++c) largest = std::max(largest, x[c]);
+    return largest;
+  }
+
+  T sum(const T* x) const {
+    V some{};
+    int64_t c = 0;
+    for (; c + L <= q.V; c += L) some += load<V>(x + c);
+    if (c < q.V) some += load_tail<V>(x + c, int(q.V - c));
+    return add_lanes(some);
+  }
+
+  // x = exp(x - most); the sum of them.
+  T exponentiate(T* x, T most) const {
+    const V by = set1<V>(most);
+    V some[4] = {};
+    for (int64_t c = 0; c < q.V; c += L) {
+      V e = exp<V>(load<V>(x + c) - by);
+      if (c + L > q.V) e = mask_first_n<V>(e, int(q.V - c));
+      store<V>(x + c, e);
+      some[c / L % 4] += e;
+    }
+    return add_lanes((some[0] + some[1]) + (some[2] + some[3]));
+  }
+
+  static T add_lanes(V v) {
+    T sum = 0;
+    for (int lane = 0; lane < L; ++lane) sum += v[lane];
+    return sum;
+  }
+
+  // The columns of W behind the last full panel.
+  void pack_last_columns(Member me) const {
+    const int64_t p = unit_panels - 1, real = width(p, q.H);
+    for (int64_t v = me.first(q.V); v < me.last(q.V); ++v) {
+      std::memcpy(last_panel + v * C, q.W + v * q.H + p * C, real * sizeof(T));
+      std::fill(last_panel + v * C + real, last_panel + (v + 1) * C, T(0));
+    }
+  }
+
+  // h of the chunk, panel by panel.
+  void pack_rows_of_h(Member me, int64_t first, int64_t n) const {
+    for (int64_t p = me.first(unit_panels); p < me.last(unit_panels); ++p)
+      for (int64_t i = 0, real = width(p, q.H); i < n; ++i) {
+        T* to = h_panels + (p * chunk + i) * C;
+        std::memcpy(to, q.h + (first + i) * q.H + p * C, real * sizeof(T));
+        std::fill(to + real, to + C, T(0));
+      }
+  }
+
+  // dh of this member's rows.
+  void multiply_back(const ThreadSlice& slice, int64_t first, int64_t n) const {
+    const int64_t from = slice.me.first(n), count = slice.me.last(n) - from;
+    for (int64_t i = 0; i < count; ++i) slice.rows[i] = z + (from + i) * ld_z;
+    for (int64_t p = 0; p < unit_panels; ++p) {
+      const int64_t real = width(p, q.H);
+      const T* panel = real < C ? last_panel : q.W + p * C;
+      gemm<V>(int((real + L - 1) / L), slice.sums, C, zeros, 0, count, {slice.rows, panel, real < C ? C : q.H, q.V});
+      for (int64_t i = 0; i < count; ++i) std::memcpy(q.dh + (first + from + i) * q.H + p * C, slice.sums + i * C, real * sizeof(T));
+    }
+  }
+
+  // dW and db of a panel of classes.
+  void add_products(const ThreadSlice& slice, int64_t first, int64_t n, int64_t p) const {
+    const int64_t classes = width(p, q.V);
+    const T* in[256];
+    for (int64_t i = 0; i < n; ++i) in[i] = z + i * ld_z + p * C;
+    transpose<V>(slice.panel, ld_rows, in, n, classes);
+    for (int64_t c = 0; c < classes; ++c) slice.rows[c] = slice.panel + c * ld_rows;
+    for (int64_t u = 0; u < unit_panels; ++u) {
+      const int64_t real = width(u, q.H);
+      T* to = q.dW + p * C * q.H + u * C;
+      const Factor<T> product{slice.rows, h_panels + u * chunk * C, C, n};
+      if (real == C) {
+        gemm<V>(max_vectors, to, q.H, first ? to : zeros, first ? q.H : 0, classes, product);
+        continue;
+      }
+      gemm<V>(int((real + L - 1) / L), slice.sums, C, zeros, 0, classes, product);
+      for (int64_t c = 0; c < classes; ++c)
+        for (int64_t k = 0; k < real; ++k) to[c * q.H + k] = (first ? to[c * q.H + k] : T(0)) + slice.sums[c * C + k];
+    }
+    for (int64_t c = 0; c < classes && q.db; ++c) {
+      T sum = first ? q.db[p * C + c] : T(0);
+      for (int64_t i = 0; i < n; ++i) sum += slice.rows[c][i];
+      q.db[p * C + c] = sum;
+    }
+  }
+};
+
+}  // namespace carrousel::CARROUSEL_TARGET
