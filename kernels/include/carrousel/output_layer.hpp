@@ -13,10 +13,10 @@ struct OutputLayer {
   const F* W = nullptr;              // [V, H]
   const F* b = nullptr;              // [V]     null: none
   const int64_t* classes = nullptr;  // [N]     the class of each row, 0 to V - 1
-  const F* weights = nullptr;        // [N]     of the rows' losses; 0: the row does not count, whatever it holds
+  const F* weights = nullptr;        // [N]     of the rows' losses; 0: the loss is 0, whatever the row holds
   F smoothing = 0;                   // so much of a class's probability is spread over all classes
   F* losses = nullptr;               // [N]     -log p(class), weighted
-  // The gradients of the sum of the losses; dh null: none. db null: b has none.
+  // The gradients of the sum of the losses; dW null: none. db null: b has none.
   F* dh = nullptr;  // [N, H]
   F* dW = nullptr;  // [V, H]
   F* db = nullptr;  // [V]

@@ -32,6 +32,8 @@ class CrossEntropy {
 
   void run() {
     Workspace scratch([this](Arena& arena) { lay_out(arena); });
+    prefer_large_pages(q.dW, q.V * q.H * sizeof(T));
+    if (q.dW && !q.N) write_zeros();
     run_on_threads(threads, [this](Member me) { work(me); });
   }
 
@@ -39,46 +41,58 @@ class CrossEntropy {
   const OutputLayer<T>& q;
   const int64_t class_panels = (q.V + C - 1) / C, unit_panels = (q.H + C - 1) / C;
   const int64_t ld_z = class_panels * C + L;  // not a power of two: equal columns of many rows would map to one set of the cache
-  // More rows read and write dW less often, fewer stay in the cache: 12 MB of z.
-  const int64_t chunk = std::clamp<int64_t>(3'000'000 / ld_z, 64, 256), ld_rows = chunk + L;
+  const int64_t chunk = rows_of_chunk(), ld_rows = chunk + L;
   const int threads = int(std::clamp<double>(2.0 * q.N * q.H * q.V / 1.5e6, 1, std::max(q.threads, 1)));
+
+  // More rows transpose W and read and write dW less often, fewer stay in the cache: at most 16 MB of z. In even chunks.
+  static constexpr int64_t most_rows_of_chunk = 384;
+  int64_t rows_of_chunk() const {
+    const int64_t most = std::clamp<int64_t>(4'000'000 / ld_z, 64, most_rows_of_chunk), count = (q.N + most - 1) / most;
+    return count ? (q.N + count - 1) / count : 1;
+  }
 
   // Scratch. `panels` and `pointers` have one piece per thread.
   T *z, *h_panels, *last_panel, *panels, *zeros, *sums;
   const T** pointers;
-  int64_t panels_each, pointers_each;
+  int64_t panels_each, sums_each, pointers_each;
 
   void lay_out(Arena& arena) {
     z = arena.take<T>(chunk * ld_z);
-    h_panels = arena.take<T>(q.dh ? unit_panels * chunk * C : 0);
-    last_panel = arena.take<T>(q.dh && q.H % C ? q.V * C : 0);
+    h_panels = arena.take<T>(q.dW ? unit_panels * chunk * C : 0);
+    last_panel = arena.take<T>(q.dW && q.H % C ? q.V * C : 0);
     zeros = arena.take<T>(C);
     panels_each = std::max(q.H * C, C * ld_rows);
     panels = arena.take<T>(threads * panels_each);
-    sums = arena.take<T>(threads * chunk * C);
+    sums_each = std::max(chunk, C) * C;
+    sums = arena.take<T>(threads * sums_each);
     pointers_each = std::max<int64_t>(chunk, C);
     pointers = arena.take<const T*>(threads * pointers_each);
+  }
+
+  void write_zeros() const {
+    std::fill(q.dW, q.dW + q.V * q.H, T(0));
+    if (q.db) std::fill(q.db, q.db + q.V, T(0));
   }
 
   struct ThreadSlice {
     Member me;
     T* panel;         // a panel of W, or columns of dz
-    T* sums;          // [chunk, C]
+    T* sums;          // [chunk or C, C]
     const T** rows;
   };
 
   void work(Member me) {
-    const ThreadSlice slice{me, panels + me.rank * panels_each, sums + me.rank * chunk * C, pointers + me.rank * pointers_each};
+    const ThreadSlice slice{me, panels + me.rank * panels_each, sums + me.rank * sums_each, pointers + me.rank * pointers_each};
     if (me.rank == 0) std::fill(zeros, zeros + C, T(0));
-    if (q.dh && q.H % C) pack_last_columns(me);
+    if (q.dW && q.H % C) pack_last_columns(me);
     for (int64_t first = 0; first < q.N; first += chunk) {
       const int64_t n = std::min(chunk, q.N - first);
       me.barrier();  // z and the panels of h have been read
       for (int64_t p = me.first(class_panels); p < me.last(class_panels); ++p) multiply(slice, first, n, p);
-      if (q.dh) pack_rows_of_h(me, first, n);
+      if (q.dW) pack_rows_of_h(me, first, n);
       me.barrier();
       for (int64_t i = me.first(n); i < me.last(n); ++i) row(first + i, z + i * ld_z);
-      if (!q.dh) continue;
+      if (!q.dW) continue;
       multiply_back(slice, first, n);
       me.barrier();
       for (int64_t p = me.first(class_panels); p < me.last(class_panels); ++p) add_products(slice, first, n, p);
@@ -112,7 +126,7 @@ class CrossEntropy {
     const T mean = q.smoothing ? sum(logits) / q.V : T(0);
     const T total = exponentiate(logits, most);
     q.losses[i] = weight * (std::log(total) + most - (1 - q.smoothing) * of_class - q.smoothing * mean);
-    if (!q.dh) return;
+    if (!q.dW) return;
     const V factor = set1<V>(weight / total), spread = set1<V>(weight * q.smoothing / q.V);
     for (int64_t c = 0; c < q.V; c += L) store<V>(logits + c, load<V>(logits + c) * factor - spread);
     logits[q.classes[i]] -= weight * (1 - q.smoothing);
@@ -193,7 +207,7 @@ class CrossEntropy {
   // dW and db of a panel of classes.
   void add_products(const ThreadSlice& slice, int64_t first, int64_t n, int64_t p) const {
     const int64_t classes = width(p, q.V);
-    const T* in[256];
+    const T* in[most_rows_of_chunk];
     for (int64_t i = 0; i < n; ++i) in[i] = z + i * ld_z + p * C;
     transpose<V>(slice.panel, ld_rows, in, n, classes);
     for (int64_t c = 0; c < classes; ++c) slice.rows[c] = slice.panel + c * ld_rows;

@@ -33,7 +33,7 @@ def weigh_losses(
         h: [N, H].
         weight, bias: W [V, H], b [V] or None.
         classes: [N], int64, from 0 to V - 1.
-        weights: of the losses [N]; a row of weight 0 may hold anything.
+        weights: of the losses [N]; with a weight of 0 the loss is 0, whatever the row holds.
         smoothing: so much of a class's probability is spread over all classes.
         gradients: memory for the gradients of the losses' sum: of h, W and, if there is one, b. None: not wanted.
 

@@ -17,9 +17,10 @@ from torch.nn.functional import cross_entropy, linear
 
 from carrousel.fused.autograd import is_transformed
 from carrousel.fused.output_layer import has_kernel, weigh_losses
+from carrousel.fused.run import is_eager
 
 Reduction = Literal["mean", "sum", "none"]
-LOGITS = 1 << 20  # at a time: 4 MiB. Fewer read and write the gradient of W more often, more leave the cache
+LOGITS = 1 << 20  # at a time in torch operations: 4 MiB. Fewer read and write the gradient of W more often
 
 
 class Options(NamedTuple):
@@ -43,8 +44,7 @@ def linear_cross_entropy(
     """The cross entropy of the logits `h W' + b`, which are never stored as a whole.
 
     The result and its gradients, also the second ones, are those of `cross_entropy(linear(h, weight, bias), target)` in
-    torch, which runs under torch.compile, torch.func and with dual numbers. Under autocast to bfloat16 the products are
-    in bfloat16, and the rest in float32.
+    torch, which runs under autocast, torch.compile and torch.func, and with dual numbers.
 
     Args:
         h: [*, H], float32 or float64: usually [T, B, H].
@@ -72,7 +72,7 @@ def linear_cross_entropy(
     options = Options(ignore_index, reduction, label_smoothing)
     check(h, weight, target, bias, options)
     rows, targets = h.flatten(0, -2), target.flatten()
-    if torch.compiler.is_compiling() or is_transformed() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.is_autocast_enabled(h.device.type) or not is_eager(rows):
         losses = cross_entropy(linear(rows, weight, bias), targets, **options._asdict())
     else:
         losses = Losses.apply(rows, weight, bias, targets, options)
@@ -111,12 +111,10 @@ class Losses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, options: Options) -> Tensor:
         """The losses [N], or their sum or mean."""
-        kind = h.device.type
-        product = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
         weights = (target != options.ignore_index).to(h.dtype)
         if options.reduction == "mean":
             weights /= weights.sum()
-        ctx.work = Work(h, weight, bias, target.clamp(min=0), weights, options.label_smoothing, product)
+        ctx.work = Work(h, weight, bias, target.clamp(min=0), weights, options.label_smoothing)
         ctx.options, ctx.gradients = options, None
         ctx.save_for_backward(h, weight, bias, target)
         if options.reduction == "none":
@@ -150,40 +148,34 @@ class Work(NamedTuple):
     classes: Tensor  # [N]
     weights: Tensor  # [N]  of the losses
     smoothing: float
-    product: torch.dtype  # of the products' operands
 
     def new_gradients(self) -> list[Tensor]:
         """Memory for the gradients of h, W and b."""
-        return [torch.empty_like(each) for each in (self.h, self.weight, self.bias) if each is not None]
+        given = (each for each in (self.h, self.weight, self.bias) if each is not None)
+        return [torch.empty_like(each, memory_format=torch.contiguous_format) for each in given]
 
     def run(self, gradients: list[Tensor] | None = None) -> Tensor:
         """The losses [N], weighted; writes the gradients of their sum."""
-        if self.product == self.h.dtype and has_kernel(self.h, self.weight, self.bias):
-            return weigh_losses(*self[:6], gradients)
+        if has_kernel(self.h, self.weight, self.bias):
+            return weigh_losses(*self, gradients)
         return self.run_in_torch(gradients)
 
-    def run_in_torch(self, gradients: list[Tensor] | None = None) -> Tensor:
-        """The losses [N], weighted; writes the gradients of their sum."""
+    def run_in_torch(self, gradients: list[Tensor] | None) -> Tensor:
+        """The same in torch operations."""
         N, V = len(self.h), len(self.weight)
         rows = max(1, LOGITS // V)
-        W, b = self.weight.to(self.product), None if self.bias is None else self.bias.to(self.product)
         losses, logits = torch.empty_like(self.weights), self.h.new_empty(min(rows, N), V)
         for first in range(0, max(N, 1), rows):
             here = slice(first, first + rows)
-            h = self.h[here].to(self.product)
-            z = products(h, W, b, logits)
+            h = self.h[here]
+            z = logits[: len(h)]  # fresh memory for each chunk would be cleared each time
+            torch.mm(h, self.weight.t(), out=z) if self.bias is None else torch.addmm(
+                self.bias, h, self.weight.t(), out=z
+            )
             losses[here] = to_gradient(z, self.classes[here], self.weights[here], self.smoothing)
             if gradients is not None:
-                add_products(gradients, here, z, h, W)
+                add_products(gradients, here, z, h, self.weight)
         return losses
-
-
-def products(h: Tensor, W: Tensor, b: Tensor | None, memory: Tensor) -> Tensor:
-    """The logits of h [n, H], in `memory` [at least n, V]: fresh memory for each chunk would be cleared each time."""
-    z = memory[: len(h)]
-    if W.dtype != z.dtype:
-        return z.copy_(linear(h, W, b))
-    return torch.mm(h, W.t(), out=z) if b is None else torch.addmm(b, h, W.t(), out=z)
 
 
 def to_gradient(z: Tensor, classes: Tensor, weights: Tensor, smoothing: float) -> Tensor:
@@ -202,18 +194,14 @@ def to_gradient(z: Tensor, classes: Tensor, weights: Tensor, smoothing: float) -
     return torch.where(share == 0, 0, (total.log() + most - expected) * share)[:, 0]
 
 
-def add_products(gradients: list[Tensor], here: slice, dz: Tensor, h: Tensor, W: Tensor) -> None:
+def add_products(gradients: list[Tensor], here: slice, dz: Tensor, h: Tensor, weight: Tensor) -> None:
     """Writes the rows `here` of the gradient of h, and adds to those of W and b; the first rows begin the sums."""
     d_h, d_weight, *d_bias = gradients
-    operand = dz.to(W.dtype)
-    d_h[here] = operand @ W
     keep = int(here.start > 0)
-    if W.dtype == d_weight.dtype:
-        torch.addmm(d_weight, operand.t(), h, beta=keep, out=d_weight)
-    else:
-        d_weight.mul_(keep).add_(operand.t() @ h) if keep else d_weight.copy_(operand.t() @ h)
+    torch.mm(dz, weight, out=d_h[here])
+    torch.addmm(d_weight, dz.t(), h, beta=keep, out=d_weight)
     for each in d_bias:
-        torch.sum(dz, 0, out=each) if not keep else each.add_(dz.sum(0))
+        each.add_(dz.sum(0)) if keep else each.copy_(dz.sum(0))
 
 
 def differentiable(
