@@ -1,16 +1,18 @@
 // The inner loop of every matrix product: rows[M][K] times panel[K][N vectors].
 //
 // 6 rows x 4 vectors fill the 32 registers of AVX-512 and NEON (24 accumulators, 4 for the panel, 1 broadcast): each loaded vector is
-// used six times, each broadcast four times. 3 rows x 4 vectors fill the 16 of AVX2 (12 accumulators, 3 broadcasts, 1 for the panel). Both
-// reach 98 % of the peak on Zen 4. Rows are given by pointer, one each, so that one loop serves every layout (padded batch, packed
-// sequences, batch first). Each accumulator adds its products in the order of k, whatever M is: a row's result does not depend on the rows beside
-// it, nor on how rows are distributed over threads. The sum starts from zero and is added to `start` at the end: a long sum then
-// consists of many short ones and loses far less to rounding than one long chain.
+// used six times, each broadcast four times. 3 x 4 fill the 16 of AVX2 (12 accumulators, 3 broadcasts, 1 for the panel). Both reach 98 % of
+// the peak on Zen 4. Without AVX2 each product takes a register before it is added: 2 x 4 reach 92 %, 3 x 4 61 %.
 //
-// Tried and lost: in AVX2, 6 rows x 2 vectors (96 %, in three orders of the loops and with panels of 2 vectors), and 4 x 3, as fast, whose
-// panels would cut the four rows of an LSTM; prefetching the panel 16 rows ahead (0-3 % slower at H = 256 and 650; the hardware prefetcher is enough); copying
-// each panel of da side by side before the tiles sum over it (no difference from H = 256 to 1500); all blocks of k for 48 rows at a
-// time (no difference, H = 256 and 512).
+// Rows are given by pointer, one each, so that one loop serves every layout (padded batch, packed sequences, batch first). Each
+// accumulator adds its products in the order of k, whatever M is: a row's result does not depend on the rows beside it, nor on how rows
+// are distributed over threads. The sum starts from zero and is added to `start` at the end: a long sum then consists of many short ones
+// and loses far less to rounding than one long chain.
+//
+// Tried and lost: in AVX2, 6 rows x 2 vectors (96 %, in three orders of the loops, and with panels of 2 vectors), and 4 x 3, as fast, whose
+// panels would cut the four rows of an LSTM; prefetching the same panel 16 rows ahead (0-3 % slower at H = 256 and 650: the processor
+// does that itself; the next panel is another matter, see next_line in gemm.hpp); all blocks of k for 48 rows at a time (no difference,
+// H = 256 and 512).
 #pragma once
 #include <utility>
 #include "machine/simd.hpp"
@@ -18,16 +20,13 @@
 namespace carrousel::CARROUSEL_TARGET {
 
 #if defined(__AVX512F__) || defined(__aarch64__)
-inline constexpr int registers = 32;
+inline constexpr int registers = 32, max_rows = 6;
+#elif defined(__AVX2__)
+inline constexpr int registers = 16, max_rows = 3;
 #else
-inline constexpr int registers = 16;
+inline constexpr int registers = 16, max_rows = 2;
 #endif
 inline constexpr int max_vectors = 4;
-#if defined(__AVX2__)
-inline constexpr int max_rows = registers == 32 ? 6 : 3;
-#else
-inline constexpr int max_rows = registers == 32 ? 6 : 2;
-#endif
 
 template <class T>
 struct Factor {  // one product: rows times panel
