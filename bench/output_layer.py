@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from bench.memory import peak
+from carrousel import linear_cross_entropy
 from carrousel.bench.clock import medians, set_threads
 from carrousel.bench.measurement import Measurement
-from carrousel.layers import linear_cross_entropy
 
 TITLE = "output layer, forward+backward: ratio = the rival's time or memory / ours, higher is better"
 SIZES = ((700, 650, 10_000), (700, 650, 33_000), (3200, 128, 100))  # rows N, units H, classes V

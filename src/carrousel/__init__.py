@@ -5,6 +5,7 @@ scan/             any cell over a sequence in torch operations: the specificatio
 codegen/          a cell's C++, forward and backward, from its equations
 fused/            any cell over a sequence by its kernel
 layers/           LSTM, GRU, RNN and the layers that torch has not; Recurrent, State
+output_layer.py   linear_cross_entropy: the output layer of a language model and its loss in one
 custom_cell/      carrousel.cell: a layer of your own function; odyssey.py: eight that were made by it
 swapping.py       our layers in the place of torch.nn's in any model, and back; swap_report.py: what was replaced
 
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
         PeepholeLSTM,
         Recurrent,
         State,
-        linear_cross_entropy,
     )
+    from carrousel.output_layer import linear_cross_entropy
     from carrousel.swapping import swap, swap_back
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
 HOMES = {  # where the names above are, if not in carrousel.layers
     "NoKernelWarning": "errors",
     "cell": "custom_cell",
+    "linear_cross_entropy": "output_layer",
     "swap": "swapping",
     "swap_back": "swapping",
 }

@@ -22,7 +22,7 @@ ORDER = [
     ["cells", "errors", "ctrl_c", "memory", "results", "tensor_file", "checkpoint"],
     ["scan", "codegen", "_kernels"],
     ["fused"],
-    ["layers"],
+    ["layers", "output_layer"],
     ["data"],
     ["training"],
     ["tasks"],

@@ -22,7 +22,6 @@ onnx_nodes.py      layers as nodes of ONNX
 per_sample.py      per-sample gradients by torch's ExpandedWeights
 torch_layers.py    torch.nn's layer with our parameters, and back
 autocast.py        layers under torch.autocast to bfloat16
-output_layer.py    linear_cross_entropy: the output layer of a language model and its loss in one
 fx_graph.py        a layer as one node of a torch.fx graph
 
 streaming/         sequences that arrive step by step: start, step, block, State
@@ -35,7 +34,6 @@ from carrousel.layers.lstm import LSTM
 from carrousel.layers.lstm1997 import LSTM1997
 from carrousel.layers.minimal import MinGRU, MinLSTM
 from carrousel.layers.mlstm import MLSTM
-from carrousel.layers.output_layer import linear_cross_entropy
 from carrousel.layers.peephole import PeepholeLSTM
 from carrousel.layers.recurrent import Recurrent
 from carrousel.layers.rnn import RNN
@@ -56,5 +54,4 @@ __all__ = [
     "PeepholeLSTM",
     "Recurrent",
     "State",
-    "linear_cross_entropy",
 ]

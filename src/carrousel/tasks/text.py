@@ -19,7 +19,7 @@ from carrousel.data.stdlib import stdlib
 from carrousel.data.text import STDIN, read
 from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.layers.output_layer import LOGITS, linear_cross_entropy
+from carrousel.output_layer import LOGITS, linear_cross_entropy
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.language_model.evaluate import evaluate
 from carrousel.tasks.language_model.model import LanguageModel

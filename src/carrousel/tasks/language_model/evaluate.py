@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from carrousel.errors import UserError
-from carrousel.layers.output_layer import linear_cross_entropy
+from carrousel.output_layer import linear_cross_entropy
 from carrousel.tasks.language_model.model import LanguageModel
 from carrousel.training.task import Score, State
 

@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 
 import carrousel
-from carrousel.layers import output_layer
-from carrousel.layers.output_layer import linear_cross_entropy
+from carrousel import output_layer
+from carrousel.output_layer import linear_cross_entropy
 
 H = 6
 TOLERANCE = {torch.float32: {"rtol": 1e-4, "atol": 1e-6}, torch.float64: {"rtol": 1e-12, "atol": 1e-13}}
