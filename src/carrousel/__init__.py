@@ -30,7 +30,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or not ctrl_c.IS_COMMAND:  # the command imports what it needs, so that its help takes no second
     from carrousel import odyssey
     from carrousel.custom_cell import cell
     from carrousel.errors import NoKernelWarning
@@ -89,7 +89,7 @@ except PackageNotFoundError:  # run from a source tree that was never installed
 
 
 def __getattr__(name: str) -> Any:
-    """What the package offers, or one of its modules, imported when it is first used: `--help` needs no torch."""
+    """For the command `carrousel`: what the package offers, or one of its modules, imported when it is first used."""
     if name in __all__ and name != "odyssey":
         value = getattr(import_module(f"{__name__}.{HOMES.get(name, 'layers')}"), name)
         globals()[name] = value
