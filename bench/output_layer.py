@@ -1,6 +1,6 @@
 """The output layer of a language model and its loss, forward+backward: ours beside `nn.Linear` and cross_entropy.
 
-Memory is the growth of the peak of a process of its own: `python -m bench.output_layer ours 700 650 10000` prints MB.
+Memory is the growth of the peak of a process of its own, in MB: `python -m bench.output_layer carrousel 700 650 10000`.
 """
 
 from __future__ import annotations
