@@ -1,7 +1,12 @@
-"""Data for the tasks: text that is read, numbered, and cut into batches.
+"""Data for the tasks: text that is read, numbered, and cut into batches; sequences and series from files.
 
 text.py           the text of a file, or of stdin
 stdlib.py         a text that is on every machine
 vocabulary.py     a text as numbers: cleaning, vocabulary, split
 batch_streams.py  a text that is read at many places at once
+
+sequences.py      sequences of any length, as the readers return them
+tables/           CSV and Parquet
+libraries.py      libraries that only some readers need
+growing_array.py  an array that grows without a second copy
 """
