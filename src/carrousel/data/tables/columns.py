@@ -41,6 +41,41 @@ class Columns:
     times: dict[str, Times]
 
 
+def choose_columns(
+    table: Table, others: Mapping[str, str | None], chosen: Sequence[str], ignored: Sequence[str], option: str
+) -> tuple[str, ...]:
+    """The columns of numbers: those that were named, or all that have no other part.
+
+    Args:
+        table: has the columns.
+        others: columns that have another part, by the option that names them: {"--id": "station"}.
+        chosen: columns that were named; empty: all that are left.
+        ignored: columns that are left out.
+        option: what names columns of numbers: "--channels".
+
+    Raises:
+        UserError: there is no such column, one has two parts, or none is left.
+    """
+    parts = {name: part for part, name in others.items() if name is not None}
+    for part, name in others.items():
+        if name is not None:
+            table.require(name, part)
+            if parts[name] != part:
+                raise UserError(
+                    f"column {name!r} is named by {part} and by {parts[name]}: name another for one of them"
+                )
+    for name in chosen:
+        table.require(name, option)
+        if name in parts:
+            raise UserError(f"column {name!r} is named by {option} and by {parts[name]}: name another for one of them")
+    for name in ignored:
+        table.require(name, "--ignore")
+    left = tuple(name for name in chosen or table.columns if name not in parts and name not in ignored)
+    if not left:
+        raise UserError(f"{table.path} has no column left for {option}: its columns are {table.describe()}")
+    return left
+
+
 class TextReader:
     """Numbers texts that arrive in blocks."""
 
