@@ -8,7 +8,8 @@ from data_files import error_of, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrousel.data.long_form import MOVED, UNLABELLED, read_long_form
+from carrousel.data.long_form import UNLABELLED, read_long_form
+from carrousel.data.tables.grouped_rows import MOVED
 from carrousel.data.tables.open_table import open_table
 
 arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'carrousel[tasks]'")

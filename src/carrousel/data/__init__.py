@@ -7,6 +7,9 @@ batch_streams.py  a text that is read at many places at once
 
 sequences.py      sequences of any length, as the readers return them
 tables/           CSV and Parquet
+series.py         series for forecasting
+steps.py          the even step of a series: found, read, described
+resampling.py     rows at uneven times as means over even steps
 long_form.py      sequences from a table with a row for each step
 libraries.py      libraries that only some readers need
 growing_array.py  an array that grows without a second copy

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrousel.data.sequences import Sequences
-from carrousel.data.tables.columns import Texts, choose_columns, read_columns
+from carrousel.data.tables.columns import choose_columns, read_columns
+from carrousel.data.tables.grouped_rows import MOVED, check_ids, reorder, sort_rows, texts_by_id
 from carrousel.data.tables.table import Table
-from carrousel.data.tables.times import Times
-from carrousel.errors import UserError
 
-MOVED = "rows in another order than their times (sorted)"
 UNLABELLED = "sequences without a label"
 
 
@@ -46,8 +43,8 @@ def read_long_form(
     columns = read_columns(table, channels, texts, times, time_format)
     ids = columns.texts[id]
     check_ids(table, id, ids)
-    order, moved = sort_rows(table, id, ids, columns.times[time] if time else None)
-    labels = None if label is None else labels_of(table, label, ids, columns.texts[label])
+    order, moved = sort_rows(table, id, ids, columns.times.get(time or ""))
+    labels = None if label is None else texts_by_id(table, label, ids, columns.texts[label], "label")
     has_label = np.ones(len(ids.words), np.bool_) if labels is None else np.array([name != "" for name in labels])
     order = order[has_label[ids.codes[order]]]
     sequences = np.flatnonzero(has_label).tolist()
@@ -60,73 +57,3 @@ def read_long_form(
         channels,
         {reason: count for reason, count in skipped.items() if count},
     )
-
-
-def check_ids(table: Table, column: str, ids: Texts) -> None:
-    """Raise an error if there are no rows, or one has no id.
-
-    Raises:
-        UserError: says which.
-    """
-    if not len(ids.codes):
-        raise UserError(f"{table.path} has no rows after its header: add a row for each step of a sequence")
-    if "" in ids.words:
-        row = int(np.argmax(ids.codes == ids.words.index("")))
-        raise UserError(
-            f"{table.path} {table.place(row)}, column {column!r}: the id is missing: complete it, or remove the row"
-        )
-
-
-def sort_rows(table: Table, column: str, ids: Texts, times: Times | None) -> tuple[NDArray[np.int64], int]:
-    """The rows by sequence, and by time in each [N], and how many of them the times moved.
-
-    Raises:
-        UserError: a sequence has a time twice.
-    """
-    grouped = np.argsort(ids.codes, kind="stable")
-    if times is None:
-        return grouped, 0
-    order = np.lexsort((times.values, ids.codes))
-    codes, values = ids.codes[order], times.values[order]
-    twice = np.flatnonzero((codes[1:] == codes[:-1]) & (values[1:] == values[:-1]))
-    if twice.size:
-        first = int(twice[0])
-        one, other = sorted(order[first : first + 2].tolist())
-        more = f" ({twice.size} rows in all repeat a time)" if twice.size > 1 else ""
-        raise UserError(
-            f"{table.path}: {column} {ids.words[codes[first]]!r} has the time {times.spell(values[first].item())} "
-            f"twice, at {table.place(one)} and {table.place(other)}{more}: remove one of them, or correct its time"
-        )
-    return order, int(np.count_nonzero(grouped != order))
-
-
-def labels_of(table: Table, column: str, ids: Texts, labels: Texts) -> list[str]:
-    """The label of each sequence [B]; "" if it has none.
-
-    Raises:
-        UserError: a sequence has two labels.
-    """
-    rows = np.arange(len(ids.codes))
-    if "" in labels.words:
-        rows = rows[labels.codes != labels.words.index("")]
-    first = np.full(len(ids.words), -1)
-    first[ids.codes[rows][::-1]] = rows[::-1]  # the last one written is the first row
-    other = rows[labels.codes[rows] != labels.codes[first[ids.codes[rows]]]]
-    if other.size:
-        rows = np.array([first[ids.codes[other[0]]], other[0]])
-        spelled = " and ".join(f"{labels.words[labels.codes[row]]!r} at {table.place(int(row))}" for row in rows)
-        name = ids.words[ids.codes[other[0]]]
-        raise UserError(
-            f"{table.path}, column {column!r}: {name!r} has the label {spelled}: give all rows of a "
-            "sequence the same label, or name an id that is different for the two"
-        )
-    return ["" if row < 0 else labels.words[labels.codes[row]] for row in first.tolist()]
-
-
-def reorder(values: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The rows of an array in this order, in the same memory: only one column is copied at a time."""
-    if len(order) == len(values) and bool((order[1:] > order[:-1]).all()):
-        return values
-    for column in range(values.shape[1]):
-        values[: len(order), column] = values[order, column]
-    return values[: len(order)]

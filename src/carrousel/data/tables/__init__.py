@@ -7,6 +7,8 @@ csv_file.py      a table in a CSV file
 csv_errors.py    the line, column and value that cannot be read
 parquet_file.py  a table in a Parquet file
 columns.py       columns of a table as arrays: numbers, texts, times
+find_time.py     finds the column of times
+grouped_rows.py  rows of the same id, sorted by time
 times.py         a column of times, read block by block
 date_formats.py  the ways of writing a date that are recognised
 """

@@ -93,8 +93,8 @@ def describe_no_number(cell: str, decimal: str) -> str:
     if decimal == "." and DECIMAL_COMMA.fullmatch(cell):
         return f"{shorten(cell)} is not a number: give --decimal , if the comma is the decimal point"
     return (
-        f"{shorten(cell)} is not a number: correct it, leave the cell empty if the value is missing, or name only "
-        "columns of numbers"
+        f"{shorten(cell)} is not a number: correct it, leave the cell empty if the value is missing, or leave out "
+        "the column with --ignore"
     )
 
 

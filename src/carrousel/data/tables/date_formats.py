@@ -20,7 +20,8 @@ DAY = 86_400 * SECOND
 EPOCH = datetime.datetime(1970, 1, 1)
 
 DATES = {
-    "year-month-day": r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2}))?",
+    "year-month-day": r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
+    "year-month": r"(?P<year>\d{4})[-/](?P<month>\d{1,2})(?P<day>)",  # with a point it is a number
     "day/month/year": r"(?P<day>\d{1,2})[-/.](?P<month>\d{1,2})[-/.](?P<year>\d{4})",
     "month/day/year": r"(?P<month>\d{1,2})[-/.](?P<day>\d{1,2})[-/.](?P<year>\d{4})",
     "yearmonthday": r"(?P<year>1[89]\d\d|2[01]\d\d)(?P<month>\d{2})(?P<day>\d{2})",

@@ -83,7 +83,7 @@ class ParquetTable(Table):
         example = next((str(cell) for cell in cells.to_pylist() if cell is not None), "")
         raise UserError(
             f"{self.path} {self.place(first)}, column {name!r} is of type {cells.type} ({shorten(example)}) and cannot "
-            f"be read as {kind}s: convert it, or name other columns"
+            f"be read as {kind}s: convert it, or leave it out with --ignore"
         )
 
     def place(self, row: int) -> str:
