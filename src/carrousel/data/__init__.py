@@ -5,6 +5,8 @@ stdlib.py         a text that is on every machine
 vocabulary.py     a text as numbers: cleaning, vocabulary, split
 batch_streams.py  a text that is read at many places at once
 
+lines.py          the lines of a file, one after another
+tagged.py         sentences with a tag for each word: CoNLL-U and other columns
 sequences.py      sequences of any length, as the readers return them
 tables/           CSV and Parquet
 series.py         series for forecasting

@@ -157,6 +157,6 @@ def even_step(table: Table, times: Times, order: NDArray[np.int64], ids: Texts) 
     share = f"{uneven.size:,} of {len(values) - len(ids.words):,} steps are"
     raise UserError(
         f"{table.path}: the steps are not even: {one} is followed by {other}, and most steps are {step.describe()} "
-        f"({share} not): complete the rows with empty cells, or resample with --step {step.spell()}, or give --step row "
-        "if each row is a step whatever its time"
+        f"({share} not): complete the rows with empty cells, or resample with --step {step.spell()}, or give --step "
+        "row if each row is a step whatever its time"
     )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import itertools
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
+from carrousel.data.lines import explained, open_text
 from carrousel.data.text import GZIP_MAGIC
 from carrousel.errors import UserError
 
@@ -57,7 +55,7 @@ def find_dialect(path: Path, delimiter: str | None, encoding: str, decimal: str)
         raise UserError(f"--decimal {decimal!r} is not allowed: give . or ,")
     with path.open("rb") as file:
         is_gzip = file.read(2) == GZIP_MAGIC
-    lines = read_sample(path, is_gzip, encoding)
+    lines = read_sample(path, encoding)
     before = sum(1 for _ in itertools.takewhile(lambda line: not line.strip("\r\n"), lines))
     if not any(line.strip() for line in lines):
         raise UserError(f"{path} has no text: its first line must name the columns")
@@ -68,39 +66,16 @@ def find_dialect(path: Path, delimiter: str | None, encoding: str, decimal: str)
     return Dialect(path, is_gzip, encoding, delimiter, decimal, before, name_columns(path, before + 1, header))
 
 
-def open_text(path: Path, is_gzip: bool, encoding: str) -> TextIO:
-    """The text of a file, with line ends as they are. Bytes of another encoding become surrogates, to be found later.
-
-    Raises:
-        UserError: the encoding does not exist, or the file cannot be opened.
-    """
-    try:
-        "".encode(encoding)  # rot13, hex and others are codecs, but not of text
-        file = gzip.open(path) if is_gzip else path.open("rb")  # noqa: SIM115 - the text closes it
-    except LookupError:
-        raise UserError(f"--encoding {encoding} is not a text encoding; try utf-8, latin-1, cp1252 or utf-16") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    return io.TextIOWrapper(file, name, errors="surrogateescape", newline="")  # type: ignore[arg-type]
-
-
-def read_sample(path: Path, is_gzip: bool, encoding: str) -> list[str]:
+def read_sample(path: Path, encoding: str) -> list[str]:
     """The first lines of a file; the last one may be cut.
 
     Raises:
         UserError: they cannot be read.
     """
-    with open_text(path, is_gzip, encoding) as text:
-        try:
-            start = text.buffer.peek(2)[:2] if isinstance(text.buffer, io.BufferedReader) else b""
-            sample = text.read(SAMPLE)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(f"{path} is damaged or incomplete (gzip: {error}): fetch it again") from None
-        except UnicodeError as error:
-            raise UserError(f"{path} is not {encoding}: {error}; give its encoding with --encoding") from None
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    with path.open("rb") as file:
+        start = file.read(2)
+    with open_text(path, encoding, "surrogateescape", newline="") as text, explained(path, encoding):
+        sample = text.read(SAMPLE)
     if start in UTF_16 and "16" not in encoding:
         raise UserError(f"{path} starts as a text in UTF-16: give --encoding utf-16")
     if "\0" in sample:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import re
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 
-from carrousel.data.tables.csv_dialect import Dialect, open_text
+from carrousel.data.lines import explained, open_text
+from carrousel.data.tables.csv_dialect import Dialect
 from carrousel.data.tables.table import Kind
-from carrousel.errors import UserError
 
 NUMBER = re.compile(r"[ \t]*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[ \t]*")
 DECIMAL_COMMA = re.compile(r"[ \t]*[+-]?\d+,\d+[ \t]*")
@@ -19,7 +17,7 @@ MOST_PRINTED = 40  # characters of a cell, in an error message
 
 def read_rows(dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """The rows after the header, each with the number of its first line."""
-    with open_text(dialect.path, dialect.is_gzip, dialect.encoding) as text:
+    with open_text(dialect.path, dialect.encoding, "surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=dialect.delimiter)
         before, header = 0, True
         for row in reader:
@@ -42,20 +40,18 @@ def explain(dialect: Dialect, kinds: Mapping[str, Kind], missing: Collection[str
         kinds: the columns that were read.
         missing: how a missing number is written.
         reported: pyarrow's message, in case nothing is found.
+
+    Raises:
+        UserError: the file is damaged: not a cell, but the bytes.
     """
-    line, rows = 1, read_rows(dialect)
+    line = 1
     try:
-        for line, row in rows:
-            if problem := find_problem(dialect, kinds, missing, row):
-                return f"{dialect.path} line {line}{problem}"
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return f"{dialect.path} is damaged or incomplete (gzip: {error}): fetch it again"
+        with explained(dialect.path, dialect.encoding):
+            for line, row in read_rows(dialect):
+                if problem := find_problem(dialect, kinds, missing, row):
+                    return f"{dialect.path} line {line}{problem}"
     except csv.Error as error:
         return f'{dialect.path} after line {line}: {error}; a quote may not be closed: look for a single " there'
-    except UnicodeError as error:
-        return f"{dialect.path} is not {dialect.encoding}: {error}; give its encoding with --encoding"
-    except OSError as error:
-        raise UserError(f"{dialect.path} cannot be read: {error.strerror or error}") from None
     first = reported.splitlines()[0] if reported else "pyarrow gives no reason"
     return f"{dialect.path} cannot be read as a table: {first[:200]}; a quote may not be closed"
 
