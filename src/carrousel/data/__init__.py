@@ -9,6 +9,7 @@ lines.py          the lines of a file, one after another
 tagged.py         sentences with a tag for each word: CoNLL-U and other columns
 npz.py            sequences from a .npz file
 npz_file.py       the arrays of a .npz file, checked before they are loaded
+pairs.py          pairs of texts, split by their source
 sequences.py      sequences of any length, as the readers return them
 tables/           CSV and Parquet
 series.py         series for forecasting

@@ -80,11 +80,12 @@ def explained(path: str | Path, encoding: str) -> Iterator[None]:
     """
     name = "stdin" if str(path) == STDIN else str(path)
     try:
-        yield
+        try:
+            yield
+        except UnicodeError as error:
+            raise UserError(find_undecodable(path, name, encoding, error)) from None  # reads the file again
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{name} is damaged or incomplete (gzip: {error}): fetch it again") from None
-    except UnicodeError as error:
-        raise UserError(find_undecodable(path, name, encoding, error)) from None
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror or error}") from None
 
