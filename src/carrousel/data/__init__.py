@@ -10,6 +10,7 @@ tagged.py         sentences with a tag for each word: CoNLL-U and other columns
 npz.py            sequences from a .npz file
 npz_file.py       the arrays of a .npz file, checked before they are loaded
 pairs.py          pairs of texts, split by their source
+words.py          a text as numbers of words, read in one pass
 sequences.py      sequences of any length, as the readers return them
 tables/           CSV and Parquet
 series.py         series for forecasting
