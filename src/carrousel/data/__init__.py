@@ -11,6 +11,8 @@ npz.py            sequences from a .npz file
 npz_file.py       the arrays of a .npz file, checked before they are loaded
 pairs.py          pairs of texts, split by their source
 words.py          a text as numbers of words, read in one pass
+sounds.py         a folder of WAV files as sequences
+log_mel.py        sound as energies in bands
 sequences.py      sequences of any length, as the readers return them
 tables/           CSV and Parquet
 series.py         series for forecasting
