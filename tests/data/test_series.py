@@ -223,6 +223,9 @@ def test_resampling_agrees_with_a_loop(tmp_path):
         ("y\n1\n", {"step": "1h"}, "--step '1h' needs times, and"),
         ("t,y\n1,1\n1000000,2\n", {"step": "1"}, "--step 1 makes 1,000,000 steps of 2 rows: correct a time"),
         ("t,y\n", {}, "has no rows after its header"),
+        ("when,y\n2020-01-01,1\n2020-01-02,2\n2O20-01-03,3\n", {}, "line 4, column 'when': '2O20-01-03' is not a time"),
+        ("when,y\n2020-01-01,1\n2020-01-02\n", {}, "line 3 has 1 cell and the header 2"),
+        ("when,y\n2020-01-01,1\n2020-01-02,2\n,3\n", {}, "line 4, column 'when': the time is missing"),
         (
             SHOPS.replace(",\na", ",Bonn\na"),
             {"id": "unique_id", "static": ["city"]},

@@ -74,6 +74,10 @@ class CsvTable(Table):
             ),
         )
 
+    def may_be_times(self, column: str) -> bool:
+        """Always: all cells are texts."""
+        return True
+
     def place(self, row: int) -> str:
         """The line of a row, which differs from its number where a cell has several lines or a line is empty."""
         return f"line {find_line(self.dialect, row)}"

@@ -120,3 +120,8 @@ FORMATS: dict[str, Callable[[Any], Reading]] = {
 }
 NUMBERS = ("integer", "decimal")
 EXAMPLES = {"day/month/year": "%d/%m/%Y", "month/day/year": "%m/%d/%Y"}
+
+
+def choose_formats(time_format: str | None) -> dict[str, Callable[[Any], Reading]]:
+    """The one that a user gives, as for `datetime.strptime`, or all that are recognised."""
+    return FORMATS if time_format is None else {time_format: partial(read_with_format, time_format)}

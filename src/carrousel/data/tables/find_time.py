@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from carrousel.data.libraries import load_library
+from carrousel.data.tables.date_formats import NUMBERS, choose_formats
 from carrousel.data.tables.table import Table
-from carrousel.data.tables.times import TimeReader
 from carrousel.errors import UserError
 
 NAMES = ("date", "time", "datetime", "timestamp", "ds", "date_time", "t", "step", "day", "month", "year")
@@ -25,10 +26,12 @@ def find_time(table: Table, others: Collection[str | None], time_format: str | N
         Its name; None if there is none.
 
     Raises:
-        UserError: two columns could be it.
+        UserError: two columns could be it, or the file is damaged.
     """
-    block = first_block(table, [name for name in table.columns if name not in others])
-    found = {name: kind for name, cells in block.items() if (kind := kind_of(table, name, cells, time_format))}
+    columns = [name for name in table.columns if name not in others and table.may_be_times(name)]
+    block = next(iter(table.blocks(dict.fromkeys(columns, "time"))), {}) if columns else {}
+    kinds = {name: kind_of(cells[:ROWS], time_format) for name, cells in block.items() if len(cells)}
+    found = {name: kind for name, kind in kinds.items() if kind}
     dates = [name for name, kind in found.items() if kind == "date"]
     named = [name for name in found if name.lower() in NAMES]
     for chosen in (dates, [name for name in dates if name in named], [] if dates else named):
@@ -40,22 +43,14 @@ def find_time(table: Table, others: Collection[str | None], time_format: str | N
     return None
 
 
-def first_block(table: Table, columns: Collection[str]) -> dict[str, Any]:
-    """The first rows of some columns, as they are stored; a column of a type that is no time is left out."""
-    try:
-        block = next(iter(table.blocks(dict.fromkeys(columns, "time"))), {})
-    except UserError:  # some column is no time; what is wrong with it is reported when it is read
-        if len(columns) < 2:
-            return {}
-        return {name: cells for column in columns for name, cells in first_block(table, [column]).items()}
-    return {name: cells[:ROWS] for name, cells in block.items() if len(cells)}
-
-
-def kind_of(table: Table, name: str, cells: Any, time_format: str | None) -> str | None:
-    """What the cells of a column are: "date", "number" or None."""
-    reader = TimeReader(table, name, time_format)
-    try:
-        reader.add(cells)
-    except UserError:
-        return None
-    return "number" if {"integer", "decimal"} & {*reader.arrays} else "date"
+def kind_of(cells: Any, time_format: str | None) -> str | None:
+    """What most cells of a column are: "date", "number" or None; a wrong one is reported when the column is read."""
+    types = load_library("pyarrow", "reading dates").types
+    if not (types.is_string(cells.type) or types.is_large_string(cells.type)):
+        is_number = types.is_integer(cells.type) or types.is_floating(cells.type)
+        return (
+            "number" if is_number else "date" if types.is_timestamp(cells.type) or types.is_date(cells.type) else None
+        )
+    formats = choose_formats(time_format)
+    fits = {name for name, read in formats.items() if read(cells.fill_null(""))[1].mean() > 0.5}
+    return "number" if fits & {*NUMBERS} else "date" if fits else None

@@ -77,8 +77,7 @@ class ParquetTable(Table):
         """
         types = load_library("pyarrow", f"reading {self.path}").types
         numbers = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_decimal)
-        others = (types.is_string, types.is_large_string, types.is_timestamp, types.is_date)
-        if any(check(cells.type) for check in (*numbers, *(() if kind == "number" else others))):
+        if any(check(cells.type) for check in (*numbers, *(() if kind == "number" else text_or_date(types)))):
             return
         example = next((str(cell) for cell in cells.to_pylist() if cell is not None), "")
         raise UserError(
@@ -86,6 +85,18 @@ class ParquetTable(Table):
             f"be read as {kind}s: convert it, or leave it out with --ignore"
         )
 
+    def may_be_times(self, column: str) -> bool:
+        """Whether a column has dates, numbers or texts."""
+        arrow = load_library("pyarrow", f"reading {self.path}")
+        kind = self.file.schema_arrow.field(column).type
+        checks = (arrow.types.is_integer, arrow.types.is_floating, *text_or_date(arrow.types))
+        return any(check(kind) for check in checks)
+
     def place(self, row: int) -> str:
         """The number of a row, from 1."""
         return f"row {row + 1}"
+
+
+def text_or_date(types: Any) -> tuple[Any, ...]:
+    """The checks for types of texts and dates."""
+    return types.is_string, types.is_large_string, types.is_timestamp, types.is_date

@@ -40,6 +40,10 @@ class Table(ABC):
         """
 
     @abstractmethod
+    def may_be_times(self, column: str) -> bool:
+        """Whether a column can be read as times, by its type."""
+
+    @abstractmethod
     def place(self, row: int) -> str:
         """What a person calls the row with this number, from 0: "line 12"."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from carrousel.data.growing_array import GrowingArray
 from carrousel.data.libraries import load_library
 from carrousel.data.tables.csv_errors import shorten
-from carrousel.data.tables.date_formats import EPOCH, EXAMPLES, FORMATS, NUMBERS, Reading, read_with_format
+from carrousel.data.tables.date_formats import EPOCH, EXAMPLES, FORMATS, NUMBERS, Reading, choose_formats
 from carrousel.data.tables.table import Table
 from carrousel.errors import UserError
 
@@ -59,9 +58,7 @@ class TimeReader:
         self.table = table
         self.column = column
         self.rows = 0
-        self.formats: dict[str, Callable[[Any], Reading]] = FORMATS
-        if time_format is not None:
-            self.formats = {time_format: partial(read_with_format, time_format)}
+        self.formats: dict[str, Callable[[Any], Reading]] = choose_formats(time_format)
         self.arrays: dict[str, GrowingArray] = {}  # the rows so far, by how they were read
 
     def add(self, times: Any) -> None:
