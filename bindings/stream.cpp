@@ -23,13 +23,15 @@ F* at(nb::handle address) {
   return reinterpret_cast<F*>(nb::cast<Address>(address));
 }
 
-// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count. storage: a
+// Storage by its number
 template <class F>
-std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources) {
+std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources, int storage) {
   std::vector<Sequence<F>> described;
   for (nb::handle one : layers) {
     const nb::tuple from = nb::cast<nb::tuple>(one);
     Sequence<F> q;
+    q.storage = Storage(storage);
     q.I = nb::cast<int64_t>(from[0]);
     q.H = nb::cast<int64_t>(from[1]);
     q.P = nb::cast<int64_t>(from[2]);
@@ -109,7 +111,7 @@ struct Bound {
 template <class F>
 void add(nb::module_& m, const char* precision) {
   const auto named = [&](const char* name) { return std::string(name) + precision; };
-  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a, "sources"_a);
+  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a, "sources"_a, "storage"_a);
   nb::class_<Bound<F>>(m, named("Stream").c_str())
       .def(
           "__init__",
