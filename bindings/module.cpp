@@ -20,6 +20,7 @@ using carrousel::Sequence;
 
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
 void add_output_layer(nb::module_& m);   // output_layer.cpp
+void add_short_calls(nb::module_& m);     // short_call.cpp
 void add_streams(nb::module_& m);         // stream.cpp
 
 namespace {
@@ -246,5 +247,6 @@ NB_MODULE(_kernels, m) {
   m.def("interface_digest", carrousel::interface_digest, "digest of sequence.hpp and target.hpp");
   add_lstm1997(m);
   add_output_layer(m);
+  add_short_calls(m);
   add_streams(m);
 }

@@ -7,20 +7,16 @@
 
 #include <string>
 
-namespace nb = nanobind;
+#include "parameters.hpp"
+
 using namespace nb::literals;
 using namespace carrousel;
-using Address = uintptr_t;
 
 namespace {
 
-// About 20 us. Below, other threads wait no longer than for any function of Python's own; and reacquiring the GIL may take five
-// milliseconds while another thread computes in Python.
-constexpr double worth_releasing = 2e6;
-
 template <class F>
 F* at(nb::handle address) {
-  return reinterpret_cast<F*>(nb::cast<Address>(address));
+  return ::at<F>(nb::cast<Address>(address));
 }
 
 // For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count. storage: a
@@ -54,45 +50,11 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sour
   return std::make_shared<Stack<F>>(cell, std::move(described), listed);
 }
 
-// The parameters that a stack was packed from. They have changed if torch has counted a change, if their data has moved, or if they
-// are other objects, which may be views of the same memory. From Python each look costs twice as much, and a step of a small layer
-// has eight.
-class Parameters {
- public:
-  // names, parameters, addresses and versions; without versions torch does not count changes.
-  Parameters(nb::list names, nb::list parameters, nb::list places, nb::list versions) {
-    for (size_t k = 0; k < names.size(); ++k)
-      looks_.push_back(
-          {names[k], parameters[k].ptr(), nb::cast<Address>(places[k]), k < versions.size() ? nb::cast<int64_t>(versions[k]) : -1});
-  }
-
-  bool hold(nb::dict now) const {
-    for (const Look& look : looks_) {
-      PyObject* found = PyDict_GetItemWithError(now.ptr(), look.name.ptr());
-      if (found != look.parameter) return false;
-      const nb::handle parameter(found);
-      if (nb::cast<Address>(parameter.attr(data_ptr_)()) != look.place) return false;
-      if (look.version >= 0 && nb::cast<int64_t>(parameter.attr(version_)) != look.version) return false;
-    }
-    return true;
-  }
-
- private:
-  struct Look {
-    nb::object name;
-    const PyObject* parameter;  // a borrowed reference: hooks on the parameter may hold the layer, a cycle that Python does not see
-    Address place;
-    int64_t version;
-  };
-  std::vector<Look> looks_;
-  nb::object data_ptr_ = nb::str("data_ptr"), version_ = nb::str("_version");
-};
-
 template <class F>
 bool run(Stream<F>& stream, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
   const Rows rows{.T = T, .B = stream.B(), .step_stride = step_stride, .row_stride = row_stride};
   const auto call = [&] { return stream.run(reinterpret_cast<const F*>(x), reinterpret_cast<F*>(y), rows, threads); };
-  if (stream.stack().operations() * T * stream.B() < worth_releasing) return call();
+  if (stream.stack().operations() * T * stream.B() < worth_releasing_gil) return call();
   nb::gil_scoped_release released;
   return call();
 }

@@ -63,6 +63,23 @@ def _load_streams() -> dict[torch.dtype, StreamClasses]:
 STREAMS = _load_streams()  # empty where the extension is not built
 
 
+class ShortCallClasses(NamedTuple):
+    """The classes of short calls in one dtype: a forward pass with all sizes, and its layer's parameters."""
+
+    ShortCall: Any
+    Parameters: Any
+
+
+SHORT_CALLS: dict[torch.dtype, ShortCallClasses] = (  # carrousel.layers.short_call's; empty without kernels
+    {
+        torch.float32: ShortCallClasses(_kernels.ShortCall32, _kernels.Parameters),
+        torch.float64: ShortCallClasses(_kernels.ShortCall64, _kernels.Parameters),
+    }
+    if _kernels
+    else {}
+)
+
+
 class Kernel(NamedTuple):
     """A cell's kernel in one dtype."""
 
