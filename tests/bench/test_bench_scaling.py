@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from carrousel.errors import UserError
 from carrousel.online import Learner
 from carrousel.online.lstm1997.network import SplitWeights
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PLACES = (1, 2, 4, 8, 16, 32)
 TINY = measure.Plan(
     I=2, H=4, B=2, T=3, Ts=(2, 4, 8), Bs=(1, 2), Hs=(2, 4), H_of_threads=4, Ts_of_training=(64, 2048), steps=(200, 900)
@@ -203,3 +205,11 @@ def test_a_folder_that_cannot_be_written_is_reported_at_once(tmp_path, capsys):
 def test_the_command_has_help(capsys):
     printed = bench(capsys, "scaling", "--help")
     assert all(option in printed for option in ("--seconds", "--repeat", "--out", "--json"))
+
+
+def test_the_page_of_the_documentation_is_one_that_the_command_writes():
+    page = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    assert headings(page) == [title for title, _ in SECTIONS.values()]
+    assert len(pictures(page)) == len(SECTIONS)
+    assert all((DOCS / name).exists() for name in pictures(page))
+    assert page.startswith("# How cost grows\n\nWritten by `python -m bench scaling")
