@@ -84,7 +84,7 @@ class ShortCalls:
         if not call.compiled.run(parameters, x, states, y, finals, get_num_threads()):
             self.by_shape.clear()
             return None
-        return y, finals if len(finals) > 1 else finals[0]
+        return y, finals[0] if len(finals) == 1 else finals
 
     def is_usual(self, t: Tensor) -> bool:
         """Whether a kernel can read a tensor as it lies in memory."""
