@@ -16,6 +16,8 @@ class Operands {
   explicit Operands(const Sequence<T>& q)
       : rounded_(can_round && q.bfloat16), one_row_(q.rows.B == 1), storage_(can_round ? q.storage : Storage::numbers) {}
 
+  explicit Operands(bool rounded) : rounded_(can_round && rounded) {}
+
   bool rounded() const { return rounded_; }
   bool scaled() const { return storage_ == Storage::int8; }  // whether panels have scales beside them
   // Which tiles to use; terms_of_many(): for products with more rows than a batch of one has.
