@@ -193,6 +193,11 @@ def resolve(tensor: Any) -> Any:
     return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
 
 
+def allocate_large(count: int, dtype: torch.dtype) -> Tensor:
+    """A tensor [count] whose memory stays, when it is freed, for the next: bindings/large_blocks.cpp says why."""
+    return (_kernels.allocate_large_float32 if dtype == torch.float32 else _kernels.allocate_large_float64)(count)
+
+
 def mask_writer(dtype: torch.dtype) -> Callable[..., None]:
     """The function that writes a mask into memory: draw in bindings/module.cpp."""
     return _kernels.draw_float32 if dtype == torch.float32 else _kernels.draw_float64
