@@ -31,7 +31,7 @@ help:
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
-	@echo "make speed    all of it into docs/speed.md (ten minutes)"
+	@echo "make speed    all of it into docs/speed.md, and how it grows into docs/scaling.md (a quarter of an hour)"
 	@echo "make docs     the documentation as a website: build/docs/index.html"
 	@echo "make wheel    a wheel that other machines can install: dist/"
 	@echo "make clean    remove what these commands made"
@@ -70,6 +70,7 @@ speed: $(VENV)/bench-tools
 	  printf '\n## `%s`\n\n```\n' "$$bench"; $(BIN)/$$bench || exit 1; printf '```\n'; \
 	done >> docs/speed.md.partial
 	mv docs/speed.md.partial docs/speed.md
+	$(BIN)/python -m bench scaling
 
 # Every warning is an error: a link that leads nowhere, a page that nothing lists, a docstring that does not read as intended.
 docs: $(VENV)/docs-tools

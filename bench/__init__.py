@@ -10,6 +10,7 @@ lstm1997.py     a network step of the 1997 rule
 streaming.py    carrousel bench streaming, with ONNX Runtime
 output_layer.py linear and cross entropy of many classes in one
 start_up.py     how long it takes until a command does something
+scaling/        how time and memory grow with the sizes, into docs/scaling.md
 rivals/         other ways to compute the same: torch operations, JAX, ONNX Runtime
 clients.py      client libraries before and after carrousel.swap (python -m bench.clients); client_models/: their models
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, output_layer, start_up
 from bench import streaming as with_onnx
+from bench.scaling import measure as scaling
+from bench.scaling import page as scaling_page
 from carrousel import results
 from carrousel.bench import streaming
 from carrousel.bench.arguments import (
@@ -46,6 +50,9 @@ app = typer.Typer(
 
 KINDS = f"Kinds of layers, separated by commas. Default: {', '.join(cells.KINDS)}."
 Kinds = Annotated[str, typer.Option(help=KINDS)]
+Out = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Where scaling.md is written, and images/ with its pictures.")
+]
 
 
 def measure_shapes(
@@ -175,6 +182,22 @@ def bench_output_layer(
 def bench_start_up(repeat: Repeat = start_up.TURNS, markdown: Markdown = False, json_file: Json = None) -> None:
     """Compare how long commands and `import carrousel` take with `import torch`, each in a process of its own."""
     report(start_up.TITLE, start_up.measure(repeat), json_file, markdown)
+
+
+@app.command("scaling")
+def bench_scaling(seconds: Seconds = 4, repeat: Repeat = 5, out: Out = Path("docs"), json_file: Json = None) -> None:
+    """Measure how time grows with T, B, H and threads, and memory with the steps; write scaling.md and its pictures."""
+    scaling_page.make_images_folder(out)  # reports what is wrong with it before the minutes of measuring
+    found = {}
+    for name, measure in scaling.plan_measurements(scaling.PLAN, seconds, repeat).items():
+        results.say(f"measuring: {scaling_page.SECTIONS[name][0]}")
+        found[name] = measure()
+        results.say(scaling_page.describe(name, found[name]))
+    command = f"{PROGRAM} scaling --seconds {seconds:g} --repeat {repeat}"
+    results.say(f"written: {scaling_page.write_page(scaling.PLAN, found, out, command)}")
+    results.write(
+        json_file, json.dumps({name: each.to_json() for name, each in found.items()}, indent=1) + "\n", "--json"
+    )
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ NO_ONNX = 'ONNX Runtime is not installed, and left out (pip install "carrousel[b
 def import_onnx() -> Rivals | None:
     """ONNX Runtime as a rival, if its packages are installed."""
     try:
-        from bench.rivals.streaming_onnx import new_call
+        from bench.rivals.streaming_onnx import new_calls
     except ImportError:
         return None
-    return lambda layer, x: {"ONNX Runtime": new_call(layer, x.numpy())}
+    return lambda layer, x: dict(new_calls(layer, x.numpy()))

@@ -18,8 +18,10 @@ using carrousel::Kernel;
 using carrousel::Mask;
 using carrousel::Sequence;
 
+void add_large_blocks(nb::module_& m);    // large_blocks.cpp
 void add_lstm1997(nb::module_& parent);  // lstm1997.cpp
 void add_output_layer(nb::module_& m);   // output_layer.cpp
+void add_short_calls(nb::module_& m);     // short_call.cpp
 void add_streams(nb::module_& m);         // stream.cpp
 
 namespace {
@@ -244,7 +246,9 @@ NB_MODULE(_kernels, m) {
       "register the cells of a library compiled at run time, which must stay loaded; target: the result of its carrousel_target()");
   m.def("compile_flags", carrousel::compile_flags, "the compiler flags of the kernels in force");
   m.def("interface_digest", carrousel::interface_digest, "digest of sequence.hpp and target.hpp");
+  add_large_blocks(m);
   add_lstm1997(m);
   add_output_layer(m);
+  add_short_calls(m);
   add_streams(m);
 }

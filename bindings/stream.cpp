@@ -7,29 +7,27 @@
 
 #include <string>
 
-namespace nb = nanobind;
+#include "parameters.hpp"
+
 using namespace nb::literals;
 using namespace carrousel;
-using Address = uintptr_t;
 
 namespace {
 
-// About 20 us. Below, other threads wait no longer than for any function of Python's own; and reacquiring the GIL may take five
-// milliseconds while another thread computes in Python.
-constexpr double worth_releasing = 2e6;
-
 template <class F>
 F* at(nb::handle address) {
-  return reinterpret_cast<F*>(nb::cast<Address>(address));
+  return ::at<F>(nb::cast<Address>(address));
 }
 
-// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count
+// For each layer: I, H, P, W, R, b_x, b_h, per_unit, projection, the constant value of each mask. sources: each with its count. storage: a
+// Storage by its number
 template <class F>
-std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources) {
+std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sources, int storage) {
   std::vector<Sequence<F>> described;
   for (nb::handle one : layers) {
     const nb::tuple from = nb::cast<nb::tuple>(one);
     Sequence<F> q;
+    q.storage = Storage(storage);
     q.I = nb::cast<int64_t>(from[0]);
     q.H = nb::cast<int64_t>(from[1]);
     q.P = nb::cast<int64_t>(from[2]);
@@ -52,45 +50,11 @@ std::shared_ptr<Stack<F>> stack(const char* cell, nb::list layers, nb::list sour
   return std::make_shared<Stack<F>>(cell, std::move(described), listed);
 }
 
-// The parameters that a stack was packed from. They have changed if torch has counted a change, if their data has moved, or if they
-// are other objects, which may be views of the same memory. From Python each look costs twice as much, and a step of a small layer
-// has eight.
-class Parameters {
- public:
-  // names, parameters, addresses and versions; without versions torch does not count changes.
-  Parameters(nb::list names, nb::list parameters, nb::list places, nb::list versions) {
-    for (size_t k = 0; k < names.size(); ++k)
-      looks_.push_back(
-          {names[k], parameters[k].ptr(), nb::cast<Address>(places[k]), k < versions.size() ? nb::cast<int64_t>(versions[k]) : -1});
-  }
-
-  bool hold(nb::dict now) const {
-    for (const Look& look : looks_) {
-      PyObject* found = PyDict_GetItemWithError(now.ptr(), look.name.ptr());
-      if (found != look.parameter) return false;
-      const nb::handle parameter(found);
-      if (nb::cast<Address>(parameter.attr(data_ptr_)()) != look.place) return false;
-      if (look.version >= 0 && nb::cast<int64_t>(parameter.attr(version_)) != look.version) return false;
-    }
-    return true;
-  }
-
- private:
-  struct Look {
-    nb::object name;
-    const PyObject* parameter;  // a borrowed reference: hooks on the parameter may hold the layer, a cycle that Python does not see
-    Address place;
-    int64_t version;
-  };
-  std::vector<Look> looks_;
-  nb::object data_ptr_ = nb::str("data_ptr"), version_ = nb::str("_version");
-};
-
 template <class F>
 bool run(Stream<F>& stream, Address x, Address y, int64_t T, int64_t step_stride, int64_t row_stride, int threads) {
   const Rows rows{.T = T, .B = stream.B(), .step_stride = step_stride, .row_stride = row_stride};
   const auto call = [&] { return stream.run(reinterpret_cast<const F*>(x), reinterpret_cast<F*>(y), rows, threads); };
-  if (stream.stack().operations() * T * stream.B() < worth_releasing) return call();
+  if (stream.stack().operations() * T * stream.B() < worth_releasing_gil) return call();
   nb::gil_scoped_release released;
   return call();
 }
@@ -109,7 +73,7 @@ struct Bound {
 template <class F>
 void add(nb::module_& m, const char* precision) {
   const auto named = [&](const char* name) { return std::string(name) + precision; };
-  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a, "sources"_a);
+  nb::class_<Stack<F>>(m, named("Stack").c_str()).def(nb::new_(&stack<F>), "cell"_a, "layers"_a, "sources"_a, "storage"_a);
   nb::class_<Bound<F>>(m, named("Stream").c_str())
       .def(
           "__init__",

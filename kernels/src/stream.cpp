@@ -53,7 +53,11 @@ class InUse {
 template <class F>
 Stack<F>::Stack(const char* cell, std::vector<Sequence<F>> layers, const std::vector<Source<F>>& sources)
     : kernel_(kernel_of<F>(cell)), instruction_set_(instruction_set()), layers_(std::move(layers)) {
-  for (Sequence<F>& layer : layers_) pack(layer);
+  for (Sequence<F>& layer : layers_) {
+    if (layer.storage != Storage::numbers && (kernel_.saves_more || sizeof(F) != sizeof(float)))
+      throw std::invalid_argument("a kernel that normalises, or computes in double, has no rounded weights");
+    pack(layer);
+  }
   for (const Source<F>& source : sources) watch(source.numbers, source.count);
   parts_ = std::clamp<int64_t>(lines_ / lines_in_part, 1, most_parts);
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -18,6 +19,11 @@ namespace {
 struct Results {
   std::vector<double> losses, dh, dW, db;
 };
+
+double to_bfloat16(double x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(float(x));
+  return std::bit_cast<float>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+}
 
 struct Trial {
   int64_t N, H, V;
@@ -35,7 +41,11 @@ struct Trial {
     for (int64_t i = 1; i < N; i += 4) weights[i] = 0;
   }
 
-  Results expected() const {
+  // bfloat16: with the operands of all products rounded.
+  Results expected(bool bfloat16 = false) const {
+    std::vector<double> h = this->h, W = this->W;
+    const auto round = [&](double x) { return bfloat16 ? to_bfloat16(x) : x; };
+    std::transform(h.begin(), h.end(), h.begin(), round), std::transform(W.begin(), W.end(), W.begin(), round);
     Results r{std::vector<double>(N), std::vector<double>(N * H), std::vector<double>(V * H), std::vector<double>(V)};
     for (int64_t i = 0; i < N; ++i) {
       std::vector<double> z = b;
@@ -48,19 +58,20 @@ struct Trial {
       for (int64_t v = 0; v < V; ++v) {
         const double dz = weights[i] * (std::exp(z[v]) / total - smoothing / V - (v == classes[i] ? 1 - smoothing : 0));
         r.db[v] += dz;
-        for (int64_t k = 0; k < H; ++k) r.dh[i * H + k] += dz * W[v * H + k], r.dW[v * H + k] += dz * h[i * H + k];
+        for (int64_t k = 0; k < H; ++k) r.dh[i * H + k] += round(dz) * W[v * H + k], r.dW[v * H + k] += round(dz) * h[i * H + k];
       }
     }
     return r;
   }
 
   template <class F>
-  Results run(int threads, bool gradients = true) const {
+  Results run(int threads, bool gradients = true, bool bfloat16 = false) const {
     const auto as = [](const std::vector<double>& values) { return std::vector<F>(values.begin(), values.end()); };
     const std::vector<F> h = as(this->h), W = as(this->W), b = as(this->b), weights = as(this->weights);
     Guarded<F> losses(N), dh(N * H), dW(V * H), db(V);
     OutputLayer<F> q{.N = N, .H = H, .V = V, .h = h.data(), .W = W.data(), .b = b.data(), .classes = classes.data()};
     q.weights = weights.data(), q.smoothing = F(smoothing), q.losses = losses.data(), q.threads = threads;
+    q.bfloat16 = bfloat16;
     if (gradients) q.dh = dh.data(), q.dW = dW.data(), q.db = db.data();
     cross_entropy(q);
     CHECK((losses.unharmed() && dh.unharmed() && dW.unharmed() && db.unharmed()));
@@ -93,6 +104,22 @@ TEST_CASE_TEMPLATE("losses and gradients are those of plain loops", F, float, do
         CHECK(error(got.dW, expected.dW) < most);
         CHECK(error(got.db, expected.db) < most);
       }
+  });
+}
+
+TEST_CASE("with bfloat16 they are those of loops over rounded operands") {
+  with_every_instruction_set([&](const char* name) {
+    for (const auto& [N, H, V] : std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {2, 3, 2}, {5, 16, 64}, {7, 65, 63}, {391, 70, 301}}) {
+      const Trial trial(N, H, V, 0.1);
+      const Results got = trial.run<float>(1, true, true), expected = trial.expected(true), two = trial.run<float>(2, true, true);
+      INFO(name, ", N ", N, ", H ", H, ", V ", V);
+      CHECK(error(got.losses, expected.losses) < 3e-5);
+      // a gradient of a logit that lies between two bfloat16 may be rounded to the other
+      CHECK(error(got.dh, expected.dh) < 2e-3);
+      CHECK(error(got.dW, expected.dW) < 2e-3);
+      CHECK(error(got.db, expected.db) < 3e-5);
+      CHECK((two.losses == got.losses && two.dh == got.dh && two.dW == got.dW && two.db == got.db));
+    }
   });
 }
 

@@ -44,10 +44,11 @@ def linear_cross_entropy(
     """The cross entropy of the logits `h W' + b`, which are never stored as a whole.
 
     The result and its gradients, also the second ones, are those of `cross_entropy(linear(h, weight, bias), target)` in
-    torch, which runs under autocast, torch.compile and torch.func, and with dual numbers.
+    torch, which runs under torch.compile and torch.func, and with dual numbers. Under torch.autocast to bfloat16 the
+    operands of the products are rounded, and the logits are not.
 
     Args:
-        h: [*, H], float32 or float64: usually [T, B, H].
+        h: [*, H], float32 or float64, under autocast also bfloat16: usually [T, B, H].
         weight: W [V, H].
         target: the class of each row [*], int64; `ignore_index` where a row does not count.
         bias: b [V]; None: none.
@@ -72,11 +73,19 @@ def linear_cross_entropy(
     options = Options(ignore_index, reduction, label_smoothing)
     check(h, weight, target, bias, options)
     rows, targets = h.flatten(0, -2), target.flatten()
-    if torch.is_autocast_enabled(h.device.type) or not is_eager(rows):
+    bfloat16 = rounds(rows, weight, bias)
+    if (torch.is_autocast_enabled(h.device.type) and not bfloat16) or not is_eager(rows):
         losses = cross_entropy(linear(rows, weight, bias), targets, **options._asdict())
     else:
-        losses = Losses.apply(rows, weight, bias, targets, options)
+        losses = Losses.apply(rows.float() if bfloat16 else rows, weight, bias, targets, options, bfloat16)
     return losses.view(target.shape) if reduction == "none" else losses
+
+
+def rounds(h: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether autocast asks for products of bfloat16, and the kernel has these."""
+    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return False
+    return h.dtype in (torch.float32, torch.bfloat16) and weight.dtype == torch.float32 and has_kernel(weight, bias)
 
 
 def check(h: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None, options: Options) -> None:
@@ -109,12 +118,14 @@ class Losses(torch.autograd.Function):
     """Losses, and where the upstream gradient is one number, the gradients in the same pass."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, options: Options) -> Tensor:
+    def forward(
+        ctx: Any, h: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, options: Options, bfloat16: bool
+    ) -> Tensor:
         """The losses [N], or their sum or mean."""
         weights = (target != options.ignore_index).to(h.dtype)
         if options.reduction == "mean":
             weights /= weights.sum()
-        ctx.work = Work(h, weight, bias, target.clamp(min=0), weights, options.label_smoothing)
+        ctx.work = Work(h, weight, bias, target.clamp(min=0), weights, options.label_smoothing, bfloat16)
         ctx.options, ctx.gradients = options, None
         ctx.save_for_backward(h, weight, bias, target)
         if options.reduction == "none":
@@ -128,7 +139,9 @@ class Losses(torch.autograd.Function):
         """The gradients of h, W and b. They are given away, so that a second call computes them again."""
         h, weight, bias, target = ctx.saved_tensors
         if torch.is_grad_enabled() or is_transformed((upstream,)):  # it will be differentiated again, or is batched
-            return (*differentiable(h, weight, bias, target, ctx.options, upstream, ctx.needs_input_grad), None, None)
+            with torch.autocast("cpu", torch.bfloat16, enabled=ctx.work.bfloat16):
+                found = differentiable(h, weight, bias, target, ctx.options, upstream, ctx.needs_input_grad)
+            return (*found, None, None, None)
         found, ctx.gradients = ctx.gradients, None
         if found is None:
             found = ctx.work.new_gradients()
@@ -136,7 +149,7 @@ class Losses(torch.autograd.Function):
         elif upstream != 1:
             for each in found:
                 each.mul_(upstream)
-        return (*found, *[None] * (5 - len(found)))
+        return (*found, *[None] * (6 - len(found)))
 
 
 class Work(NamedTuple):
@@ -148,6 +161,7 @@ class Work(NamedTuple):
     classes: Tensor  # [N]
     weights: Tensor  # [N]  of the losses
     smoothing: float
+    bfloat16: bool  # whether the operands of the products are rounded; only by the kernel
 
     def new_gradients(self) -> list[Tensor]:
         """Memory for the gradients of h, W and b."""

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, linear
 
 import carrousel
 from carrousel import output_layer
+from carrousel.fused.kernels import KERNELS
 from carrousel.output_layer import linear_cross_entropy
 
 H = 6
@@ -117,13 +118,42 @@ def test_without_gradients_nothing_is_prepared():
     torch.testing.assert_close(loss, of_torch(h, weight, target, bias).detach())
 
 
-def test_under_autocast_torchs_operations_run():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_under_autocast_the_operands_of_products_are_rounded(dtype, reduction):
     h, weight, bias, target = operands(40, torch.float32)
+    inputs = h, weight, bias
     with torch.autocast("cpu", torch.bfloat16):
+        ours = linear_cross_entropy(h.to(dtype), weight, target, bias, reduction=reduction)
+    rounded = [each.detach().bfloat16().float().requires_grad_() for each in (h, weight)]
+    exact = of_torch(*rounded, target, bias, reduction=reduction)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, exact, **(TOLERANCE[torch.float32] if KERNELS else {"rtol": 1e-2, "atol": 1e-2}))
+    upstream = torch.randn(ours.shape)
+    expected = torch.autograd.grad(exact, (*rounded, bias), upstream)
+    for _ in range(2):
+        for got, wanted in zip(torch.autograd.grad(ours, inputs, upstream, retain_graph=True), expected, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=2e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_under_autocast_of_other_operands_torchs_operations_run(dtype):
+    h, weight, bias, target = operands(40, torch.float64 if dtype == torch.bfloat16 else torch.float32)
+    with torch.autocast("cpu", dtype):
         ours, theirs = linear_cross_entropy(h, weight, target, bias), of_torch(h, weight, target, bias)
-    assert ours.dtype == theirs.dtype == torch.float32
+    assert ours.dtype == theirs.dtype
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    assert ours != linear_cross_entropy(h, weight, target, bias)
+
+
+def test_second_gradients_under_autocast_are_those_of_torch():
+    h, weight, bias, target = operands(9, torch.float32)
+
+    def second(loss):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = torch.autograd.grad(loss(h, weight, target, bias), h, create_graph=True)[0]
+        return torch.autograd.grad(found.float().square().sum(), weight)[0]
+
+    torch.testing.assert_close(second(linear_cross_entropy), second(of_torch), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none"])

@@ -48,7 +48,7 @@ def test_a_call_takes_its_output(layer, mode):
     ("options", "at_once"),
     [
         ({"num_layers": 4}, 2),  # the input of a layer and its output
-        ({"bidirectional": True}, 4),  # of both directions, and side by side
+        ({"bidirectional": True}, 2),  # of both directions, side by side
         ({"proj_size": 64}, 0.5),
     ],
 )

@@ -14,6 +14,7 @@ struct OutputLayer {
   const F* b = nullptr;              // [V]     null: none
   const int64_t* classes = nullptr;  // [N]     the class of each row, 0 to V - 1
   const F* weights = nullptr;        // [N]     of the rows' losses; 0: the loss is 0, whatever the row holds
+  bool bfloat16 = false;             // products of operands rounded to bfloat16, summed in float; only with F = float
   F smoothing = 0;                   // so much of a class's probability is spread over all classes
   F* losses = nullptr;               // [N]     -log p(class), weighted
   // The gradients of the sum of the losses; dW null: none. db null: b has none.

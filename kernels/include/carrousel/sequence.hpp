@@ -47,6 +47,10 @@ struct RandomMasks {
 };
 inline constexpr int64_t fed_back_stream = 15, of_weights_stream = 13;  // numbers of the last two after first_stream
 
+// How panels hold the weights that x, h and the projection's input are multiplied by. Rounded, a step reads half or a quarter of the
+// memory; biases and peepholes stay as they are. int8: each row of a matrix has a scale, and its operand is rounded to 16 bits.
+enum class Storage { numbers, bfloat16, int8 };
+
 template <class F>
 struct Sequence {
   Rows rows;
@@ -59,6 +63,8 @@ struct Sequence {
   // Matrix products of operands rounded to bfloat16, summed in float; everything else stays float. Only with F = float; set it for
   // forward and backward.
   bool bfloat16 = false;
+  // Only with F = float, without `bfloat16`, and forward alone. Cells with layer normalisation do not read it.
+  Storage storage = Storage::numbers;
   RandomMasks masks;
 
   const F* x = nullptr;                // [N, I]

@@ -21,8 +21,8 @@ struct Source {
 template <class F>
 class Stack {
  public:
-  // Reads the sizes and weights of each layer. Weights and sources must stay where they are as long as this object lives. Throws
-  // std::invalid_argument if the cell has no kernel.
+  // Reads the sizes, weights and storage of each layer. Weights and sources must stay where they are as long as this object lives. Throws
+  // std::invalid_argument if the cell has no kernel, or none for this storage.
   Stack(const char* cell, std::vector<Sequence<F>> layers, const std::vector<Source<F>>& sources = {});
   Stack(const Stack&) = delete;
 

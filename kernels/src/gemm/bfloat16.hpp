@@ -48,6 +48,35 @@ void round_row(element<V>* to, const element<V>* row, int64_t n) {
   }
 }
 
+// Whether a row beside bfloat16 weights is given as the sum of two bfloat16, for the machine's own products of pairs (tile_bf16.hpp).
+template <class V>
+inline bool splits_rows() {
+#if defined(__AVX512F__)
+  static const bool has = __builtin_cpu_supports("avx512bf16");
+  return has && sizeof(V) == 64;
+#else
+  return false;
+#endif
+}
+
+// to [split_stride(n)] = row [n], in words of two: the bfloat16 next to two numbers, and those next to what is left of them.
+template <class V>
+inline constexpr int64_t split_stride(int64_t n) {
+  return 2 * pair_stride<V>(n);
+}
+template <class V>
+void split_row(element<V>* to, const element<V>* row, int64_t n) {
+  constexpr int L = lanes<V>;
+  using TwoNumbers = vec<uint64_t, L / 2>;
+  const auto pairs = [](unsigned_of<V> x) { return ((TwoNumbers)x >> 16 & 0xffff) | ((TwoNumbers)x >> 32 & 0xffff0000); };
+  for (int64_t k = 0; k < n; k += L) {
+    const V x = load_n<V>(row + k, int(std::min<int64_t>(L, n - k)));
+    const unsigned_of<V> upper = rounded(x) & 0xffff0000;
+    const V left = x - (V)upper, lower = left == left ? left : V{};  // of infinity nothing is left
+    store<V>(to + k, (V)(pairs(upper) | pairs(rounded(lower)) << 32));
+  }
+}
+
 // Row k of `to` = rows 2k and 2k + 1 of `rows` [count, width], number beside number, for k in [first, last); width in whole vectors. Both
 // have the row stride ld. From k = 0 it works in place.
 template <class V>

@@ -12,10 +12,10 @@ namespace carrousel::CARROUSEL_TARGET {
 inline constexpr double low_memory_bytes = 2e6;
 
 // Forward: for each group, panel[k][row][block][lane] = M[block of that row * H + unit][k]. M [rows * H, K]; order[r] is the block of M
-// that feeds row r. k counts pairs where operands are pairs; scratch holds a vector's worth of rows.
+// that feeds row r. k counts pairs or quads where weights are rounded; scratch holds a vector's worth of rows. scales[row][block][lane].
 template <class Cell, class V, class T>
 void pack_group(T* panel, const T* M, int64_t K, const int* order, int rows, const RowBlocks<Cell, V>& shape, int64_t group,
-                const Operands<V>& operands = {}, T* scratch = nullptr) {
+                const Operands<V>& operands = {}, T* scratch = nullptr, T* scales = nullptr) {
   constexpr int L = lanes<V>;
   const int blocks = shape.blocks_of(group);
   const int64_t width = int64_t(rows) * blocks * L;
@@ -25,7 +25,9 @@ void pack_group(T* panel, const T* M, int64_t K, const int* order, int rows, con
       const T* units[L] = {};
       const int n = shape.lanes_of(block);
       for (int lane = 0; lane < n; ++lane) units[lane] = M + (order[r] * shape.H + block * L + lane) * K;
-      operands.round(units, n, scratch, K);
+      T* of_block = scales + (int64_t(r) * blocks + u) * L;
+      if (operands.scaled()) std::fill(of_block, of_block + L, T(0));
+      operands.round_weights(units, n, scratch, K, of_block);
       transpose_strip<V>(panel + (int64_t(r) * blocks + u) * L, width, units, n, operands.count(K), true);
     }
 }

@@ -11,6 +11,7 @@ namespace carrousel::CARROUSEL_TARGET {
 template <class T>
 struct GroupPanels {
   const T *x, *h, *bias;  // [I, x_rows * blocks * L], [P, h_rows * blocks * L], [rows * blocks * L]
+  const T *x_scales = nullptr, *h_scales = nullptr;  // int8: [x_rows * blocks * L], [h_rows * blocks * L]
 };
 
 template <class Cell, class V>
@@ -47,15 +48,17 @@ class Panels {
     if (q.panels) return;
     for (int64_t g = me.first(shape.groups); g < me.last(shape.groups); ++g) {
       T* rows = scratch + me.rank * scratch_each();
-      pack_group<Cell, V>(at(x_panels, g, x_terms()), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows);
-      pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows);
+      pack_group<Cell, V>(at(x_panels, g, x_terms()), q.W, q.I, Cell::x_order, Cell::x_rows, shape, g, operands, rows,
+                          at(x_scales, g, Cell::x_rows));
+      pack_group<Cell, V>(at(h_panels, g, h_terms()), q.R, columns_of_R<Cell>(q), Cell::h_order, Cell::h_rows, shape, g, operands, rows,
+                          at(h_scales, g, Cell::h_rows));
       pack_bias<Cell, V>(at(biases, g, Cell::rows), q.b_x, q.b_h, shape, g);
     }
     if (me.rank == 0 && Cell::weights) pack_rows(units, q.per_unit, Cell::weights, q.H, shape.padded);
     for (int64_t p = me.first(projection_count()); p < me.last(projection_count()); ++p) pack_projection(me, p);
   }
 
-  // Packs one group into memory for group_capacity() elements.
+  // Packs one group into memory for group_capacity() elements; not of int8.
   GroupPanels<T> pack_one(T* to, int64_t g) const {
     const int64_t units = shape.blocks_of(g) * L;
     T *x = to, *h = x + x_terms() * units, *bias = h + h_terms() * units, *rows = bias + Cell::rows * units;
@@ -66,8 +69,10 @@ class Panels {
   }
   int64_t group_capacity() const { return (x_terms() + h_terms() + Cell::rows) * RowBlocks<Cell, V>::blocks_in_group * L + scratch_each(); }
 
-  GroupPanels<T> of(int64_t group) const { return {x(group), h(group), bias(group)}; }
-  // I, H and columns_of_R count pairs where the operands are rounded.
+  GroupPanels<T> of(int64_t group) const {
+    return {x(group), h(group), bias(group), at(x_scales, group, Cell::x_rows), at(h_scales, group, Cell::h_rows)};
+  }
+  // I, H and columns_of_R count pairs or quads where the weights are rounded.
   const T* x(int64_t group) const { return at(x_panels, group, x_terms()); }        // [I, x_rows * blocks * L]
   const T* h(int64_t group) const { return at(h_panels, group, h_terms()); }        // [columns_of_R, h_rows * blocks * L]
   const T* bias(int64_t group) const { return at(biases, group, Cell::rows); }      // [rows * blocks * L]
@@ -75,17 +80,19 @@ class Panels {
   const T* projection(int64_t panel) const {
     return projections + panel * operands.count(q.H) * projection_width;
   }  // [H, projection_width]
+  const T* projection_scales_of(int64_t panel) const { return projection_scales + panel * projection_width; }
   int64_t projection_count() const { return q.projection ? (q.P + projection_width - 1) / projection_width : 0; }
 
  private:
   const Sequence<T>& q;
   const RowBlocks<Cell, V>& shape;
   const Operands<V> operands;
-  T *x_panels, *h_panels, *biases, *units, *projections, *scratch;
+  T *x_panels, *h_panels, *biases, *units, *projections, *x_scales, *h_scales, *projection_scales, *scratch;
 
   int64_t x_terms() const { return Cell::x_rows * operands.count(q.I); }
   int64_t h_terms() const { return Cell::h_rows * operands.count(columns_of_R<Cell>(q)); }
-  int64_t scratch_each() const { return operands.capacity(L, std::max<int64_t>({q.I, columns_of_R<Cell>(q), q.H})); }  // for each member
+  // For each member.
+  int64_t scratch_each() const { return operands.weights_capacity(L, std::max(std::max(q.I, columns_of_R<Cell>(q)), q.H)); }
 
   void take(Arena& arena) {
     x_panels = arena.take<T>(x_terms() * shape.padded);
@@ -93,7 +100,10 @@ class Panels {
     biases = arena.take<T>(Cell::rows * shape.padded);
     units = arena.take<T>(Cell::weights * shape.padded);
     projections = arena.take<T>(projection_count() * operands.count(q.H) * projection_width);
-    scratch = arena.take<T>(operands.rounded() ? q.threads * scratch_each() : 0);
+    x_scales = arena.take<T>(operands.scaled() ? Cell::x_rows * shape.padded : 0);
+    h_scales = arena.take<T>(operands.scaled() ? Cell::h_rows * shape.padded : 0);
+    projection_scales = arena.take<T>(operands.scaled() ? projection_count() * projection_width : 0);
+    scratch = arena.take<T>(q.threads * scratch_each());
   }
 
   // The groups before this one have `each` elements for each of their units.
@@ -104,7 +114,8 @@ class Panels {
     for (int64_t c = 0; c < projection_width; ++c) {
       const int64_t out = p * projection_width + c;
       const T* row = q.projection + out * q.H;
-      if (out < q.P) operands.round(&row, 1, scratch + me.rank * scratch_each(), q.H);
+      if (operands.scaled()) projection_scales[out] = 0;
+      if (out < q.P) operands.round_weights(&row, 1, scratch + me.rank * scratch_each(), q.H, projection_scales + out);
       for (int64_t k = 0; k < operands.count(q.H); ++k) panel[k * projection_width + c] = out < q.P ? row[k] : T(0);
     }
   }

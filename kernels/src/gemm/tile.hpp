@@ -36,6 +36,8 @@ struct Factor {  // one product: rows times panel
   int64_t K = 0;
   int64_t between = 0;  // from a panel to the next, where several are multiplied side by side
   const T* next = nullptr;  // a line of the first row of the panel that comes next: fetched row by row, one with each term
+  const T* scales = nullptr;  // int8 (int8.hpp): of the panel's columns [vectors * lanes]
+  const T* const* origins = nullptr;  // and where each row begins, behind its scale
 };
 
 // x is in a register from here on: as an operand in memory it would be read once for each row.
@@ -147,20 +149,20 @@ void one_row_tile(element<V>* acc, int64_t ld_acc, const element<V>* start, int6
 template <class V>
 using Tile = void (*)(element<V>*, int64_t, const element<V>*, int64_t, const Factor<element<V>>&, const Factor<element<V>>&);
 
-// A table of tiles, of(M, N) each: [M - 1][N - 1].
+// A table of tiles, of(M, N) each: [M - 1][N - 1]; of at most `rows` rows.
 template <class V>
 struct TileTable {
   Tile<V> tiles[max_rows][max_vectors];
   constexpr const Tile<V>* operator[](int row) const { return tiles[row]; }
 };
 
-template <class V, class Of>
+template <class V, int rows = max_rows, class Of>
 constexpr TileTable<V> table_of_tiles(Of of) {
   TileTable<V> table{};
   const auto fill = [&]<int... MN>(std::integer_sequence<int, MN...>) {
     ((table.tiles[MN / max_vectors][MN % max_vectors] = of.template operator()<MN / max_vectors + 1, MN % max_vectors + 1>()), ...);
   };
-  fill(std::make_integer_sequence<int, max_rows * max_vectors>{});
+  fill(std::make_integer_sequence<int, rows * max_vectors>{});
   return table;
 }
 

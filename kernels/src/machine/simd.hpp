@@ -108,6 +108,24 @@ CARROUSEL_INLINE V mask_first_n(V v, int n) {
   return v;
 }
 
+// V's bits as pairs of 16-bit integers: in each lane the sum of the products of both pairs, exact unless all four are -2^15.
+template <class V>
+CARROUSEL_INLINE bits_of<V> multiply_add_16(V a, V b) {
+  using I = bits_of<V>;
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(V) == 64) return (I)_mm512_maskz_madd_epi16(0xffff, (__m512i)a, (__m512i)b);
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) return (I)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#endif
+#if defined(__x86_64__)
+  if constexpr (sizeof(V) == 16) return (I)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#endif
+  const auto low = [](V v) { return (I)v << 16 >> 16; };
+  const auto high = [](V v) { return (I)v >> 16; };
+  return low(a) * low(b) + high(a) * high(b);
+}
+
 // max(x, low) and min(x, high), in one instruction that passes a NaN in x through: x86 returns the second operand if either is NaN.
 // (Zero-masked with a full mask, which costs nothing: GCC 12 warns about its own unmasked intrinsics.)
 template <class V>

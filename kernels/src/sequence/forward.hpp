@@ -102,7 +102,7 @@ class Forward {
     T* a;                // accumulators
     StepRow* step_rows;  // of a step
     const T** rows;      // pointers
-    T *x, *h;            // x and h rounded, for products of bfloat16
+    T *x, *h;            // x and h rounded
     T* fed;              // [B, fed_back.width()]
   };
 
@@ -238,8 +238,12 @@ class Forward {
     T* projected = slice.a + projected_at;
     for (int64_t p = first; p < last; ++p) {
       std::fill(projected, projected + count * width, T(0));
-      gemm<V>(panels.projection_vectors, projected, width, projected, width, count,
-              {slice.rows, panels.projection(p), width, operands.count(q.H)}, {}, operands.terms_of_many());
+      const Factor<T> factor{.rows = slice.rows,
+                             .panel = panels.projection(p),
+                             .ld_panel = width,
+                             .K = operands.count(q.H),
+                             .scales = panels.projection_scales_of(p)};
+      gemm<V>(panels.projection_vectors, projected, width, projected, width, count, factor, {}, operands.terms_of_many());
       const int64_t some = std::min(width, q.P - p * width);
       for (int64_t i = 0; i < count; ++i) {
         const int64_t b = slice.share.row(i);

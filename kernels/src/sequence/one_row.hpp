@@ -26,7 +26,7 @@ class OneRow {
 
   static bool applies_to(const Sequence<T>& q) {
     return q.rows.B == 1 && !q.rows.batch_sizes && !q.rows.ragged() && !q.rows.resets && !q.gates && !q.projection && !q.bfloat16 &&
-           q.I <= wide_input;
+           q.storage == Storage::numbers && q.I <= wide_input;
   }
 
   OneRow(const Sequence<T>& q, const Panels<Cell, V>& panels, const RowBlocks<Cell, V>& shape, const CellMasks<Cell, V>& masks,

@@ -58,10 +58,18 @@ class Preactivations {
   bool joined() const { return joint && q.I <= wide_input; }
 
   Factor<T> x_factor(const T* const* rows, int64_t g, const GroupPanels<T>& panels) const {
-    return {rows, panels.x, int64_t(Cell::x_rows) * shape.blocks_of(g) * L, operands.count(q.I)};
+    return {.rows = rows,
+            .panel = panels.x,
+            .ld_panel = int64_t(Cell::x_rows) * shape.blocks_of(g) * L,
+            .K = operands.count(q.I),
+            .scales = panels.x_scales};
   }
   Factor<T> h_factor(const T* const* rows, int64_t g, const GroupPanels<T>& panels) const {
-    return {rows, panels.h, int64_t(Cell::h_rows) * shape.blocks_of(g) * L, operands.count(columns_of_R<Cell>(q))};
+    return {.rows = rows,
+            .panel = panels.h,
+            .ld_panel = int64_t(Cell::h_rows) * shape.blocks_of(g) * L,
+            .K = operands.count(columns_of_R<Cell>(q)),
+            .scales = panels.h_scales};
   }
 };
 

@@ -20,7 +20,8 @@ from carrousel.layers import LSTM
 
 OURS = "carrousel"
 INTO = "carrousel, out="
-TITLE = "streams at batch 1, T steps a call: ratio = the rival's time / ours, higher is better"
+ROUNDED = {f"carrousel, {weights}": weights for weights in ("bfloat16", "int8")}
+TITLE = "streams at batch 1, T steps a call: ratio = the rival's time / ours; rounded weights: float32 / rounded"
 
 Call = Callable[[], Any]
 Rivals = Callable[[LSTM, Tensor], dict[str, Call]]  # more of them: from our layer and x [T, 1, I], by who runs it
@@ -65,6 +66,8 @@ def measure(size: Size, seconds: float, repeat: int, others: Rivals | None = Non
         where = ("streaming", "a step", str(size), 1, who, time, "us")
         if who in (OURS, INTO):
             yield Measurement(*where, target=target, bound="value at most")
+        elif who in ROUNDED:  # with out=, too: ratio to the same in float32
+            yield Measurement(*where, ratio=times[1] / time)
         else:
             yield Measurement(*where, ratio=time / times[0])
 
@@ -82,16 +85,25 @@ def new_rivals(size: Size, others: Rivals | None = None) -> dict[str, Call]:
 
 
 def ours(layer: LSTM, x: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """A step, or a block; with the result in new memory, or always in the same."""
-    fresh, into, T = layer.start(), layer.start(), len(x)
-    out = torch.empty(T, 1, layer.hidden_size)
+    """A step, or a block; with the result in new memory, or always in the same; and on rounded weights."""
+    fresh, T = layer.start(), len(x)
     if T > 1:
         yield OURS, lambda: layer.block(x, fresh)[:, 0]
-        yield INTO, lambda: layer.block(x, into, out=out)[:, 0]
     else:
-        row, place = x[0], out[0]
+        row = x[0]
         yield OURS, lambda: layer.step(row, fresh)
-        yield INTO, lambda: layer.step(row, into, out=place)
+    yield INTO, in_place(layer, x, None)
+    for who, weights in ROUNDED.items():
+        yield who, in_place(layer, x, weights)
+
+
+def in_place(layer: LSTM, x: Tensor, weights: str | None) -> Callable[[], Tensor]:
+    """A step, or a block, into the same memory."""
+    state, out = layer.start(weights=weights), torch.empty(len(x), 1, layer.hidden_size)
+    if len(x) > 1:
+        return lambda: layer.block(x, state, out=out)[:, 0]
+    row, place = x[0], out[0]
+    return lambda: layer.step(row, state, out=place)
 
 
 def in_cell(layer: LSTM, x: Tensor) -> Callable[[], Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carrousel.fused.kernels import Kernel, mask_writer
+from carrousel.fused.kernels import Kernel, allocate_large, mask_writer
 from carrousel.fused.plan import Plan
 from carrousel.scan.masks import Mask, Masks
 from carrousel.scan.options import Options
@@ -20,6 +20,8 @@ from carrousel.scan.weights import Weights
 
 # Numbers between tensors that are written at the same time: addresses equal modulo 4096 slow each other down.
 SPACING = 80
+
+LARGE = 4 << 20  # bytes from which on freed memory returns to the system, and comes zeroed again
 
 
 def call_forward(
@@ -235,12 +237,17 @@ def _allocate_inside(kernel: Kernel, x: Tensor, H: int, options: Options, separa
 def _allocate_saved(plan: Plan, kernel: Kernel, x: Tensor, rows: Rows, zero_fill: bool) -> tuple[Tensor, int]:
     """Memory for what is saved of each (step, row) pair, and the number of pairs: with `zero_fill` all that x holds."""
     if rows.lengths is None:
-        return x.new_empty(plan.pairs * plan.saved), plan.pairs
+        return _allocate(x, plan.pairs * plan.saved), plan.pairs
     if zero_fill:  # numpy's zeros cost nothing until they are read; torch's are written
         dtype = np.float32 if kernel.is_float32 else np.float64
         return torch.from_numpy(np.zeros(plan.pairs * plan.saved, dtype)), plan.pairs
     pairs = int(rows.lengths.sum())
-    return x.new_empty(pairs * plan.saved), pairs
+    return _allocate(x, pairs * plan.saved), pairs
+
+
+def _allocate(x: Tensor, count: int) -> Tensor:
+    """A tensor [count] in x's dtype."""
+    return allocate_large(count, x.dtype) if count * x.itemsize >= LARGE else x.new_empty(count)
 
 
 # ---- masks as bindings/module.cpp reads them ------------------------------------------------------------------------

@@ -63,6 +63,23 @@ def _load_streams() -> dict[torch.dtype, StreamClasses]:
 STREAMS = _load_streams()  # empty where the extension is not built
 
 
+class ShortCallClasses(NamedTuple):
+    """The classes of short calls in one dtype: a forward pass with all sizes, and its layer's parameters."""
+
+    ShortCall: Any
+    Parameters: Any
+
+
+SHORT_CALLS: dict[torch.dtype, ShortCallClasses] = (  # carrousel.layers.short_call's; empty without kernels
+    {
+        torch.float32: ShortCallClasses(_kernels.ShortCall32, _kernels.Parameters),
+        torch.float64: ShortCallClasses(_kernels.ShortCall64, _kernels.Parameters),
+    }
+    if _kernels
+    else {}
+)
+
+
 class Kernel(NamedTuple):
     """A cell's kernel in one dtype."""
 
@@ -174,6 +191,11 @@ def resolve(tensor: Any) -> Any:
     if tensor is None:
         return None
     return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
+
+
+def allocate_large(count: int, dtype: torch.dtype) -> Tensor:
+    """A tensor [count] whose memory stays, when it is freed, for the next: bindings/large_blocks.cpp says why."""
+    return (_kernels.allocate_large_float32 if dtype == torch.float32 else _kernels.allocate_large_float64)(count)
 
 
 def mask_writer(dtype: torch.dtype) -> Callable[..., None]:

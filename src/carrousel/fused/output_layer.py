@@ -25,6 +25,7 @@ def weigh_losses(
     classes: Tensor,
     weights: Tensor,
     smoothing: float,
+    bfloat16: bool,
     gradients: Sequence[Tensor] | None,
 ) -> Tensor:
     """The weighted cross entropy of each row.
@@ -35,6 +36,7 @@ def weigh_losses(
         classes: [N], int64, from 0 to V - 1.
         weights: of the losses [N]; with a weight of 0 the loss is 0, whatever the row holds.
         smoothing: so much of a class's probability is spread over all classes.
+        bfloat16: round the operands of all products to bfloat16; the operands are then float32.
         gradients: memory for the gradients of the losses' sum: of h, W and, if there is one, b. None: not wanted.
 
     Returns:
@@ -44,5 +46,5 @@ def weigh_losses(
     operands = tuple(None if each is None else each.contiguous() for each in (h, weight, bias, classes, weights))
     results = (losses, *(gradients or ()), None, None, None)[:4]
     sizes = (len(h), h.shape[1], len(weight))
-    CROSS_ENTROPY[h.dtype](sizes, operands, results, smoothing, torch.get_num_threads())
+    CROSS_ENTROPY[h.dtype](sizes, operands, results, smoothing, bfloat16, torch.get_num_threads())
     return losses

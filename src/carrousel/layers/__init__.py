@@ -15,6 +15,7 @@ torch_contract.py  torch.nn's methods that check input and states; checks.py: th
 sequences.py       lengths, offsets, resets, initial states
 regularization.py  random masks in training
 recurrent.py       forward: inputs in every form, and who runs them
+short_call.py      calls without gradients and options, by the shortest way
 stack.py           layers, directions and dropout, on our kernels; states and gates of every step
 directions.py      both directions' outputs in one tensor
 torch_backend.py   torch's own functions, and which calls they run

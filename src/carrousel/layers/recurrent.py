@@ -27,6 +27,7 @@ from carrousel.layers.sequences import (
     make_rows_of_one,
     make_rows_of_packed,
 )
+from carrousel.layers.short_call import ShortCalls, is_grad_enabled
 from carrousel.layers.stack import map_inside, run_stack
 from carrousel.layers.streaming.layer import Streaming
 from carrousel.layers.torch_backend import Flags, run_torch, runs_in_torch
@@ -180,7 +181,12 @@ class Recurrent(Streaming, Generic[States]):
             node: Any = record_call(Recurrent.forward, self, input, hx, **dict(zip(KEYWORD_ONLY, values)))
             if node is not None:
                 return node
-        if lengths is None and not (type(padding_value) is float and padding_value == 0):
+        unpadded = type(padding_value) is float and padding_value == 0
+        is_plain = unpadded and lengths is None and offsets is None and resets is None and initial is None
+        is_plain = is_plain and seed is None and not return_states and not return_gates
+        if is_plain and (found := self._short_calls.run(self._parameters, input, hx)) is not None:
+            return found
+        if lengths is None and not unpadded:
             check_padding(padding_value, lengths)
         options = make_options(return_states, return_gates)
         if isinstance(input, PackedSequence):
@@ -194,7 +200,20 @@ class Recurrent(Streaming, Generic[States]):
         else:
             rows = make_rows(input, self.batch_first, lengths, offsets, resets, padding_value)
         y, hx, inside = self._run(input, hx, rows, options, initial, seed)
+        if is_plain and self._has_short_calls and not is_grad_enabled():
+            names = self._fields[0][0]
+            named = {name: self._parameters.get(name) for name in self._sources(names)}
+            self._short_calls.prepare(self.cell, input, named, self._weights(names), self.batch_first)
         return (y, hx) if inside is None else (y, hx, inside)
+
+    @property
+    def _has_short_calls(self) -> bool:
+        is_single = self.num_layers == 1 and not self.bidirectional and self._by_stack is run_stack
+        return is_single and self.regularization is None and not self._initial_names
+
+    def _derive_names(self) -> dict[str, tuple[int, ...]]:
+        self._short_calls = ShortCalls()
+        return super()._derive_names()
 
     # The functions that run a stack of layers, with the arguments of `run_stack`.
     _by_stack: Callable[..., tuple[Any, ...]] = staticmethod(run_stack)

@@ -68,7 +68,7 @@ def run_stack(
     for depth, directions in enumerate(weights):
         if dropout and depth:
             x = torch.dropout(x, dropout, True)
-        ys = []
+        ys, parts = [], []
         width = output_width(cell, directions[0])
         joint = None if len(directions) == 1 or by_heads else allocate_joint_output(x, width, len(directions), options)
         for reverse, of_direction in zip((False, True), directions):
@@ -81,13 +81,13 @@ def run_stack(
             if by_heads:
                 y, final, inside = run_by_heads(heads, *call, is_single)
             else:
-                into = None if joint is None else joint.narrow(-1, len(ys) * width, width)
-                y, final, inside = fused(*call, into, is_single)
+                parts.append(None if joint is None else joint.narrow(-1, len(ys) * width, width))
+                y, final, inside = fused(*call, parts[-1], is_single)
             if inside is not None:
                 inside_of_places.append({cell.states[0]: y} | inside if options.states else inside)
             ys.append(y)
             finals.append(final)
-        x = ys[0] if len(ys) == 1 else join_directions(ys, joint)
+        x = ys[0] if len(ys) == 1 else join_directions(ys, joint, parts)
     return x, join_places(finals), gather_inside(inside_of_places) if options.asks_inside else None
 
 

@@ -75,10 +75,10 @@ def test_a_single_number_that_torch_did_not_count_is_seen_in_time():
     x, state = data(layer, 1100, 1), layer.start()
     layer.step(x[0], state)
     layer.weight_hh_l0.data[123, 45] += 3
-    packed = layer._streams.packed
+    packed = layer._streams.packed[None]
     for step in x[1:1025]:
         layer.step(step, state)
-    assert layer._streams.packed is not packed
+    assert layer._streams.packed[None] is not packed
 
 
 def test_the_layer_moves_and_the_state_after_it():

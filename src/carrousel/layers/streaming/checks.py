@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from carrousel.fused import is_plain, is_transformed
+from carrousel.fused import has_kernel, is_plain, is_transformed
 from carrousel.layers.checks import check_dense_states, describe, describe_layout
 from carrousel.layers.parameters import Parameters
 from carrousel.layers.streaming.state import State, get_kind
@@ -127,6 +128,28 @@ def accept_out(layer: Parameters, x: Tensor, out: Any, state: State) -> Tensor:
     state._out = check_out(layer, x, out, state._y.shape, "step")
     state._out_place = out.data_ptr()
     return out
+
+
+def check_storage(layer: Any, weights: Any, weight: Tensor, storages: Mapping[Any, int]) -> None:
+    """Raise if the layer, with this weight W, has no kernel that reads its weights rounded so."""
+    name = f"{layer._get_name()}.start: weights={weights!r}"
+    if not isinstance(weights, str) or weights not in storages:
+        raise ValueError(f"{name} is not one of {', '.join(repr(each) for each in storages if each)}")
+    if (weight.dtype, weight.device.type) != (torch.float32, "cpu"):
+        raise ValueError(f"{name} is for float32 on the CPU, but the layer is {weight.dtype} on {weight.device}")
+    if not layer._packable or layer.cell.normed or not has_kernel(layer.cell, weight):
+        raise ValueError(
+            f"{name}: no kernel reads rounded weights for this layer (cell {layer.cell.name}): leave it out"
+        )
+
+
+def check_not_rounded(layer: Any, weights: str | None) -> None:
+    """Raise if a stream that cannot use a kernel would read rounded weights."""
+    if weights is not None:
+        raise RuntimeError(
+            f"{layer._get_name()}: the state reads weights={weights!r}, which only kernels do, and none can run here: "
+            "the layer is traced, or a parameter is no plain one in memory. Use layer.start(hx=state.hx())"
+        )
 
 
 def check_hx(layer: Parameters, batch: int | None, hx: Any, weight: Tensor) -> list[Tensor]:

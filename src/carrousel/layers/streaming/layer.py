@@ -22,12 +22,14 @@ from carrousel.layers.streaming.checks import (
     accept_out,
     check_block,
     check_hx,
+    check_not_rounded,
     check_out,
     check_plain,
     check_state,
+    check_storage,
     describe,
 )
-from carrousel.layers.streaming.packed_weights import PackedWeights, choose_evaluation_cell, is_packable
+from carrousel.layers.streaming.packed_weights import STORAGES, PackedWeights, choose_evaluation_cell, is_packable
 from carrousel.layers.streaming.state import Kind, State, Streams, get_kind
 from carrousel.layers.torch_contract import TorchContract
 
@@ -54,19 +56,26 @@ class Streaming(TorchContract):
         sizes = (self.input_size, self.hidden_size, self.num_layers, self.proj_size)
         return Kind(type(self).__name__, self.mode.lower(), self.cell.states, *sizes)
 
-    def start(self, batch: int | None = None, hx: Any = None) -> State:
+    def start(self, batch: int | None = None, hx: Any = None, weights: str | None = None) -> State:
         """Make a state for streams that begin here.
+
+        A step of a few rows takes as long as the weights take to arrive from memory. Rounded they are half or a quarter
+        of it: from H = 128 on a step is then about twice or three times as fast (`carrousel bench streaming`).
 
         Args:
             batch: B, the number of sequences. Default: that of hx, or 1.
             hx: the initial states, which are copied: a tensor [L, B, P], or, for a cell with more states, the tuple of
                 it and [L, B, H] for each other state. Default: the learned states with `learn_initial`, else zeros.
+            weights: "bfloat16": the weights of x, h and a projection are rounded to 8 bits of precision. "int8": each
+                row of a matrix to integers up to 127 times a scale, its largest weight / 127; x and h to 16 bits. The
+                layer's own weights stay as they are. Default: they are not rounded.
 
         Returns:
             The state, for `step` and `block`.
 
         Raises:
-            ValueError: the layer is bidirectional, or hx does not fit it.
+            ValueError: the layer is bidirectional, hx does not fit it, or no kernel reads such weights: the layer is
+                not float32 on the CPU, or its cell has no kernel or normalises.
             TypeError: batch is not an int, or hx is not a tensor or a tuple of tensors.
             RuntimeError: hx requires a gradient, which streams do not compute.
 
@@ -90,14 +99,17 @@ class Streaming(TorchContract):
             raise ValueError(f"{self._get_name()}.start: batch={batch} must not be negative")
         kind = get_kind(self)
         weight = self._weights(self._fields[0][0]).W
+        if weights is not None:
+            check_storage(self, weights, weight, STORAGES)
         beginning = self._beginning()
-        if hx is not None:
-            return State(kind, self._streams.identity, check_hx(self, batch, hx, weight), beginning)
         shapes = kind.shapes(1 if batch is None else batch)
-        if beginning is not None:
-            return State(kind, self._streams.identity, [b.expand(s) for b, s in zip(beginning, shapes)], beginning)
-        zeros = [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes]
-        return State(kind, self._streams.identity, zeros)
+        if hx is not None:
+            states = check_hx(self, batch, hx, weight)
+        elif beginning is not None:
+            states = [b.expand(s) for b, s in zip(beginning, shapes)]
+        else:
+            states = [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for shape in shapes]
+        return State(kind, self._streams.identity, states, beginning, weights)
 
     def _beginning(self) -> list[Tensor] | None:
         """A copy of the learned initial states [L, 1, .], or None."""
@@ -123,12 +135,11 @@ class Streaming(TorchContract):
         """
         if is_compiling():
             return _step(self, input, state, out)
-        packed = self._streams.packed
+        packed = self._streams.packed.get(state._weights) if type(state) is State else None
         # Fast path: the usual conditions, cheapest first. Where one fails, _step makes the full checks.
         if (
-            type(state) is State
+            packed is not None
             and state._packed is packed
-            and packed is not None
             and type(input) is Tensor
             and input.dtype is packed.dtype
             and not is_grad_enabled()
@@ -226,20 +237,21 @@ def _run(layer: Streaming, x: Tensor, state: State, y: Tensor) -> None:
     """Run x [T, B, I] or [B, T, I] -> y, after all checks."""
     stream = None if is_compiling() or tracing_state() else _bind(layer, x, state)
     if stream is None:
+        check_not_rounded(layer, state._weights)
         check_plain(layer._get_name(), list(layer.named_parameters()))
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return layer._run_stream(x, state._tensors, y)
     x = resolve(x).contiguous()
     T, strides = (x.shape[1], (1, x.shape[1])) if layer.batch_first else (x.shape[0], (x.shape[1], 1))
     while not stream.block(x.data_ptr(), y.data_ptr(), T, *strides, torch.get_num_threads()):
-        layer._streams.packed = None
+        layer._streams.packed.clear()
         stream = _bind(layer, x, state)
 
 
 def _is_bound(layer: Streaming, state: Any) -> bool:
     """Whether a state's compiled stream has the layer's current weights, by torch's version counter."""
-    packed = layer._streams.packed
-    if type(state) is not State or state._packed is not packed or packed is None:
+    packed = layer._streams.packed.get(state._weights) if type(state) is State else None
+    if packed is None or state._packed is not packed:
         return False
     return packed.parameters.hold(layer._parameters)
 
@@ -248,7 +260,7 @@ def _bind(layer: Streaming, x: Tensor, state: State) -> Any:
     """Give the state a compiled stream with the layer's current weights; None if there is no kernel for them."""
     if not layer._packable:
         return None
-    packed = layer._streams.packed
+    packed = layer._streams.packed.get(state._weights)
     if packed is None or not packed.parameters.hold(layer._parameters):
         names = [name for of_layer in layer._fields for name in layer._sources(of_layer[0])]
         sources: dict[str, Any] = {name: layer._parameters.get(name) for name in names}
@@ -257,7 +269,7 @@ def _bind(layer: Streaming, x: Tensor, state: State) -> Any:
         if not all(is_packable(w) and w.dtype == x.dtype for w in sources.values()):
             return None
         # assigned when complete: another thread may read it at the same time
-        layer._streams.packed = packed = PackedWeights(layer, sources)
+        layer._streams.packed[state._weights] = packed = PackedWeights(layer, sources, state._weights)
     if state._packed is not packed:
         state._stream = packed.make_stream(state)
         state._packed = packed

@@ -14,9 +14,14 @@ from carrousel.layers.parameters import Parameters
 from carrousel.layers.regularization import make_masks
 from carrousel.layers.streaming.state import State
 
+STORAGES: dict[str | None, int] = {None: 0, "bfloat16": 1, "int8": 2}  # carrousel::Storage in sequence.hpp
+
 
 class PackedWeights:
     """A layer's weights in the order in which the kernels read them, and how changes of them are detected.
+
+    They are as they are, or rounded: to bfloat16, or to int8 with a scale for each row of a matrix. Biases and
+    peepholes are never rounded.
 
     torch's version counter and the addresses of the tensors show most changes. Writes that bypass them (`.data`, NumPy,
     optimisers with fused=True) are detected by sampling: at each step the compiled stream compares a part of the
@@ -31,7 +36,7 @@ class PackedWeights:
 
     __slots__ = ("alive", "classes", "dtype", "parameters", "stack")
 
-    def __init__(self, layer: Parameters, sources: dict[str, Parameter]) -> None:
+    def __init__(self, layer: Parameters, sources: dict[str, Parameter], storage: str | None) -> None:
         with torch.no_grad():
             weights = [layer._weights(of_layer[0]) for of_layer in layer._fields]
         made = [w.detach() for of_layer in weights for w in of_layer if w is not None]
@@ -52,7 +57,7 @@ class PackedWeights:
         described = [(w.W.shape[1], *sizes, *[0 if t is None else t.data_ptr() for t in w], masks) for w in weights]
         read = {w.data_ptr() for w in made}
         beside = [(w.data_ptr(), w.numel()) for w in sources.values() if w.data_ptr() not in read]
-        self.stack = self.classes.Stack(cell.name, described, beside)
+        self.stack = self.classes.Stack(cell.name, described, beside, STORAGES[storage])
 
     def make_stream(self, state: State) -> Any:
         """Make a compiled stream that writes into a state."""

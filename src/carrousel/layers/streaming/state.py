@@ -56,7 +56,7 @@ def get_kind(layer: Any) -> Kind:
 
 
 class Streams:
-    """What all streams of a layer share: its identity, and its packed weights.
+    """What all streams of a layer share: its identity, and its packed weights, by how they are rounded.
 
     A copy of a layer accepts the states of the original, and packs its own weights.
     """
@@ -65,7 +65,7 @@ class Streams:
 
     def __init__(self, identity: str | None = None) -> None:
         self.identity: str = identity or uuid4().hex
-        self.packed: Any = None  # carrousel.layers.streaming.packed_weights.PackedWeights
+        self.packed: dict[str | None, Any] = {}  # carrousel.layers.streaming.packed_weights.PackedWeights
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Streams, (self.identity,)
@@ -99,12 +99,18 @@ class State:
         "_packed",
         "_stream",
         "_tensors",
+        "_weights",
         "_x_shape",
         "_y",
     )
 
     def __init__(
-        self, kind: Kind, identity: str, tensors: Sequence[Tensor], beginning: Sequence[Tensor] | None = None
+        self,
+        kind: Kind,
+        identity: str,
+        tensors: Sequence[Tensor],
+        beginning: Sequence[Tensor] | None = None,
+        weights: str | None = None,
     ) -> None:
         # Copies, into which nothing else writes; not made in inference mode, outside of which they could not change.
         with torch.inference_mode(False), torch.no_grad():
@@ -114,6 +120,7 @@ class State:
             self._y = kind.output(self._tensors)  # the form of a step's result
         self._kind, self._identity = kind, identity
         self._beginning = beginning  # the states after a reset [L, 1, .]; None: zeros
+        self._weights = weights  # how its stream reads them: a key of packed_weights.STORAGES
         self._x_shape = (len(self), kind.input_size)
         self._packed: Any = None  # the weights of _stream, the compiled stream, which writes into _tensors
         self._stream: Any = None
@@ -134,7 +141,8 @@ class State:
         return self._tensors[0].device
 
     def __repr__(self) -> str:
-        return f"State({self._kind}, batch={len(self)}, dtype={self.dtype}, device='{self.device}')"
+        weights = f", weights={self._weights!r}" if self._weights else ""
+        return f"State({self._kind}, batch={len(self)}, dtype={self.dtype}, device='{self.device}'{weights})"
 
     def hx(self) -> Any:
         """A copy in the form of hx: h [L, B, P], or the tuple of it and [L, B, H] for each other state."""
@@ -148,11 +156,11 @@ class State:
     __copy__ = clone
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return State, (self._kind, self._identity, self._tensors, self._beginning)
+        return State, (self._kind, self._identity, self._tensors, self._beginning, self._weights)
 
     def _like(self, tensors: Sequence[Tensor]) -> State:
         """A state of the same layer with other tensors."""
-        return State(self._kind, self._identity, tensors, self._beginning)
+        return State(self._kind, self._identity, tensors, self._beginning, self._weights)
 
     def to(self, *args: Any, **kwargs: Any) -> State:
         """A copy on another device, or in another floating-point dtype; arguments as of Tensor.to.
@@ -164,7 +172,7 @@ class State:
         if not moved[0].is_floating_point():
             raise TypeError(f"State.to: {moved[0].dtype} is not a floating-point dtype, which states must have")
         beginning = self._beginning and [t.to(moved[0].device, moved[0].dtype) for t in self._beginning]
-        return State(self._kind, self._identity, moved, beginning)
+        return State(self._kind, self._identity, moved, beginning, self._weights)
 
     # ---- rows
 
@@ -229,7 +237,7 @@ class State:
         """
         tensors = dict(zip(self._kind.states, self._tensors))
         advice = "free some disk space, or name another file"
-        checkpoint.write(Path(path), {"state": self._kind._asdict()}, tensors, advice)
+        checkpoint.write(Path(path), {"state": self._kind._asdict(), "weights": self._weights}, tensors, advice)
 
     @staticmethod
     def load(path: str | Path, layer: Any) -> State:
@@ -250,7 +258,8 @@ class State:
         saved = Kind(**{**saved, "states": tuple(saved["states"])})
         if saved._replace(layer=kind.layer) != kind:
             raise ValueError(f"{path} contains a state of {saved}, but the layer is {kind}")
-        state = State(kind, layer._streams.identity, [tensors[name] for name in kind.states], layer._beginning())
+        states = [tensors[name] for name in kind.states]
+        state = State(kind, layer._streams.identity, states, layer._beginning(), facts.get("weights"))
         weight = next(layer.parameters())
         if state.dtype != weight.dtype:
             raise ValueError(f"{path} contains a state in {state.dtype}, but the layer computes in {weight.dtype}")
@@ -268,6 +277,11 @@ def check_same_layer(action: str, states: Sequence[Any]) -> None:
     for other in others:
         if other._identity != first._identity or other._kind != first._kind:
             raise ValueError(f"{action}: the states belong to two layers, {first._kind} and {other._kind}")
+        if other._weights != first._weights:
+            raise ValueError(
+                f"{action}: one state reads weights={first._weights!r}, another weights={other._weights!r}: start all "
+                "with the same"
+            )
         if (other.dtype, other.device) != (first.dtype, first.device):
             raise ValueError(
                 f"{action}: one state is {first.dtype} on {first.device}, another {other.dtype} on {other.device}: "
