@@ -1,0 +1,68 @@
+"""Read labelled sequences: which reader reads which file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from carrousel.data.sequences import Sequences
+from carrousel.data.text import STDIN
+from carrousel.errors import UserError
+
+
+class Reader(NamedTuple):
+    """A module with a function `read_sequences(path, encoding, **options)`, imported when a file needs it.
+
+    Args:
+        module: its full name.
+        options: the names of the options that it takes.
+    """
+
+    module: str
+    options: tuple[str, ...] = ()
+
+
+READERS: dict[str, Reader] = {  # by the end of a file's name; FOLDER: a folder
+    ".ts": Reader("carrousel.data.ts"),
+}
+FOLDER = "/"
+OF_STDIN = ".ts"
+
+
+def read_sequences(path: str | Path, encoding: str = "utf-8", **options: Any) -> Sequences:
+    """Read sequences with the reader for this kind of file.
+
+    Args:
+        path: a file, plain or gzip (name.ts.gz), or a folder; - is stdin, in .ts format.
+        encoding: of its text.
+        options: of the readers, by name; None: not given.
+
+    Raises:
+        UserError: no reader knows such a file, it cannot be read, or an option is not one of its reader.
+    """
+    kind = kind_of(path)
+    if kind not in READERS:
+        is_there = Path(path).exists()
+        found = f"{path} is not a kind of file that is read here" if is_there else f"{path} does not exist"
+        raise UserError(f"{found}: name {describe_kinds()}")
+    reader = READERS[kind]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - set(reader.options):
+        raise UserError(f"--{name.replace('_', '-')} {given[name]} does not fit {path}: leave it out for such a file")
+    return import_module(reader.module).read_sequences(path, encoding, **given)
+
+
+def kind_of(path: str | Path) -> str:
+    """The key of a file in `READERS`: the end of its name, in lower case and without .gz."""
+    if str(path) == STDIN:
+        return OF_STDIN
+    if Path(path).is_dir():
+        return FOLDER
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
+def describe_kinds() -> str:
+    """What can be read, in words."""
+    files = [f"a {kind} file" for kind in READERS if kind != FOLDER]
+    return " or ".join([*files, *(["a folder"] if FOLDER in READERS else [])])

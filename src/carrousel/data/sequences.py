@@ -1,0 +1,61 @@
+"""Sequences of any length, with a label each: what every reader of sequences returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+WITHOUT_LABEL = "sequences without a label"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of any length, end to end.
+
+    Args:
+        values: steps of all sequences, one sequence after another [N, F], float32; NaN where a value is missing.
+        lengths: steps of each sequence [B], int64; the sum is N.
+        labels: one for each sequence [B], as the file spells it, "" where it is missing; None: the file has none.
+        names: what the user would call each sequence [B], for messages: "line 12", "id 7", "a/b.wav".
+        channels: the name of each value of a step [F].
+        skipped: what was left out and how often, for people: {"rows without a label": 3}; never silent.
+    """
+
+    values: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    labels: tuple[str, ...] | None
+    names: tuple[str, ...]
+    channels: tuple[str, ...]
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each sequence starts, and where the last one ends [B + 1]."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+
+    def select(self, indices: Sequence[int]) -> Sequences:
+        """Some of the sequences, in this order; what was skipped stays."""
+        offsets = self.offsets
+        parts = [self.values[offsets[index] : offsets[index + 1]] for index in indices]
+        return replace(
+            self,
+            values=np.concatenate(parts) if parts else self.values[:0],
+            lengths=self.lengths[list(indices)],
+            labels=None if self.labels is None else tuple(self.labels[index] for index in indices),
+            names=tuple(self.names[index] for index in indices),
+        )
+
+    def with_labels_only(self) -> Sequences:
+        """The sequences that have a label; the others are counted in `skipped`."""
+        labels = self.labels or ("",) * len(self)
+        indices = [index for index, label in enumerate(labels) if label]
+        if len(indices) == len(self):
+            return self
+        left_out = self.skipped.get(WITHOUT_LABEL, 0) + len(self) - len(indices)
+        return replace(self.select(indices), skipped={**self.skipped, WITHOUT_LABEL: left_out})
