@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from carrousel.data.sequences import Sequences
+from carrousel.data.sequences import Sequences, join
 from carrousel.data.text import STDIN
 from carrousel.errors import UserError
 
@@ -51,6 +52,16 @@ def read_sequences(path: str | Path, encoding: str = "utf-8", **options: Any) ->
     for name in given.keys() - set(reader.options):
         raise UserError(f"--{name.replace('_', '-')} {given[name]} does not fit {path}: leave it out for such a file")
     return import_module(reader.module).read_sequences(path, encoding, **given)
+
+
+def read_all(paths: Sequence[str | Path], encoding: str = "utf-8", **options: Any) -> Sequences:
+    """The sequences of several files, one file after another; arguments and errors are those of `read_sequences`."""
+    return join([read_sequences(path, encoding, **options) for path in paths], [name_file(path) for path in paths])
+
+
+def name_file(path: str | Path) -> str:
+    """What messages call a file."""
+    return "stdin" if str(path) == STDIN else str(path)
 
 
 def kind_of(path: str | Path) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from carrousel.errors import UserError
 
 WITHOUT_LABEL = "sequences without a label"
 
@@ -59,3 +63,40 @@ class Sequences:
             return self
         left_out = self.skipped.get(WITHOUT_LABEL, 0) + len(self) - len(indices)
         return replace(self.select(indices), skipped={**self.skipped, WITHOUT_LABEL: left_out})
+
+    def digest(self) -> str:
+        """Differs for different values, lengths, labels, or another order."""
+        found = hashlib.sha256(repr((self.values.shape, self.labels)).encode("utf-8", "surrogatepass"))
+        found.update(np.ascontiguousarray(self.values).data)
+        found.update(np.ascontiguousarray(self.lengths).data)
+        return found.hexdigest()
+
+
+def join(parts: Sequence[Sequences], files: Sequence[str]) -> Sequences:
+    """The sequences of several files, one file after another; names get that of their file.
+
+    Raises:
+        UserError: they have other channels, or some have labels and others have none.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    for part, file in zip(others, files[1:]):
+        if part.channels != first.channels:
+            raise UserError(
+                f"{file} has {len(part.channels)} channels ({', '.join(part.channels)}), {files[0]} has "
+                f"{len(first.channels)} ({', '.join(first.channels)}): name files with the same channels"
+            )
+        if (part.labels is None) != (first.labels is None):
+            raise UserError(f"{file} and {files[0]} do not both have labels: name files of one kind")
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
+    return Sequences(
+        values=np.concatenate([part.values for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        labels=None if first.labels is None else tuple(label for part in parts for label in part.labels or ()),
+        names=tuple(f"{file}, {name}" for part, file in zip(parts, files) for name in part.names),
+        channels=first.channels,
+        skipped=dict(skipped),
+    )
