@@ -19,7 +19,9 @@ def test_both_sides_have_a_row(tmp_path, capsys):
 
 def test_both_sides_learn_the_same(tmp_path):
     """After a pass without dropout and noise the weights are equal to rounding."""
-    options = ClassifyOptions(files=(str(write_ts(tmp_path)),), hidden=6, batch=8, dropout=0.0, noise=0.0).complete()
+    options = ClassifyOptions(
+        files=(str(write_ts(tmp_path)),), hidden=6, batch=8, dropout=0.0, noise=0.0, shift=0.0
+    ).complete()
     data = TASK.data(options, torch.device("cpu"))
     ours, theirs = new_models(options, data.facts)
     batches = [data.batch(step) for step in range(5)]

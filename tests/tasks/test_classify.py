@@ -58,7 +58,7 @@ def some_examples(count: int = 20, classes: int = 3, seed: int = 0) -> Examples:
 @pytest.mark.parametrize(("directions", "layers"), [("both", 1), ("forward", 2)])
 def test_the_network_is_that_of_torch(pool, directions, layers):
     """Logits and gradients as from torch.nn.LSTM on packed sequences, pooled in a loop."""
-    exact = {"dropout": 0.0, "noise": 0.0}
+    exact = {"dropout": 0.0, "noise": 0.0, "shift": 0.0}
     options = ClassifyOptions(hidden=6, layers=layers, pool=pool, directions=directions, **exact)
     ours = Classifier(2, 3, options)
     lstm = nn.LSTM(2, 6, layers, bidirectional=directions == "both")
@@ -93,13 +93,13 @@ def test_every_cell_classifies_each_sequence_by_itself(cell):
         torch.testing.assert_close(classify(model, some.select(torch.tensor([index])))[0], logits[index])
 
 
-def test_noise_is_of_training_only():
-    model = Classifier(2, 3, ClassifyOptions(hidden=6, noise=0.5, dropout=0.0))
+@pytest.mark.parametrize("name", ["noise", "shift"])
+def test_noise_and_shift_are_of_training_only(name):
+    model = Classifier(2, 3, ClassifyOptions(hidden=6, dropout=0.0, **{"noise": 0.0, "shift": 0.0, name: 0.5}))
     some = some_examples()
-    noisy = [model(some.pad(), some.lengths) for _ in range(2)]
-    assert not torch.equal(*noisy)
+    assert not torch.equal(*(model(some.pad(), some.lengths) for _ in range(2)))
     model.eval()
-    assert torch.equal(model(some.pad(), some.lengths), model(some.pad(), some.lengths))
+    assert torch.equal(*(model(some.pad(), some.lengths) for _ in range(2)))
 
 
 # ---- measurements ---------------------------------------------------------------------------------------------------
@@ -289,7 +289,8 @@ OTHER = {  # another value for every option, and what else it takes for the opti
     "dropout": (0.2, {}),
     "directions": ("forward", {}),
     "pool": ("mean", {}),
-    "noise": (0.5, {}),
+    "noise": (0.2, {}),
+    "shift": (0.2, {}),
     "smoothing": (0.2, {}),
     "batch": (5, {}),
     "optimizer": ("adam", {"weight_decay": 0.5}),

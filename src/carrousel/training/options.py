@@ -114,7 +114,7 @@ class Options:
         """What is known of each option, by name."""
         about: dict[str, About] = {each.name: each.metadata["about"] for each in fields(cls)}
         for name, value in cls.default_budget.items():
-            first = ", or what comes first" if len(cls.default_budget) > 1 else ""
+            first = "; what comes first ends it" if len(cls.default_budget) > 1 else ""
             about[name] = about[name]._replace(help=f"{about[name].help[:-1]} (default: {value:,}{first}).")
         return about
 

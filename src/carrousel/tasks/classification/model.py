@@ -52,6 +52,9 @@ class ClassifierOptions(NetworkOptions):
     )
     pool: str = option("max", f"What becomes of the outputs of all steps: {', '.join(POOLS)}.", MODEL, choices=POOLS)
     noise: float = option(0.5, "Deviation of the noise that training adds to the scaled input.", least=0)
+    shift: float = option(
+        0.5, "Deviation of what training adds to a channel of the scaled input, the same at all its steps.", least=0
+    )
     smoothing: float = option(
         0.0, "Part of the target that is spread over all classes.", least=0, below=1, range="at least 0 and below 1"
     )
@@ -72,6 +75,7 @@ class Classifier(nn.Module):
         self.recurrent: nn.Module = new_layers(options, inputs, is_bidirectional=directions == 2)
         self.pool: Callable[[nn.Module, Tensor, Tensor], Tensor] = POOLS[options.pool]
         self.noise: float = options.noise
+        self.shift: float = options.shift
         self.smoothing: float = options.smoothing
         self.dropout: nn.Dropout = nn.Dropout(options.dropout or 0.0)
         self.output: nn.Linear = nn.Linear(directions * options.hidden, classes)
@@ -88,4 +92,6 @@ class Classifier(nn.Module):
         """
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
+        if self.training and self.shift:
+            x = x + self.shift * torch.randn_like(x[:1])
         return self.output(self.dropout(self.pool(self.recurrent, x, lengths)))
