@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, output_layer, start_up
+from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, output_layer, ragged, start_up
 from bench import streaming as with_onnx
 from bench.scaling import measure as scaling
 from bench.scaling import page as scaling_page
@@ -176,6 +176,21 @@ def bench_output_layer(
     counts = parse_threads(threads)
     found = measure_all(output_layer.SIZES, lambda size: output_layer.measure(size, counts, seconds, repeat))
     report(output_layer.TITLE, found, json_file, markdown)
+
+
+@app.command("ragged")
+def bench_ragged(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Labelled sequences, as for train classify.")],
+    threads: Threads = "",
+    seconds: Seconds = 20,
+    repeat: Repeat = 5,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Compare training a classifier of sequences through lengths with torch.nn.LSTM on packed sequences."""
+    counts = parse_threads(threads)
+    found = measure_all([files], lambda names: ragged.measure(names, counts, seconds, repeat))
+    report(ragged.TITLE, found, json_file, markdown)
 
 
 @app.command("start-up")

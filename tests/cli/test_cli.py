@@ -5,41 +5,25 @@ from __future__ import annotations
 import json
 import os
 import pty
-import random
 import re
-import resource
-import shlex
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
-from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_done, carrousel_process, same_run, sentences, train, write_text
+from runs import ENVIRONMENT, PROGRAM, SMALL, carrousel_process, sentences, step_of, train, wait_for_start, write_text
 
 from carrousel import checkpoint
 from carrousel.cli import run
 
 pytestmark = pytest.mark.slow
 
-# Two layers with dropout, so that random numbers take part; a checkpoint after each step, so that most kills hit one.
 LONG = ["--hidden", "12", "--batch", "4", "--length", "8", "--layers", "2", "--dropout", "0.3", "--steps", "1000"]
-BUSY = [*LONG, "--save-every", "0"]
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def whole(text):
-    """The run of `LONG`, never stopped."""
-    out = text.parent / "whole"
-    code, stdout, stderr = carrousel_done("train", "text", text, "--out", out, *LONG)
-    assert (code, stderr) == (0, "")
-    assert "1,000 steps" in stdout
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -49,64 +33,7 @@ def model(text):
     return text.parent / "model"
 
 
-def step_of(out: Path) -> int:
-    """The step of a run's last checkpoint; -1: there is none."""
-    last = out / "last.safetensors"
-    return checkpoint.read(last, "")[0]["step"] if last.exists() else -1
-
-
-def wait_for_start(out: Path, process: subprocess.Popen) -> None:
-    """Until a process that trains has saved, which every run does when it starts."""
-    touched = (out / "last.safetensors").stat().st_mtime_ns if out.exists() else None
-    while not (out / "last.safetensors").exists() or (out / "last.safetensors").stat().st_mtime_ns == touched:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-
-
 # ---- signals --------------------------------------------------------------------------------------------------------
-
-
-def test_killed_at_any_moment_and_resumed(text, whole, tmp_path):
-    """SIGKILL before the first checkpoint and twice after: the end is that of the run that was never stopped."""
-    out = tmp_path / "out"
-    seed = random.randrange(10**6)
-    draw = random.Random(seed)
-    for kill in range(3):
-        process = carrousel_process("train", "text", text, "--out", out, *BUSY, "--resume")
-        if kill:
-            wait_for_start(out, process)
-            time.sleep(draw.uniform(0.0, 0.3))
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, f"kill {kill} of seed {seed} came too late"
-    step = step_of(out)
-    assert 0 < step < 1000, f"seed {seed}"
-    code, _, stderr = carrousel_done("train", "text", "--out", out, "--resume")
-    assert (code, stderr) == (0, "")
-    assert same_run(out, whole), f"seed {seed}, last stop at step {step}"
-
-
-def test_a_signal_saves_and_says_how_to_go_on(text, whole, tmp_path):
-    """SIGTERM, then Ctrl-C, each followed by the very command that was printed."""
-    out = tmp_path / "a folder"
-    command = [*PROGRAM, "train", "text", str(text), "--out", str(out), *LONG, "--save-every", "0.1"]
-    last = 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while step_of(out) <= last:
-            assert process.poll() is None, process.communicate()
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 128 + number
-        stopped = re.fullmatch(r"stopped at step ([\d,]+), progress saved; continue with: (.*)\n", stderr)
-        step, command = int(stopped[1].replace(",", "")), shlex.split(stopped[2])
-        assert last < step < 1000
-        last = step
-        assert step_of(out) == step
-        assert (out / "loss.png").exists()
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert same_run(out, whole)
 
 
 def test_a_terminal_that_is_closed_ends_a_run_with_all_saved(text, tmp_path):
@@ -134,25 +61,6 @@ def test_nohup_stays_what_it_is(text, tmp_path):
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
     assert process.returncode == 0
-
-
-def test_a_second_run_does_not_disturb_the_first(text, tmp_path, capsys):
-    out = tmp_path / "out"
-    process = carrousel_process("train", "text", text, "--out", out, *SMALL, "--steps", "1000000")
-    wait_for_start(out, process)
-    assert run(["train", "text", "--out", str(out), "--resume"]) == 2
-    assert "is in use by another run" in capsys.readouterr().err
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-
-
-def test_a_full_disk_ends_a_run_in_one_line(text, tmp_path):
-    """The kernel lets no file of this process grow beyond 2000 bytes."""
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # noqa: E731
-    code, stdout, stderr = carrousel_done("train", "text", text, "--out", tmp_path / "out", *SMALL, preexec_fn=limit)
-    assert (code, stdout) == (2, "")
-    assert re.fullmatch(r"carrousel: \S+last.safetensors could not be saved \(File too large\); .*\n", stderr)
 
 
 def test_a_reader_that_goes_away(model):
@@ -262,6 +170,7 @@ BAD = {
     "unknown in prompt": ("sample {model} --prompt Q", r"the prompt has 'Q' \(U\+0051\) at line 1, column 1"),
     "unknown in text": ("eval {model} {tmp}/short.txt", r"short.txt has '1' \(U\+0031\) at line 1, column 1"),
     "eval of one character": ("eval {model} {tmp}/one.txt", "a text of 1 characters"),
+    "predict by a language model": ("predict {model} {text}", "for a language model: use carrousel sample to continue"),
     "eval of no file": ("eval {model} {tmp}/nothing.txt", "does not exist"),
 }
 

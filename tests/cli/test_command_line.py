@@ -35,6 +35,8 @@ HELP = [
     "",
     "train",
     "train text",
+    "train classify",
+    "predict",
     "sample",
     "eval",
     "reproduce",

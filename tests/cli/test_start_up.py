@@ -14,6 +14,7 @@ LIGHT = [
     "--version",
     "sample --help",
     "eval --help",
+    "predict --help",
     "reproduce --help",
     "bench --help",
     "bench layers --help",
@@ -21,6 +22,7 @@ LIGHT = [
 WORKING = {  # commands that fail as soon as their work begins, and what they did not need
     "train --list": {"sympy", "matplotlib", "torch._dynamo", "carrousel.papers"},
     "sample nothing": {"sympy", "matplotlib", "torch._dynamo", "carrousel.papers"},
+    "predict nothing nothing": {"sympy", "matplotlib", "torch._dynamo", "carrousel.papers"},
     "reproduce --list": {"sympy", "matplotlib", "torch._dynamo", "carrousel.tasks"},
 }
 

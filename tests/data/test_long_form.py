@@ -8,7 +8,8 @@ from data_files import error_of, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrousel.data.long_form import UNLABELLED, read_long_form
+from carrousel.data.long_form import read_long_form
+from carrousel.data.sequences import WITHOUT_LABEL
 from carrousel.data.tables.grouped_rows import MOVED
 from carrousel.data.tables.open_table import open_table
 
@@ -63,7 +64,7 @@ def test_sequences_without_a_label_are_left_out_and_counted(tmp_path):
     assert found.names == ("id b", "id d")
     assert found.labels == ("up", "down")
     assert found.lengths.tolist() == [2, 1]
-    assert found.skipped == {UNLABELLED: 2}
+    assert found.skipped == {WITHOUT_LABEL: 2}
 
 
 def test_channels_can_be_named_or_left_out(tmp_path):

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,6 +75,20 @@ def carrousel_done(*arguments, **options) -> tuple[int, str, str]:
     process = carrousel_process(*arguments, **options)
     stdout, stderr = process.communicate(timeout=60)
     return process.returncode, stdout, stderr
+
+
+def step_of(out: Path) -> int:
+    """The step of a run's last checkpoint; -1: there is none."""
+    last = out / "last.safetensors"
+    return checkpoint.read(last, "")[0]["step"] if last.exists() else -1
+
+
+def wait_for_start(out: Path, process: subprocess.Popen) -> None:
+    """Until a process that trains has saved, which every run does when it starts."""
+    touched = (out / "last.safetensors").stat().st_mtime_ns if out.exists() else None
+    while not (out / "last.safetensors").exists() or (out / "last.safetensors").stat().st_mtime_ns == touched:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
 
 
 def same_run(one: Path, other: Path) -> bool:

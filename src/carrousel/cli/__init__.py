@@ -3,8 +3,9 @@
 program.py    the program: its commands in order, and how errors become exit codes
 help.py       the end of every help text: exit codes and examples
 train.py      carrousel train
-sample.py     carrousel sample
+predict.py    carrousel predict
 eval.py       carrousel eval
+sample.py     carrousel sample
 reproduce.py  carrousel reproduce
 bench.py      carrousel bench
 """

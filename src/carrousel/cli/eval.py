@@ -1,4 +1,4 @@
-"""`carrousel eval`: how well a trained model predicts a file."""
+"""`carrousel eval`: how well a trained model does on a file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from carrousel.cli.help import write_epilog
 
 EPILOG = write_epilog(
     ("eval runs/book other.txt", "prints the model's loss on another text"),
-    ("eval runs/book - --json < other.txt", "reads the text from stdin, and prints the numbers as JSON"),
+    ("eval runs/vowels test.ts --json", "prints the accuracy of a classifier beside its baselines, as JSON"),
 )
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Text, plain or gzip; - is stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Data as in training; - is stdin.")],
     encoding: Annotated[str, typer.Option(help="Encoding of the file.")] = "utf-8",
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> int:
-    """Measure how well a trained model predicts a file.
+    """Measure how well a trained model does on a file, beside the baselines of its task.
 
     Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
-    that the model never saw has no probability: it is an error that says where the character is.
+    that the model never saw has no probability: it is an error that says where the character is. Sequences whose label
+    the model never saw count as errors, and are counted.
     """
     with ctrl_c.importing():
         from carrousel.tasks import ALL
@@ -36,6 +37,10 @@ def evaluate(
 
     trained, where = load(model, ALL), find_device(device)
     task = trained.task
-    numbers = task.numbers(task.measure(trained.model.to(where), task.read(trained, file, encoding, where)))
-    print(json.dumps(numbers) if as_json else f"{task.describe(numbers)}  ({numbers[task.unit]:,} {task.unit})")
+    score = task.measure(trained.model.to(where), task.read(trained, file, encoding, where))
+    numbers = task.numbers(score)
+    if as_json:
+        print(json.dumps({**numbers, "notes": score.notes} if score.notes else numbers))
+        return 0
+    print("\n".join([*score.notes, f"{task.describe(numbers)}  ({numbers[task.unit]:,} {task.unit})"]))
     return 0

@@ -11,11 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from carrousel import __version__, ctrl_c, memory, results
-from carrousel.cli import bench, eval, reproduce, sample, train
+from carrousel.cli import bench, eval, predict, reproduce, sample, train
 from carrousel.cli.help import write_epilog
 from carrousel.errors import UserError
 
-COMMANDS = ("train", "sample", "eval", "reproduce", "bench")
+COMMANDS = ("train", "predict", "eval", "sample", "reproduce", "bench")
 LESS = "ask for less at once (sizes, trials, text, prompt), or free some"  # if memory runs out
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # click's; newer typers bring their own click
 EPILOG = write_epilog(
@@ -52,8 +52,9 @@ app: typer.Typer = typer.Typer(
     help="Recurrent networks on fused CPU kernels.", callback=options, cls=InOrder, epilog=EPILOG, **STYLE
 )
 app.add_typer(train.app, name="train")
-app.command("sample", epilog=sample.EPILOG)(sample.sample)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
+app.command("sample", epilog=sample.EPILOG)(sample.sample)
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(bench.app, name="bench")
 

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from carrousel.data.sequences import Sequences
+from carrousel.data.sequences import WITHOUT_LABEL, Sequences
 from carrousel.data.tables.columns import choose_columns, read_columns
 from carrousel.data.tables.grouped_rows import MOVED, check_ids, reorder, sort_rows, texts_by_id
+from carrousel.data.tables.open_table import open_table
 from carrousel.data.tables.table import Table
+from carrousel.errors import UserError
 
-UNLABELLED = "sequences without a label"
+
+def read_table(
+    path: str | Path,
+    encoding: str = "utf-8",
+    id: str | None = None,
+    time: str | None = None,
+    label: str | None = None,
+    needs_label: bool = True,
+) -> Sequences:
+    """The sequences of a file in long form, by the options of a command.
+
+    Args:
+        path: of a CSV or Parquet file.
+        encoding, id, time, label: as for `open_table` and `read_long_form`.
+        needs_label: whether the file must have the column of labels.
+
+    Raises:
+        UserError: the file cannot be read, `id` is not given, or as `read_long_form`.
+    """
+    table = open_table(path, encoding=encoding)
+    if id is None:
+        raise UserError(
+            f"{path} is a table, and nothing says which rows are a sequence: name the column with --id "
+            f"(columns: {', '.join(table.columns)})"
+        )
+    if not needs_label and label not in table.columns:
+        label = None
+    return read_long_form(table, id=id, time=time, label=label)
 
 
 def read_long_form(
@@ -48,7 +78,7 @@ def read_long_form(
     has_label = np.ones(len(ids.words), np.bool_) if labels is None else np.array([name != "" for name in labels])
     order = order[has_label[ids.codes[order]]]
     sequences = np.flatnonzero(has_label).tolist()
-    skipped = {MOVED: moved, UNLABELLED: len(has_label) - len(sequences)}
+    skipped = {MOVED: moved, WITHOUT_LABEL: len(has_label) - len(sequences)}
     return Sequences(
         reorder(columns.numbers, order),
         np.bincount(ids.codes, minlength=len(ids.words))[has_label].astype(np.int64),

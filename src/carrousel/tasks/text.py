@@ -119,6 +119,13 @@ class Text(Task):
         """
         return encode(trained, read(file, encoding), "stdin" if file == STDIN else file).to(device)
 
+    def predict(self, trained: Trained, file: str, encoding: str, device: torch.device) -> Iterator[dict[str, Any]]:
+        """Refuse: a language model has no table of predictions."""
+        raise UserError(
+            "carrousel predict does not work for a language model: use carrousel sample to continue a text, or "
+            "carrousel eval to measure how well it predicts one"
+        )
+
     def generate(self, trained: Trained, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
         """The text after a prompt, character by character; after no prompt, as if a line had just ended.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from carrousel.errors import UserError
 
@@ -18,7 +18,6 @@ WEIGHTS, STEP = "weights", "step"  # what an option enlarges
 OPTIMIZERS = {"adamw": 6e-3, "adam": 6e-3, "sgd": 1.0}  # and their default learning rates
 SCHEDULES = ("cosine", "linear", "constant")
 BUDGETS = ("steps", "epochs", "minutes")
-DEFAULT_MINUTES = 12.0
 
 Self = TypeVar("Self", bound="Options")
 
@@ -70,7 +69,13 @@ def option(
 
 @dataclass(frozen=True)
 class Options:
-    """The options that every task has; on the command line they have the same names, with - for _."""
+    """The options that every task has; on the command line they have the same names, with - for _.
+
+    Attributes:
+        default_budget: when a run ends that no option ends; of several the first that is reached.
+    """
+
+    default_budget: ClassVar[dict[str, float]] = {"minutes": 12}
 
     batch: int = option(32, "Sequences side by side in a step (B).", least=1, enlarges=STEP)
     optimizer: str = option("adamw", f"One of {', '.join(OPTIMIZERS)}.", choices=OPTIMIZERS)
@@ -93,7 +98,7 @@ class Options:
     )
     minutes: float | None = option(
         None,
-        f"End after so many minutes (default: {DEFAULT_MINUTES:g}).",
+        "End after so many minutes.",
         least=math.ulp(0.0),
         below=1e12,
         range="above 0 and below 1e12",
@@ -107,7 +112,11 @@ class Options:
     @classmethod
     def describe(cls) -> dict[str, About]:
         """What is known of each option, by name."""
-        return {each.name: each.metadata["about"] for each in fields(cls)}
+        about: dict[str, About] = {each.name: each.metadata["about"] for each in fields(cls)}
+        for name, value in cls.default_budget.items():
+            first = "; what comes first ends it" if len(cls.default_budget) > 1 else ""
+            about[name] = about[name]._replace(help=f"{about[name].help[:-1]} (default: {value:,}{first}).")
+        return about
 
     @property
     def has_data(self) -> bool:
@@ -126,11 +135,11 @@ class Options:
         """
         for name, about in self.describe().items():
             check(name, getattr(self, name), about)
-        budgets = [name for name in BUDGETS if getattr(self, name) is not None]
-        if len(budgets) > 1:
-            raise UserError(f"--{' and --'.join(budgets)} both say when to end: give one of them")
+        budget = {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
+        if len(budget) > 1 and budget != self.default_budget:  # which a run that is resumed has
+            raise UserError(f"--{' and --'.join(budget)} both say when to end: give one of them")
         lr = OPTIMIZERS[self.optimizer] if self.lr is None else self.lr
-        return replace(self, lr=lr, minutes=self.minutes if budgets else DEFAULT_MINUTES)
+        return replace(self, lr=lr, **(budget or self.default_budget))
 
     def sizes(self, enlarges: str) -> dict[str, int]:
         """The options, by name, that enlarge the weights or a step."""
@@ -176,7 +185,7 @@ class Options:
 
 def check(name: str, value: Any, about: About) -> None:
     """Raise UserError if an option's value is not among its choices, or not in its range."""
-    if about.choices and value not in about.choices:
+    if about.choices and value is not None and value not in about.choices:
         raise UserError(f"{spell(name)} {value} is not one of {', '.join(about.choices)}")
     if about.least is not None and value is not None and not about.least <= value < about.below:
         allowed = about.range or f"at least {about.least}"

@@ -112,6 +112,8 @@ class Run:
     def run(self) -> dict[str, Any]:
         """Train, save, measure, draw; return the result."""
         with self.explain_memory():
+            for note in self.data.notes:
+                self.display.say(note)
             with self.display, Interrupt() as interrupt:
                 ended = self.train(interrupt)
             return self.report(ended, interrupt.number)
@@ -161,8 +163,8 @@ class Run:
         return "finished"
 
     def progress(self, step: float, seconds: float) -> float:
-        """The part of the run that is over after so many steps, or so many seconds: whichever sets its end."""
-        return step / self.steps if self.steps else seconds / (60 * (self.options.minutes or math.inf))
+        """The part of the run that is over after so many steps and so many seconds, by what ends it first."""
+        return max(step / (self.steps or math.inf), seconds / (60 * (self.options.minutes or math.inf)))
 
     def is_due(self, points: list[Point], times: int) -> bool:
         """Whether the next of `times` points, evenly spaced over the run, is due."""
@@ -273,6 +275,7 @@ class Run:
             "train": self.train_score(),
             "valid": valid,
             "best_step": best.step if best else None,
+            "notes": list(self.data.notes),
             "files": ["last.safetensors", *(["best.safetensors"] if best else []), *pictures, "run.json"],
         }
         for name, content in pictures.items():

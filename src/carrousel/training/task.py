@@ -29,11 +29,13 @@ class Score:
         loss: the mean loss; the weights with the lowest are the best.
         count: how many units (characters, sequences, ...) it is the mean of.
         more: other numbers by name, for example {"accuracy": 0.9}.
+        notes: what people should know of the data, a line each, for example what was left out.
     """
 
     loss: float
     count: int
     more: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Data:
         valid: what `Task.measure` takes; its length is its size in units, 0 if there is nothing to validate on.
         facts: what the model needs beside its weights, in types that JSON has; every checkpoint contains it.
         digest: differs for different data; a run is resumed only with the same.
+        notes: what people should know of the data, a line each, for example what was left out.
     """
 
     batch: Callable[[int], Any]
@@ -54,6 +57,7 @@ class Data:
     valid: Sized
     facts: dict[str, Any]
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 class Task(ABC):
@@ -121,7 +125,12 @@ class Task(ABC):
         return "  ".join([f"loss {numbers['loss']:.4f} {self.loss_unit}", *more])
 
     def pictures(self, model: nn.Module, data: Data) -> dict[str, bytes]:
-        """Files that a finished run leaves beside loss.png, by name."""
+        """Pictures that a finished run leaves beside loss.png: the content of each file, by its name.
+
+        Args:
+            model: with the best weights, or the last if nothing was validated.
+            data: of the run.
+        """
         return {}
 
     def read(self, trained: Any, file: str, encoding: str, device: torch.device) -> Any:
@@ -137,6 +146,16 @@ class Task(ABC):
             UserError: the file cannot be read, or the task has no files.
         """
         raise UserError(f"carrousel eval does not read files for the task {self.name}")
+
+    def predict(self, trained: Any, file: str, encoding: str, device: torch.device) -> Iterator[dict[str, Any]]:
+        """The rows that `carrousel predict` prints: the same columns in each, by name, in their order.
+
+        Args: as for `read`.
+
+        Raises:
+            UserError: the file cannot be read, or models of this task predict no table.
+        """
+        raise UserError(f"carrousel predict does not work for models of the task {self.name}")
 
     def generate(self, trained: Any, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
         """The text that `carrousel sample` prints, piece by piece.
