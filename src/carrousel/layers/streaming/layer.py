@@ -60,7 +60,7 @@ class Streaming(TorchContract):
         """Make a state for streams that begin here.
 
         A step of a few rows takes as long as the weights take to arrive from memory. Rounded they are half or a quarter
-        of it: from H = 128 on a step is then about twice or three times as fast (`carrousel bench streaming`).
+        of it: at H = 256 a step is then 1.5 and 2.5 times as fast (`carrousel bench streaming`).
 
         Args:
             batch: B, the number of sequences. Default: that of hx, or 1.
