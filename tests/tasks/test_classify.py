@@ -301,7 +301,8 @@ OTHER = {  # another value for every option, and what else it takes for the opti
     "steps": (13, {}),
     "seed": (2, {}),
 }
-ELSEWHERE = {*BUDGETS, "files", "encoding", "valid", "patience", "device", "save_every"}  # have tests of their own
+READING = {"files", "encoding", "valid", "id", "time", "label", "label_from"}
+ELSEWHERE = {*BUDGETS, *READING, "patience", "device", "save_every"}  # have tests of their own
 
 
 def test_every_option_has_a_test():
