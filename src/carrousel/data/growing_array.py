@@ -23,7 +23,7 @@ class GrowingArray:
     """
 
     def __init__(self, dtype: DTypeLike, width: int | None = None) -> None:
-        self.size = 0
+        self.size: int = 0
         self.row: tuple[int, ...] = () if width is None else (width,)
         self.array: NDArray[Any] = np.empty((0, *self.row), dtype)
 

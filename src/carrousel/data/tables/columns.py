@@ -80,7 +80,7 @@ class TextReader:
     """Numbers texts that arrive in blocks."""
 
     def __init__(self) -> None:
-        self.codes = GrowingArray(np.int32)
+        self.codes: GrowingArray = GrowingArray(np.int32)
         self.numbers: dict[str, int] = {}
 
     def add(self, texts: Any) -> None:

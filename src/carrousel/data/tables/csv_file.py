@@ -33,7 +33,7 @@ class CsvTable(Table):
     def __init__(self, path: Path, delimiter: str | None, encoding: str, decimal: str) -> None:
         self.dialect: Dialect = find_dialect(path, delimiter, encoding, decimal)
         self.path = path
-        self.columns = self.dialect.columns
+        self.columns: tuple[str, ...] = self.dialect.columns
         load_library("pyarrow.csv", f"reading {path}")
 
     def blocks(self, kinds: Mapping[str, Kind]) -> Iterator[Mapping[str, Any]]:

@@ -57,7 +57,7 @@ class TimeReader:
     def __init__(self, table: Table, column: str, time_format: str | None = None) -> None:
         self.table = table
         self.column = column
-        self.rows = 0
+        self.rows: int = 0
         self.formats: dict[str, Callable[[Any], Reading]] = choose_formats(time_format)
         self.arrays: dict[str, GrowingArray] = {}  # the rows so far, by how they were read
 
