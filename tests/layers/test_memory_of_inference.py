@@ -44,6 +44,12 @@ def test_a_call_takes_its_output(layer, mode):
     assert outputs(layer, mode=mode) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("options", [{"chunk_size": 16}, {"chunk_size": 16, "num_heads": 4}], ids=str)
+def test_an_mlstm_takes_a_few_outputs(options):
+    """Its chunks, and the whole that they are joined to; with all chunks at once it took twenty."""
+    assert outputs("MLSTM", repr(options)) < 2.7
+
+
 @pytest.mark.parametrize(
     ("options", "at_once"),
     [

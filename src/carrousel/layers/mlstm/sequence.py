@@ -52,11 +52,16 @@ class Direction(NamedTuple):
 Result = tuple[Tensor, Memory, dict[str, Tensor]]  # y, the memory after the last step, what is returned of every step
 
 
-def join_in_time(results: list[Result], time: int) -> Result:
-    """The results of one chunk after another, as one."""
-    ys, memories, per_step = zip(*results)
+def join_in_time(results: list[tuple[Tensor, dict[str, Tensor]]], memory: Memory, time: int) -> Result:
+    """y and what is returned of every step of one chunk after another, as one, and the memory after the last."""
+    ys, per_step = zip(*results)
     joined = {name: torch.cat([of_chunk[name] for of_chunk in per_step], time) for name in per_step[0]}
-    return torch.cat(ys, time), memories[-1], joined
+    return torch.cat(ys, time), memory, joined
+
+
+def saves_chunks(options: Options) -> bool:
+    """Whether all chunks are computed at once and saved for backward; else one after another, in the memory of one."""
+    return options.memory == "full" and torch.is_grad_enabled()
 
 
 class Dense:
@@ -79,7 +84,7 @@ class Dense:
     def run(self, x: Tensor, direction: Direction) -> Result:
         """One layer in one direction."""
         x, resets = x.flip(self.time) if direction.reverse else x, self._resets_of(direction.reverse)
-        run = self._run_steps if self.options.memory == "full" else self._run_chunk_by_chunk
+        run = self._run_steps if saves_chunks(self.options) else self._run_chunk_by_chunk
         y, memory, per_step = run(x, direction.memory, direction, resets)
         if direction.reverse:
             y, per_step = y.flip(self.time), {name: tensor.flip(self.time) for name, tensor in per_step.items()}
@@ -92,9 +97,9 @@ class Dense:
         for k, chunk in enumerate(x.split(S, self.time)):
             read = chunk, *memory, *direction.weights, *(direction.initial or ())
             of_chunk = chunk, memory, direction, flags and flags[k]
-            results.append(run_without_saving(self._run_steps, read, *of_chunk))
-            memory = results[-1][1]
-        return join_in_time(results, self.time)
+            y, memory, per_step = run_without_saving(self._run_steps, read, *of_chunk)
+            results.append((y, per_step))
+        return join_in_time(results, memory, self.time)
 
     def _run_steps(self, x: Tensor, memory: Memory, direction: Direction, resets: Tensor | None) -> Result:
         """Some steps, in the order of the run: resets [B, T]."""
@@ -203,7 +208,7 @@ class Pairs:
         memory = direction.memory
         if self.steps is None:
             memory = Memory(*(state.index_select(0, cut.order) for state in memory))
-        if self.options.memory == "full" or not cut.counts:
+        if saves_chunks(self.options) or not cut.counts:
             y, memory, per_step = self._run_chunks(x, memory, direction, cut)
         else:
             y, memory, per_step = self._run_chunk_by_chunk(x, memory, direction, cut)
@@ -220,9 +225,10 @@ class Pairs:
         parts = zip(cut.counts, *(t.split(cut.counts) for t in (cut.row, cut.places, cut.exists)), resets)
         for count, row, places, exists, flags in parts:
             of_chunk = Cut([count], cut.order, row, places, exists, flags, cut.back)
-            results.append(run_without_saving(self._run_chunks, (*read, *memory), x, memory, direction, of_chunk))
-            memory = results[-1][1]
-        return join_in_time(results, 0)
+            read_now = (*read, *memory)
+            y, memory, per_step = run_without_saving(self._run_chunks, read_now, x, memory, direction, of_chunk)
+            results.append((y, per_step))
+        return join_in_time(results, memory, 0)
 
     def _run_chunks(self, x: Tensor, memory: Memory, direction: Direction, cut: Cut) -> Result:
         """y [K, S, H] of some chunks; the memory before and after them, the longest row first."""
