@@ -26,8 +26,9 @@ def evaluate(
 ) -> int:
     """Measure how well a trained model does on a file, beside the baselines of its task.
 
-    Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
-    that the model never saw has no probability: it is an error that says where the character is. Sequences whose label
+    Of a text, every character or word but the first is predicted once, from all before it or from at least 256. A
+    character that the model never saw has no probability: it is an error that says where the character is; words that
+    it never saw count as <unk>, and are counted. Sequences whose label
     the model never saw count as errors, and are counted.
     """
     with ctrl_c.importing():

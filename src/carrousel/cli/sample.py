@@ -23,11 +23,11 @@ def sample(
     temperature: Annotated[
         float, typer.Option(help="Below 1: more likely text; 0: the most likely; above 1: less likely.")
     ] = 0.8,
-    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    length: Annotated[int, typer.Option(help="Characters to write; words, if the model is one of words.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the text and its settings as JSON.")] = False,
 ) -> int:
-    """Write text with a trained model, character by character."""
+    """Write text with a trained language model, character by character or word by word."""
     with ctrl_c.importing():
         from carrousel.tasks import ALL
         from carrousel.training.trained import load

@@ -16,7 +16,7 @@ class BatchStreams:
     began, in windows that start at other places than in the pass before.
 
     Args:
-        codes: the text [N], int64.
+        codes: the text [N], of integers of any size; it is not copied.
         batch: B, the number of streams.
         length: T, the symbols of a window.
         unit: what the symbols are, in the plural, for the error message.
@@ -33,12 +33,12 @@ class BatchStreams:
             )
         self.size: int = len(codes)
         self.length = length
-        self.ring: Tensor = torch.cat([codes, codes[: length + 1]])  # a window that starts near the end reads on
+        self.codes: Tensor = codes
         self.starts: Tensor = torch.arange(batch, device=codes.device) * self.size // batch
         self.offsets: Tensor = torch.arange(length + 1, device=codes.device)[:, None]
 
     def window(self, index: int) -> tuple[Tensor, Tensor]:
-        """The inputs [T, B] and the symbols that follow them [T, B] of the window with this number, from 0."""
-        first = (self.starts + index * self.length) % self.size
-        codes = self.ring[first + self.offsets]
+        """The inputs [T, B] and the symbols that follow them [T, B] of the window with this number, from 0; int64."""
+        places = (self.starts + index * self.length + self.offsets) % self.size
+        codes = self.codes[places].long()
         return codes[:-1], codes[1:]

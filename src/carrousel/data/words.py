@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,8 @@ PIECE = 1 << 24  # words that are counted and renumbered at a time
 LONGEST = 1 << 24  # characters without a blank, beyond which a file is not a text
 OFTEN = 1 << 20  # different words after which memory is checked again
 BYTES = 200  # that a different word takes: the text, its place in a dictionary
-REPLACED = f"words replaced by {UNKNOWN}"
+REPLACED = f"words to train on that are replaced by {UNKNOWN}"
+REPLACED_LATER = f"words to validate on that are replaced by {UNKNOWN}"
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,18 @@ class WordVocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def encode(self, file: str | Path, encoding: str = "utf-8") -> NDArray[np.int32]:
-        """The numbers of a file's words [N]; <unk> for those that are not in the vocabulary.
+    def encode(self, file: str | Path, encoding: str = "utf-8") -> tuple[NDArray[np.int32], int]:
+        """The numbers of a file's words [N], and how many of them are <unk> because the vocabulary lacks them.
 
         Raises:
             UserError: the file cannot be read, or has no words.
         """
-        codes, numbers = GrowingArray(np.int32), self.numbers
+        codes, numbers, replaced = GrowingArray(np.int32), self.numbers, 0
         for words in read_words(file, encoding):
-            codes.add(np.array([numbers.get(word, 0) for word in words], np.int32))
-        return codes.finish()
+            found = np.array([numbers.get(word, -1) for word in words], np.int32)
+            replaced += int((found < 0).sum())
+            codes.add(np.maximum(found, 0))
+        return codes.finish(), replaced
 
     def decode(self, codes: Sequence[int]) -> str:
         """The words of some numbers, with a line's end for <eos>."""
@@ -60,16 +64,25 @@ class WordVocabulary:
 
 @dataclass(frozen=True)
 class WordCorpus:
-    """Texts as numbers of words.
+    """A text as numbers of words: a part to train on, and one to validate on.
 
-    codes: the words of all files [N], int32.
-    vocabulary: what the numbers mean.
+    train: its words [N], int32.
+    valid: the words to validate on [M], int32; M may be 0.
+    vocabulary: what the numbers mean; chosen by the words to train on alone.
     skipped: how many words are not in the vocabulary, for people; never silent.
     """
 
-    codes: NDArray[np.int32]
+    train: NDArray[np.int32]
+    valid: NDArray[np.int32]
     vocabulary: WordVocabulary
     skipped: dict[str, int]
+
+    def digest(self) -> str:
+        """Differs for different texts, vocabularies and splits."""
+        found = hashlib.sha256(f"{len(self.train)} {' '.join(self.vocabulary.words)}".encode())
+        for part in (self.train, self.valid):
+            found.update(part.data)
+        return found.hexdigest()
 
 
 class Numbers(dict[str, int]):
@@ -83,16 +96,23 @@ class Numbers(dict[str, int]):
 
 
 def read_corpus(
-    files: Iterable[str | Path], *, vocabulary: int | None = None, min_count: int = 1, encoding: str = "utf-8"
+    files: Iterable[str | Path],
+    *,
+    valid: float | str | Path = 0.0,
+    vocabulary: int | None = None,
+    min_count: int | None = None,
+    encoding: str = "utf-8",
 ) -> WordCorpus:
-    """Read texts as words, and choose the vocabulary.
+    """Read texts as words, divide them, and choose the vocabulary by the part to train on.
 
     Each file is read once, in blocks: in memory are four bytes a word, and the different words.
 
     Args:
         files: one or more; - is stdin.
+        valid: the fraction at the end to validate on: the first floor(N (1 - valid)) words train. Or a file.
         vocabulary: how many words are known at most, with <unk> and <eos>; None: all.
-        min_count: words that are there less often are replaced by <unk>.
+        min_count: words that are there less often are replaced by <unk>. Default: 2, so that <unk> is there to be
+            learnt; 1 where the text has <unk> already, because then somebody has chosen the vocabulary.
         encoding: Python's name of the files' encoding.
 
     Raises:
@@ -100,24 +120,50 @@ def read_corpus(
     """
     if vocabulary is not None and vocabulary < 3:
         raise UserError(f"--vocabulary {vocabulary} is not allowed: give at least 3, of which two are <unk> and <eos>")
-    if min_count < 1:
+    if min_count is not None and min_count < 1:
         raise UserError(f"--min-count {min_count} is not allowed: give at least 1")
+    codes, words = number_words(files, encoding)
+    fraction, file = (0.0, valid) if isinstance(valid, (str, Path)) else (valid, None)
+    cut = int(len(codes) * (1 - fraction))
+    counts = count(codes[:cut], len(words))
+    chosen, renumbered = choose_words(counts, vocabulary, min_count or (1 if counts[0] else 2))
+    replaced, replaced_later = replace(codes[:cut], renumbered), replace(codes[cut:], renumbered)
+    known = WordVocabulary(tuple(words[number] for number in chosen.tolist()))
+    if len(known) == 2:
+        raise UserError("no word to train on is there often enough to be known: use more text, or give --min-count 1")
+    train, rest = codes[:cut], codes[cut:]
+    if file is not None:
+        rest, replaced_later = known.encode(file, encoding)
+    skipped = {REPLACED: replaced, REPLACED_LATER: replaced_later}
+    return WordCorpus(train, rest, known, {name: number for name, number in skipped.items() if number})
+
+
+def number_words(files: Iterable[str | Path], encoding: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """The words of files as numbers [N], and what each number means, in the order in which they appear."""
     numbers, codes = Numbers({UNKNOWN: 0, END_OF_LINE: 1}), GrowingArray(np.int32)
     for file in files:
         for words in read_words(file, encoding):
             codes.add(np.fromiter(map(numbers.__getitem__, words), np.int32, len(words)))
-    array = codes.finish()
-    pieces = [array[start : start + PIECE] for start in range(0, len(array), PIECE)]
-    counts = np.zeros(len(numbers), np.int64)
-    for piece in pieces:  # np.bincount copies what it counts as int64
-        counts += np.bincount(piece, minlength=len(numbers))
-    chosen, renumbered = choose_words(counts, vocabulary, min_count)
-    for piece in pieces:
+    return codes.finish(), tuple(numbers)
+
+
+def count(codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """How often each number is there [size]."""
+    counts = np.zeros(size, np.int64)
+    for start in range(0, len(codes), PIECE):  # np.bincount copies what it counts as int64
+        counts += np.bincount(codes[start : start + PIECE], minlength=size)
+    return counts
+
+
+def replace(codes: NDArray[np.int32], renumbered: NDArray[np.int32]) -> int:
+    """Replace each number in place; return how many have become <unk> by it."""
+    unknown = 0
+    for start in range(0, len(codes), PIECE):
+        piece = codes[start : start + PIECE]
+        before = int((piece == 0).sum())
         piece[:] = renumbered[piece]
-    words = tuple(numbers)
-    replaced = int(counts.sum() - counts[chosen].sum())
-    known = WordVocabulary(tuple(words[number] for number in chosen.tolist()))
-    return WordCorpus(array, known, {REPLACED: replaced} if replaced else {})
+        unknown += int((piece == 0).sum()) - before
+    return unknown
 
 
 def choose_words(

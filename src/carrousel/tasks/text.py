@@ -19,7 +19,7 @@ from carrousel.data.stdlib import stdlib
 from carrousel.data.text import STDIN, read
 from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
 from carrousel.errors import UserError
-from carrousel.output_layer import LOGITS, linear_cross_entropy
+from carrousel.output_layer import LOGITS
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.language_model.evaluate import evaluate
 from carrousel.tasks.language_model.model import LanguageModel
@@ -86,7 +86,7 @@ class Text(Task):
         """The mean of -ln p(character) over a window [T, B], in nats, and the state after it."""
         x, y = batch
         features, state = model.features(x, state)
-        return linear_cross_entropy(features, model.output.weight, y, model.output.bias), state
+        return model.losses(features, y), state
 
     def measure(self, model: LanguageModel, valid: Tensor, sample: int | None = None) -> Score:
         """How well a model predicts a text [N]."""

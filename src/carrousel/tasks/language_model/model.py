@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from carrousel.output_layer import Reduction, linear_cross_entropy
 from carrousel.tasks.network import NetworkOptions, new_layers
 from carrousel.training.task import State
 
@@ -27,6 +28,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, symbols: int, options: NetworkOptions) -> None:
         super().__init__()
+        self.symbols: int = symbols
         if symbols <= WIDEST_ONE_HOT:
             self.register_buffer("table", torch.eye(symbols) * symbols**0.5, persistent=False)
         else:
@@ -55,6 +57,10 @@ class LanguageModel(nn.Module):
         """What the output layer sees [T, B, H], and the state; the arguments are those of `forward`."""
         y, hx = self.recurrent(embedding(x, self.table), join(state))
         return self.dropout(y), (hx,) if isinstance(hx, Tensor) else tuple(hx)
+
+    def losses(self, features: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """-ln p of the targets [T, B], in nats: their mean, or "none": each of them."""
+        return linear_cross_entropy(features, self.output.weight, targets, self.output.bias, reduction=reduction)
 
 
 def join(state: State) -> Tensor | State | None:

@@ -21,7 +21,9 @@ def check_arguments(length: int, temperature: float, seed: int) -> None:
 
 
 @torch.inference_mode()
-def sample(model: nn.Module, codes: Tensor, length: int, temperature: float, seed: int) -> Iterator[int]:
+def sample(
+    model: nn.Module, codes: Tensor, length: int, temperature: float, seed: int, never: int | None = None
+) -> Iterator[int]:
     """Continue a text, one symbol a step, with the state carried from step to step.
 
     Args:
@@ -30,10 +32,13 @@ def sample(model: nn.Module, codes: Tensor, length: int, temperature: float, see
         length: how many symbols are returned.
         temperature: the logits are divided by it; 0: always the most likely symbol.
         seed: the same seed gives the same symbols.
+        never: a symbol that is not chosen.
     """
     generator = torch.Generator().manual_seed(seed)
     logits, state = model(codes[:, None])
     for _ in range(length):
+        if never is not None:
+            logits[..., never] = -torch.inf
         code = choose(logits[-1, 0], temperature, generator)
         yield code
         logits, state = model(torch.tensor([[code]]), state)
