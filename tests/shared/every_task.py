@@ -34,6 +34,13 @@ def write_text(folder: Path, seed: int) -> Path:
     return path
 
 
+def write_words(folder: Path, seed: int) -> Path:
+    """A file of whole lines, so that no word is there only once."""
+    path = folder / f"words{seed}.txt"
+    path.write_text("".join(sentences(seed=seed).splitlines(keepends=True)[:-1]))
+    return path
+
+
 def write_labelled(folder: Path, seed: int) -> Path:
     """A .ts file of sequences of four classes."""
     return write_ts(folder, f"sequences{seed}.ts", seed=seed)

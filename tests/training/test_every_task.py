@@ -151,8 +151,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(name, file, tmp_path):
 def test_a_full_disk_from_the_start_is_one_line(name, file, tmp_path):
     """The kernel lets no file of this process grow beyond 2000 bytes."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # noqa: E731
-    code, stdout, stderr = carrousel_done(*arguments(name, file, tmp_path / "out"), preexec_fn=limit)
-    assert (code, stdout) == (2, "")
+    code, _, stderr = carrousel_done(*arguments(name, file, tmp_path / "out"), preexec_fn=limit)
+    assert code == 2
     assert re.fullmatch(r"carrousel: \S+last.safetensors could not be saved \(File too large\); .*\n", stderr)
 
 
