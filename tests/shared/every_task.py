@@ -48,7 +48,9 @@ def write_labelled(folder: Path, seed: int) -> Path:
 
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "dropout": 0.3}),
-    "words": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "embedding": 8}),
+    "words": SmallTask(
+        write_words, {"min_count": 1, "hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "embedding": 8}
+    ),
     "classify": SmallTask(write_labelled, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "noise": 0.3}),
 }
 
