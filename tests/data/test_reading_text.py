@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carrousel.data.batch_streams import BatchStreams
+from carrousel.data.pieces import BLOCK, read_pieces, take_first
 from carrousel.data.stdlib import stdlib
 from carrousel.data.text import read
-from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
+from carrousel.data.vocabulary import Corpus, Vocabulary, letters_of, letters_only
 from carrousel.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -72,11 +73,55 @@ def test_read_refuses_what_is_no_file(tmp_path):
         read(tmp_path / "file" / "in it")
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "unicode_escape"]
+)
+@pytest.mark.parametrize("shift", range(4))
+def test_pieces_are_the_whole_text(tmp_path, encoding, shift):
+    """Characters of several bytes, and halves of surrogate pairs, lie across the border of two blocks."""
+    character = "\u00e9" if encoding == "cp1252" else "\U0001f40d"
+    text = ("x" * shift + f"{character}\r\n" * (BLOCK // 2))[: BLOCK + BLOCK // 2]
+    content = text.encode(encoding)
+    if encoding == "unicode_escape":
+        content = content.replace(b"\\U0001f40d", b"\\ud83d\\udc0d")
+    (tmp_path / "text").write_bytes(content)
+    pieces = list(read_pieces(tmp_path / "text", encoding))
+    assert len(pieces) > 1
+    assert "".join(pieces) == text == read(tmp_path / "text", encoding)
+    (tmp_path / "text").write_bytes(gzip.compress(content, 1))
+    assert list(read_pieces(tmp_path / "text", encoding)) == pieces
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        (b"", "utf-8", "is empty"),
+        (b"\n" * BLOCK + b"caf\xe9 x", "utf-8", f"is not utf-8: byte 0xe9 at line {BLOCK + 1:d}, column 4"),
+        (b"x", "klingon", "--encoding klingon is not a text encoding"),
+        (b"x", "rot13", "--encoding rot13 is not a text encoding"),
+        (b"\n" * BLOCK + b"\\ud83d x", "unicode_escape", f"has U\\+D83D at line {BLOCK + 1:d}, column 1"),
+        (gzip.compress(b"text" * 99, mtime=0)[:-9], "utf-8", "is damaged"),
+    ],
+    ids=range(6),
+)
+def test_pieces_say_what_is_wrong_as_the_whole_does(tmp_path, content, encoding, message):
+    (tmp_path / "file").write_bytes(content)
+    for function in (read, lambda *arguments: list(read_pieces(*arguments))):
+        with pytest.raises(UserError, match=message):
+            function(tmp_path / "file", encoding)
+
+
 # ---- cleaning and vocabulary ----------------------------------------------------------------------------------------
 
 
 def test_letters_only():
     assert letters_only("The Time-Machine,\n by H. G. Wells [1898]\u00e9") == "the time machine by h g wells "
+
+
+@given(st.lists(st.text(alphabet="aB .\n")))
+def test_letters_of_pieces_are_those_of_the_whole(pieces):
+    assert "".join(letters_of(pieces)) == letters_only("".join(pieces))
+    assert "".join(take_first(pieces, 5)) == "".join(pieces)[:5]
 
 
 @needs_time_machine
@@ -108,27 +153,37 @@ def test_vocabulary_names_the_character_it_does_not_know(character, place):
 
 @needs_shakespeare
 def test_tiny_shakespeare_splits_as_published():
-    corpus = Corpus.split(read(SHAKESPEARE), 0.1)
+    corpus = Corpus.split([read(SHAKESPEARE)], 0.1)
     assert (len(corpus.train), len(corpus.valid), len(corpus.vocabulary)) == (1_003_854, 111_540, 65)
 
 
 def test_split_is_exact_and_knows_the_symbols_of_both_parts():
-    corpus = Corpus.split("abcabcabcz", 0.1)
+    corpus = Corpus.split(["abcabcabcz"], 0.1)
     assert corpus.vocabulary.decode(corpus.train.tolist()) == "abcabcabc"
     assert corpus.vocabulary.decode(corpus.valid.tolist()) == "z"
-    assert len(Corpus.split("abc", 0.0).valid) == 0
+    assert len(Corpus.split(["abc"], 0.0).valid) == 0
 
 
 def test_split_takes_another_text_to_validate_on():
-    corpus = Corpus.split("abc", "cd")
+    corpus = Corpus.split(["abc"], "cd")
     assert corpus.vocabulary.symbols == "abcd"
     assert corpus.vocabulary.decode(corpus.valid.tolist()) == "cd"
 
 
 def test_digest_tells_texts_and_splits_apart():
-    digests = [Corpus.split(text, valid).digest for text in ("abcd", "abce") for valid in (0.0, 0.25, 0.5, "d")]
+    digests = [Corpus.split([text], valid).digest for text in ("abcd", "abce") for valid in (0.0, 0.25, 0.5, "d")]
     assert len(set(digests)) == len(digests)
-    assert Corpus.split("abcd", 0.25).digest == digests[1]
+    assert Corpus.split(["abcd"], 0.25).digest == digests[1]
+
+
+@pytest.mark.parametrize(("symbols", "bytes"), [(256, 1), (257, 2), (2**15, 2), (2**15 + 1, 4)])
+def test_symbols_take_as_few_bytes_as_they_can(symbols, bytes):
+    """They are sorted, although the last come first and the text arrives in pieces."""
+    text = "".join(map(chr, range(0x10000 + symbols, 0x10000, -1)))
+    corpus = Corpus.split([text[:100], text[100:], text], 0.5)
+    assert corpus.train.element_size() == bytes
+    assert corpus.train.tolist() == corpus.valid.tolist() == list(range(symbols - 1, -1, -1))
+    assert corpus.vocabulary.symbols == text[::-1]
 
 
 # ---- streams --------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(text, tmp_path):
     assert losses[-1] > min(losses), "the best must not be the last here"
     assert result["best_step"] == curve.best.step == load(tmp_path / "out").step
     assert result["valid"]["nats_per_char"] == min(losses)
-    codes = Corpus.split(sentences(), 0.1).valid
+    codes = Corpus.split([sentences()], 0.1).valid
     assert evaluate(load(tmp_path / "out").model, codes).loss == min(losses)
     assert evaluate(load(tmp_path / "out" / "last.safetensors").model, codes).loss == losses[-1]
 

@@ -22,7 +22,7 @@ from carrousel.training.trainer import Trainer, schedule_factor
 def trainer(**options) -> Trainer:
     options = TextOptions(files=("-",), **{**SIZES, **options}).complete()
     device = torch.device("cpu")
-    return Trainer(TASK, options, new_data(Corpus.split(sentences(), 0.1), options, device), device)
+    return Trainer(TASK, options, new_data(Corpus.split([sentences()], 0.1), options, device), device)
 
 
 def new_model(symbols: int, cell: str, hidden: int, layers: int, dropout: float) -> LanguageModel:
@@ -40,7 +40,7 @@ def test_steps_are_truncated_backpropagation_with_carried_state():
     lstm.load_state_dict(ours.model.recurrent.state_dict())
     linear.load_state_dict(ours.model.output.state_dict())
     weights = [*lstm.parameters(), *linear.parameters()]
-    codes = Corpus.split(sentences(), 0.1).train
+    codes = Corpus.split([sentences()], 0.1).train.long()
     state, losses = None, []
     for step in range(4):
         places = torch.stack([(b * len(codes) // B + step * T + torch.arange(T + 1)) % len(codes) for b in range(B)], 1)
@@ -63,7 +63,7 @@ def test_steps_are_truncated_backpropagation_with_carried_state():
 def test_every_cell_learns(cell):
     one = trainer(cell=cell, hidden=24, layers=1, batch=8, length=16, lr=0.02, schedule="constant")
     losses = [one.advance(0.0) for _ in range(120)]
-    letters = torch.bincount(Corpus.split(sentences(), 0.1).train).double()
+    letters = torch.bincount(Corpus.split([sentences()], 0.1).train).double()
     entropy = torch.distributions.Categorical(letters).entropy().item()
     assert sum(losses[-10:]) / 10 < 0.75 * entropy
 

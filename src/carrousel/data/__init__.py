@@ -1,6 +1,7 @@
 """Data for the tasks: texts, sequences and series from files; numbered, scaled, and cut into batches.
 
 text.py            the text of a file, or of stdin
+pieces.py          the same in pieces, for texts that are larger than memory should be
 stdlib.py          a text that is on every machine
 vocabulary.py      a text as numbers: cleaning, vocabulary, split
 batch_streams.py   a text that is read at many places at once

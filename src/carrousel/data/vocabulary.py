@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from carrousel import memory
+from carrousel.data.growing_array import GrowingArray
 from carrousel.data.text import position
 from carrousel.errors import UserError
 
+PIECE = 1 << 24  # characters that are renumbered at a time
 MOST_PRINTED = 200  # symbols, in an error message
 BYTES = 20  # that `Vocabulary.encode` takes for a character: its code point, and its number twice
 
@@ -23,6 +26,17 @@ BYTES = 20  # that `Vocabulary.encode` takes for a character: its code point, an
 def letters_only(text: str) -> str:
     """Lower case letters a to z; every run of anything else becomes one blank (27 symbols, as in the d2l book)."""
     return re.sub("[^A-Za-z]+", " ", text).lower()
+
+
+def letters_of(pieces: Iterable[str]) -> Iterator[str]:
+    """The same for a text in pieces; a run that goes on in the next one is one blank."""
+    last = ""
+    for piece in pieces:
+        letters = letters_only(piece)
+        if last == " ":
+            letters = letters.removeprefix(" ")
+        last = letters[-1:] or last
+        yield letters
 
 
 @dataclass(frozen=True)
@@ -86,22 +100,65 @@ def code_points(text: str) -> np.ndarray:
 class Corpus:
     """A text to train on, and one to validate on."""
 
-    train: Tensor  # [N], int64
-    valid: Tensor  # [M], int64; M may be 0
+    train: Tensor  # [N], of the smallest integers that number the symbols
+    valid: Tensor  # [M]; M may be 0
     vocabulary: Vocabulary
     digest: str  # differs for different texts and splits
 
     @classmethod
-    def split(cls, text: str, valid: float | str) -> Corpus:
+    def split(cls, text: Iterable[str], valid: float | Iterable[str]) -> Corpus:
         """Divide a text; the vocabulary is that of both parts.
 
         Args:
-            text: all of the text.
+            text: all of the text, in pieces.
             valid: the fraction at the text's end to validate on: the first floor(N (1 - fraction))
-                characters train. Or another text to validate on.
+                characters train. Or another text to validate on, in pieces.
         """
-        cut = len(text) if isinstance(valid, str) else int(len(text) * (1 - valid))
-        train, held_out = text[:cut], valid if isinstance(valid, str) else text[cut:]
-        vocabulary = Vocabulary.of(train + held_out)
-        digest = hashlib.sha256(f"{len(train)} {train}{held_out}".encode("utf-8", "surrogatepass")).hexdigest()
-        return cls(vocabulary.encode(train), vocabulary.encode(held_out), vocabulary, digest)
+        numbers = Numbers()
+        numbers.add(text)
+        cut = numbers.codes.size
+        if isinstance(valid, (int, float)):
+            cut = int(cut * (1 - valid))
+        else:
+            numbers.add(valid)
+        codes, vocabulary = numbers.finish()
+        digest = hashlib.sha256(f"{cut} {vocabulary.symbols}".encode("utf-8", "surrogatepass"))
+        digest.update(codes.data)
+        numbered = torch.from_numpy(codes)
+        return cls(numbered[:cut], numbered[cut:], vocabulary, digest.hexdigest())
+
+
+class Numbers:
+    """The characters of a text as numbers: a byte each, or more where there are more than 256 symbols."""
+
+    def __init__(self) -> None:
+        self.known: np.ndarray = np.full(sys.maxunicode + 1, -1, np.int32)  # the number of each code point
+        self.symbols: list[int] = []  # code points, in the order in which they appear
+        self.codes: GrowingArray = GrowingArray(np.uint8)
+
+    def add(self, pieces: Iterable[str]) -> None:
+        """Number some more text."""
+        for piece in pieces:
+            points = code_points(piece)
+            new = np.unique(points[self.known[points] < 0])
+            self.known[new] = np.arange(len(self.symbols), len(self.symbols) + len(new))
+            self.symbols += new.tolist()
+            self.widen()
+            self.codes.add(self.known[points])
+
+    def widen(self) -> None:
+        """Move to larger integers, if there are too many symbols for these."""
+        dtype = next(each for each in (np.uint8, np.int16, np.int32) if len(self.symbols) <= np.iinfo(each).max + 1)
+        if dtype != self.codes.array.dtype:
+            narrow = self.codes.finish()
+            self.codes = GrowingArray(dtype)
+            self.codes.add(narrow)
+
+    def finish(self) -> tuple[np.ndarray, Vocabulary]:
+        """The numbers of all characters [N] by the sorted vocabulary; nothing can be added after this."""
+        order = np.argsort(self.symbols)
+        codes = self.codes.finish()
+        renumbered = np.argsort(order).astype(codes.dtype)
+        for start in range(0, len(codes), PIECE):
+            codes[start : start + PIECE] = renumbered[codes[start : start + PIECE]]
+        return codes, Vocabulary("".join(chr(self.symbols[place]) for place in order))

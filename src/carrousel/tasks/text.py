@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from carrousel.data.batch_streams import BatchStreams
+from carrousel.data.pieces import read_pieces, take_first
 from carrousel.data.stdlib import stdlib
 from carrousel.data.text import STDIN, read
-from carrousel.data.vocabulary import Corpus, Vocabulary, letters_only
+from carrousel.data.vocabulary import Corpus, Vocabulary, letters_of, letters_only
 from carrousel.errors import UserError
 from carrousel.output_layer import LOGITS
 from carrousel.tasks.files import FileOptions
@@ -155,14 +157,21 @@ def read_corpus(options: TextOptions) -> Corpus:
     Raises:
         UserError: it cannot be read, or a single character is left to validate on.
     """
-    clean = letters_only if options.letters else str
-    text = stdlib() if options.stdlib else "".join(read(file, options.encoding) for file in options.files)
-    text = clean(text)[: options.characters]
-    valid = options.valid_fraction if options.valid is None else clean(read(options.valid, options.encoding))
-    corpus = Corpus.split(text, valid)
+    text, valid = read_texts(options)
+    corpus = Corpus.split(text, options.valid_fraction if valid is None else valid)
     if len(corpus.valid) == 1:
         raise UserError("1 character is left to validate on, and at least 2 are needed: change --valid-fraction")
     return corpus
+
+
+def read_texts(options: TextOptions) -> tuple[Iterator[str], Iterator[str] | None]:
+    """The text that the options name, cleaned and cut, and the one to validate on, if there is one; in pieces."""
+    files = (read_pieces(file, options.encoding) for file in options.files)
+    text = iter([stdlib()]) if options.stdlib else chain.from_iterable(files)
+    valid = None if options.valid is None else read_pieces(options.valid, options.encoding)
+    if options.letters:
+        text, valid = letters_of(text), valid and letters_of(valid)
+    return text if options.characters is None else take_first(text, options.characters), valid
 
 
 def new_data(corpus: Corpus, options: TextOptions, device: torch.device) -> Data:
