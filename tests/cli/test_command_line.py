@@ -148,3 +148,11 @@ def test_a_list_is_of_what_is_named(capsys):
     assert {"literal", "steep"} <= {row["reading"] for row in rows}
     assert run(["reproduce", "--list", "addding"]) == 2
     assert "did you mean adding?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("trian", "train"), ("train clasify x", "classify"), ("bench layer", "layers")]
+)
+def test_a_name_that_was_meant_is_named(typed, meant, capsys):
+    assert run(typed.split()) == 2
+    assert capsys.readouterr().err.endswith(f"Did you mean '{meant}'?\n")

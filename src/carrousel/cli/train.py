@@ -36,7 +36,8 @@ class TaskCommands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A task's command; None: there is no such task."""
-        return all_commands().get(cmd_name)
+        self.commands.update(all_commands())  # from which typer suggests a name that was meant
+        return self.commands.get(cmd_name)
 
 
 app: typer.Typer = typer.Typer(
