@@ -23,11 +23,12 @@ from carrousel.data.examples import Examples
 from carrousel.tasks import ALL
 from carrousel.tasks.classification.baselines import find_nearest, most_frequent, summarize
 from carrousel.tasks.classification.confusion import count_confusions
-from carrousel.tasks.classification.evaluate import classify, evaluate, macro_f1
+from carrousel.tasks.classification.evaluate import evaluate, macro_f1
 from carrousel.tasks.classification.held_out import HeldOut
-from carrousel.tasks.classification.model import POOLS, Classifier
+from carrousel.tasks.classification.model import Classifier
 from carrousel.tasks.classify import TASK, ClassifyOptions
 from carrousel.tasks.network import CELLS
+from carrousel.tasks.pooled import POOLS, compute_outputs
 from carrousel.training.options import BUDGETS
 from carrousel.training.run import train as train_task
 from carrousel.training.trained import load
@@ -87,10 +88,10 @@ def test_every_cell_classifies_each_sequence_by_itself(cell):
     """A sequence's logits do not depend on those beside it."""
     model = Classifier(2, 3, ClassifyOptions(hidden=6, cell=cell, layers=2))
     some = some_examples(300)
-    logits = classify(model, some)
+    logits = compute_outputs(model, some)
     assert model.training
     for index in (0, 17, 299):
-        torch.testing.assert_close(classify(model, some.select(torch.tensor([index])))[0], logits[index])
+        torch.testing.assert_close(compute_outputs(model, some.select(torch.tensor([index])))[0], logits[index])
 
 
 @pytest.mark.parametrize("name", ["noise", "shift"])

@@ -15,13 +15,13 @@ UNKNOWN = -1  # the target of a sequence whose label the model does not know, or
 
 @dataclass(frozen=True)
 class Examples:
-    """Sequences with a class each; parts of a data set share its values.
+    """Sequences with a target each; parts of a data set share its values.
 
     Args:
         values: steps of all sequences of the data set [N, F], float32.
         starts: where each sequence of this part starts [B], int64.
         lengths: its steps [B], int64.
-        targets: the number of its class [B], int64, or UNKNOWN.
+        targets: the number of its class [B], int64, or UNKNOWN; where numbers are predicted, K of them [B, K], float32.
     """
 
     values: Tensor
@@ -36,6 +36,12 @@ class Examples:
         """Some of them [n]; the values are shared."""
         parts = (self.starts[indices], self.lengths[indices], self.targets[indices])
         return replace(self, starts=parts[0], lengths=parts[1], targets=parts[2])
+
+    def spread(self, count: int | None) -> Examples:
+        """So many of them, spread evenly over all; None: all."""
+        if count is None or count >= len(self):
+            return self
+        return self.select(torch.arange(count, device=self.starts.device) * len(self) // count)
 
     def pad(self) -> Tensor:
         """All of them side by side [T, B, F]; a sequence that is shorter than T repeats its last step."""

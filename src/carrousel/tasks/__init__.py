@@ -2,7 +2,9 @@
 
 files.py         options of tasks that read files
 network.py       options of tasks with recurrent layers, and the layers
+pooled.py        a network with one output for a whole sequence
 language_model/  a model that predicts the next symbol of a text, for tasks on text
+regression/      numbers for whole sequences; no command, for carrousel.estimators
 """
 
 import importlib

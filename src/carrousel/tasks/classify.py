@@ -16,25 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from carrousel.data.examples import UNKNOWN, Examples, Shuffled
+from carrousel.data.examples import UNKNOWN, Examples
 from carrousel.data.read_sequences import name_file, read_sequences
 from carrousel.data.scaling import IMPUTE
 from carrousel.data.text import STDIN
 from carrousel.errors import UserError
 from carrousel.tasks.classification.confusion import count_confusions, draw_confusions
-from carrousel.tasks.classification.evaluate import classify, evaluate
+from carrousel.tasks.classification.evaluate import evaluate
 from carrousel.tasks.classification.held_out import HeldOut
-from carrousel.tasks.classification.model import DIRECTIONS, Classifier, ClassifierOptions
-from carrousel.tasks.classification.sources import (
-    Split,
-    hold_out,
-    read_labelled,
-    read_split,
-    scale,
-    to_examples,
-)
+from carrousel.tasks.classification.model import Classifier, ClassifierOptions
+from carrousel.tasks.classification.sources import hold_out, read_labelled, read_split, scale, to_examples
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.network import MOST
+from carrousel.tasks.pooled import compute_outputs, numbers_in_step
 from carrousel.training.options import DATA, MODEL, WEIGHTS, Options, option
 from carrousel.training.task import Data, Score, State, Task
 from carrousel.training.trained import Trained
@@ -104,14 +98,7 @@ class Classify(Task):
     def data(self, options: ClassifyOptions, device: torch.device) -> Data:
         """The files that the options name: read, numbered, split and scaled."""
         source = (options.files, options.valid, options.valid_fraction, options.seed, options.impute, options.reading)
-        found: Split = read_split(*source, device)
-        order = Shuffled(len(found.train), options.seed)
-
-        def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
-            part = found.train.select(order.take(step * options.batch, options.batch).to(device))
-            return part.pad(), part.lengths, part.targets
-
-        return Data(batch, len(found.train), found.held_out, found.facts, found.digest, found.notes)
+        return read_split(*source, device).to_data(options.batch, options.seed)
 
     def model(self, options: ClassifyOptions, facts: dict[str, Any]) -> Classifier:
         """A model with new weights for these channels and classes."""
@@ -129,8 +116,7 @@ class Classify(Task):
 
     def numbers_in_step(self, options: ClassifyOptions, facts: dict[str, Any]) -> int:
         """The outputs of each layer and direction."""
-        outputs = DIRECTIONS[options.directions] * options.layers * options.hidden
-        return options.units * facts["longest"] * outputs
+        return numbers_in_step(options, options.units, facts["longest"])
 
     def describe(self, numbers: dict[str, float]) -> str:
         """What `numbers` returned, in a few words for people."""
@@ -148,7 +134,7 @@ class Classify(Task):
         if not isinstance(held_out, HeldOut) or not len(held_out):
             return {}
         examples = held_out.examples
-        predicted = classify(model, examples).argmax(1).cpu().numpy()
+        predicted = compute_outputs(model, examples).argmax(1).cpu().numpy()
         counts = count_confusions(examples.targets.cpu().numpy(), predicted, len(classes))
         title = f"validation, {counts.trace():,} of {len(held_out):,} sequences right"
         return {"confusion.png": draw_confusions(counts, classes, title)}
@@ -171,7 +157,7 @@ class Classify(Task):
         sequences = read_sequences(file, **{**options.reading, "encoding": encoding, "needs_label": False})
         scale(sequences, name_file(file), trained.facts, options.impute)
         examples = to_examples(sequences, np.full(len(sequences), UNKNOWN), device)
-        probabilities = classify(trained.model.to(device), examples).softmax(1).cpu()
+        probabilities = compute_outputs(trained.model.to(device), examples).softmax(1).cpu()
         classes = trained.facts["classes"]
         for name, row in zip(sequences.names, probabilities):
             columns = {f"p({label})": float(f"{value:.6g}") for label, value in zip(classes, row.tolist())}

@@ -2,7 +2,9 @@
 
 task.py       what the loop asks of a task: data, model, loss, metric
 options.py    the options of a run: declared once, for the command line, the checks and the memory estimate
-run.py        a run from its start, or from a checkpoint, to its end
+loop.py       steps until an end: the clock, the curve, validations
+run.py        the loop with a folder: from its start, or from a checkpoint, to its end
+in_memory.py  the loop without files, which leaves the best weights in memory
 trainer.py    the model in training: a step, a measurement, everything that changes
 trained.py    a trained model, read from the folder of its run
 curve.py      the learning curve, and its picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import time
 from collections.abc import Collection, Sequence
@@ -16,19 +15,16 @@ from torch import Tensor
 from carrousel import checkpoint, memory
 from carrousel.errors import UserError
 from carrousel.training import sizes
-from carrousel.training.curve import Curve, Point, draw
+from carrousel.training.curve import draw
 from carrousel.training.device import find_device
 from carrousel.training.folder import lock_folder
 from carrousel.training.interrupt import Interrupt
+from carrousel.training.loop import Loop
 from carrousel.training.options import Options
 from carrousel.training.progress import Display
 from carrousel.training.task import Data, Score, Task
 from carrousel.training.trained import TRAINED, load_weights, read_checkpoint
 from carrousel.training.trainer import Diverged, Trainer
-
-POINTS = 100  # of the training curve
-VALIDATIONS = 20  # in a run
-SPACING = 5  # between two validations a run trains on at least so many times the units that one measures
 
 
 def train(
@@ -76,8 +72,8 @@ def train(
         return run.run()
 
 
-class Run:
-    """A trainer with its clock, its curve and its folder.
+class Run(Loop):
+    """The loop with a folder, checkpoints and the screen.
 
     Args:
         task: what is trained.
@@ -88,8 +84,8 @@ class Run:
     """
 
     def __init__(self, task: Task, options: Options, out: Path, quiet: bool, program: Sequence[str]) -> None:
-        self.task = task
-        self.options = options
+        self.task: Task = task  # these and the data are here before the loop has a trainer, for error messages
+        self.options: Options = options
         self.out = out
         again = [*program, "train", task.name, *options.to_repeat(), "--out", str(out), "--resume"]
         self.command: str = shlex.join(again)  # that continues this run
@@ -97,32 +93,26 @@ class Run:
         with memory.explained(lambda: task.less_data):
             self.data: Data = task.data(options, device)
         with self.explain_memory():
-            self.trainer: Trainer = Trainer(task, options, self.data, device)
+            super().__init__(Trainer(task, options, self.data, device))
         self.display: Display = Display(task.unit, quiet)
-        self.curve: Curve = Curve()
-        self.losses: list[float] = []  # since the last point of the curve
-        self.seconds: float = 0.0  # of this run, without those between a stop and its resumption
-        self.training: float = 0.0  # of these, those spent in steps
-        self.saved_at: float = 0.0  # of these, those before the last checkpoint
+        self.interrupt: Interrupt = Interrupt()
+        self.saved_at: float = 0.0  # the seconds of the run before the last checkpoint
         self.saved_step: int = 0
-        self.steps = options.steps
-        if options.epochs is not None:
-            self.steps = math.ceil(options.epochs * self.data.size / options.units)
 
     def run(self) -> dict[str, Any]:
         """Train, save, measure, draw; return the result."""
         with self.explain_memory():
             for note in self.data.notes:
                 self.display.say(note)
-            with self.display, Interrupt() as interrupt:
-                ended = self.train(interrupt)
-            return self.report(ended, interrupt.number)
+            with self.display, self.interrupt:
+                ended = self.train()
+            return self.report(ended, self.interrupt.number)
 
-    def train(self, interrupt: Interrupt) -> str:
+    def train(self) -> str:
         """Train and save; return how it ended: finished, patience or interrupted."""
         try:
             self.save()
-            ended = self.repeat_steps(interrupt)
+            ended = self.repeat_steps()
             self.save()
             if ended != "interrupted":
                 self.validate()
@@ -141,70 +131,28 @@ class Run:
 
         return memory.explained(advise)
 
-    # ---- the clock ----
+    # ---- what happens between the steps ----
 
-    def repeat_steps(self, interrupt: Interrupt) -> str:
-        """Train until the end that is set, until patience is exhausted, or until a signal; return which."""
-        start = time.monotonic() - self.seconds
-        while self.progress(self.trainer.step, self.seconds) < 1:
-            if interrupt.number:
-                return "interrupted"
-            if self.options.patience and self.curve.since_best >= self.options.patience:
-                return "patience"
-            before = time.monotonic()
-            self.losses.append(self.trainer.advance(self.progress(self.trainer.step + 0.5, self.seconds)))
-            now = time.monotonic()
-            self.training += now - before
-            self.seconds = now - start
-            self.record()
-            self.seconds = time.monotonic() - start  # with the time of a validation
-            if self.seconds - self.saved_at >= self.options.save_every:
-                self.save()
-        return "finished"
+    def is_interrupted(self) -> bool:
+        """Whether a signal was received."""
+        return bool(self.interrupt.number)
 
-    def progress(self, step: float, seconds: float) -> float:
-        """The part of the run that is over after so many steps and so many seconds, by what ends it first."""
-        return max(step / (self.steps or math.inf), seconds / (60 * (self.options.minutes or math.inf)))
-
-    def is_due(self, points: list[Point], times: int) -> bool:
-        """Whether the next of `times` points, evenly spaced over the run, is due."""
-        step, seconds = (points[-1].step, points[-1].seconds) if points else (0, 0.0)
-        return int(times * self.progress(self.trainer.step, self.seconds)) > int(times * self.progress(step, seconds))
-
-    @property
-    def rate(self) -> float:
-        """Units a second, in steps."""
-        return self.trainer.step * self.options.units / max(self.training, 1e-9)
-
-    # ---- the curve ----
+    def after_step(self) -> None:
+        """Save if that is due."""
+        if self.seconds - self.saved_at >= self.options.save_every:
+            self.save()
 
     def record(self) -> None:
         """After a step: update the curve and the screen, and validate if that is due."""
-        if self.is_due(self.curve.train, POINTS):
-            self.add_point(self.curve.train, math.fsum(self.losses) / len(self.losses))
-            self.losses.clear()
-        since = self.trainer.step - (self.curve.valid[-1].step if self.curve.valid else 0)
-        enough = SPACING * min(self.task.sample, len(self.data.valid))
-        if since * self.options.units >= enough and self.is_due(self.curve.valid, VALIDATIONS):
-            self.validate()
+        super().record()
         progress = min(1.0, self.progress(self.trainer.step, self.seconds))
         left = self.seconds * (1 - progress) / progress
         loss = self.losses[-1] if self.losses else self.curve.train[-1].loss
         self.display.tick(time.monotonic(), progress, loss, self.rate, left)
 
-    def add_point(self, points: list[Point], loss: float) -> None:
-        """Add a loss that was measured now."""
-        step = self.trainer.step
-        points.append(Point(step, step * self.options.units, self.seconds, loss))
-
-    def validate(self) -> None:
-        """Measure the weights on the validation sample, unless that was just done; save them if they are the best."""
-        if not len(self.data.valid) or (self.curve.valid and self.curve.valid[-1].step == self.trainer.step):
-            return
-        score = self.trainer.measure(self.task.sample)
-        best = self.curve.best
-        self.add_point(self.curve.valid, score.loss)
-        if best is None or score.loss < best.loss:
+    def after_validation(self, score: Score, is_best: bool) -> None:
+        """Save the weights if they are the best, and print the score."""
+        if is_best:
             weights = {f"model.{name}": tensor for name, tensor in self.trainer.model.state_dict().items()}
             checkpoint.write(self.out / "best.safetensors", self.facts(), weights, self.advice())
         words = self.task.describe(self.task.numbers(score))
@@ -246,8 +194,7 @@ class Run:
             raise UserError(f"--out {self.out} was trained on other data: name the same, or choose another --out")
         with self.explain_memory():
             self.trainer.restore(facts["step"], tensors)
-        self.seconds, self.training = facts["seconds"], facts["training"]
-        self.losses, self.curve = facts["losses"], Curve.from_json(facts["curve"])
+        self.continue_from(facts)
         self.saved_step, self.saved_at = self.trainer.step, self.seconds
 
     # ---- the result ----

@@ -6,17 +6,14 @@ Accuracy and macro F1 are a few lines of NumPy here; scikit-learn, which has bot
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from carrousel.data.examples import Examples
 from carrousel.tasks.classification.baselines import find_nearest, most_frequent
 from carrousel.tasks.classification.held_out import HeldOut
+from carrousel.tasks.pooled import compute_outputs
 from carrousel.training.task import Score
-
-PIECE = 256  # sequences at a time; changes memory and speed only
 
 
 def evaluate(model: nn.Module, held_out: HeldOut, sample: int | None = None) -> Score:
@@ -30,10 +27,8 @@ def evaluate(model: nn.Module, held_out: HeldOut, sample: int | None = None) -> 
     Returns:
         The loss is the mean over the sequences whose class the model knows; the others count as errors.
     """
-    examples = held_out.examples
-    if sample is not None and sample < len(examples):
-        examples = examples.select(torch.arange(sample, device=examples.starts.device) * len(examples) // sample)
-    logits = classify(model, examples)
+    examples = held_out.examples.spread(sample)
+    logits = compute_outputs(model, examples)
     is_known = examples.targets >= 0
     loss = cross_entropy(logits[is_known].double(), examples.targets[is_known]).item()
     targets, predicted = examples.targets.cpu().numpy(), logits.argmax(1).cpu().numpy()
@@ -43,17 +38,6 @@ def evaluate(model: nn.Module, held_out: HeldOut, sample: int | None = None) -> 
         more["most_frequent_accuracy"] = float(np.mean(targets == most_frequent(held_out.train)))
         more["nearest_neighbour_accuracy"] = float(np.mean(nearest == targets))
     return Score(loss, len(examples), more, held_out.notes)
-
-
-@torch.no_grad()
-def classify(model: nn.Module, examples: Examples) -> Tensor:
-    """The logits of all sequences [B, C], in their order."""
-    training = model.training
-    model.eval()
-    groups = examples.split_by_length(PIECE)
-    found = torch.cat([model(part.pad(), part.lengths) for part in map(examples.select, groups)])
-    model.train(training)
-    return found[torch.cat(groups).argsort()]
 
 
 def macro_f1(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

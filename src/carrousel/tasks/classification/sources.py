@@ -1,4 +1,5 @@
-"""Examples from the files that options name: read, numbered, split, scaled; and what was noticed on the way."""
+"""Examples from the files that options name, or from sequences in memory: numbered, split, scaled; and what was noticed
+on the way."""
 
 from __future__ import annotations
 
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from carrousel.data.classes import sort_labels, split_by_class
-from carrousel.data.examples import UNKNOWN, Examples
+from carrousel.data.examples import UNKNOWN, Examples, Shuffled
 from carrousel.data.read_sequences import name_file, read_all
 from carrousel.data.scaling import Scaling
 from carrousel.data.sequences import Sequences
 from carrousel.errors import UserError
 from carrousel.tasks.classification.held_out import HeldOut
+from carrousel.training.task import Data
 
 MOST_NAMED = 10  # labels in a message
 
@@ -30,6 +33,17 @@ class Split:
     facts: dict[str, Any]
     digest: str
     notes: tuple[str, ...]
+
+    def to_data(self, batch: int, seed: int) -> Data:
+        """What a run trains on: shuffled batches of so many sequences [T, B, F], with lengths and targets [B]."""
+        order = Shuffled(len(self.train), seed)
+        device = self.train.starts.device
+
+        def select(step: int) -> tuple[Tensor, Tensor, Tensor]:
+            part = self.train.select(order.take(step * batch, batch).to(device))
+            return part.pad(), part.lengths, part.targets
+
+        return Data(select, len(self.train), self.held_out, self.facts, self.digest, self.notes)
 
 
 def read_labelled(files: Sequence[str], reading: dict[str, Any]) -> Sequences:
@@ -68,27 +82,44 @@ def read_split(files: Sequence[str], valid: str | None, fraction: float, seed: i
     targets, everything = number(sequences, classes), np.arange(len(sequences))
     train, rest = split_by_class(targets, fraction, seed) if valid is None else (everything, everything[:0])
     digest = f"{sequences.digest()} {len(train)} {seed if len(rest) else ''}"
-    scaling = Scaling.measure(sequences, train)
     notes = describe_skipped(sequences, name)
     if valid is None and fraction:
         notes += describe_validated(classes, targets, rest)
-    notes += describe_imputed(scaling.apply(sequences, name, impute), impute, name)
+    found = split(sequences, targets, train, rest, name, impute, device)
+    facts = {**found.facts, "classes": classes, "source": digest}
+    held_out = found.held_out
+    if valid is not None:
+        other = read_labelled([valid], reading)
+        digest += other.digest()
+        held_out = hold_out(other, name_file(valid), facts, impute, device, found.train)
+    return Split(found.train, held_out, facts, digest, (*notes, *found.notes, *held_out.notes))
+
+
+def split(sequences: Sequences, targets: NDArray[Any], train: NDArray[np.int64], rest: NDArray[np.int64], name: str,
+          impute: str | None, device: torch.device, scaling: Scaling | None = None) -> Split:  # fmt: skip
+    """Split sequences that are in memory, and scale them in place.
+
+    Args:
+        sequences: their values are changed.
+        targets: a target for each [B, ...].
+        train, rest: the indices of those that train and of those that are held out.
+        name: where they are from, for messages.
+        impute, device: as for `read_split`.
+        scaling: of the channels. Default: that of the part that trains.
+
+    Raises:
+        UserError: a value is missing, and `impute` is None.
+    """
+    scaling = scaling or Scaling.measure(sequences, train)
+    notes = describe_imputed(scaling.apply(sequences, name, impute), impute, name)
     facts = {
-        "classes": classes,
         "channels": sequences.channels,
         "scaling": scaling.to_json(),
         "longest": int(sequences.lengths.max()),
-        "source": digest,
     }
     examples = to_examples(sequences, targets, device)
-    part = examples.select(torch.from_numpy(train).to(device))
-    if valid is None:
-        held_out = HeldOut(examples.select(torch.from_numpy(rest).to(device)), part)
-    else:
-        other = read_labelled([valid], reading)
-        digest += other.digest()
-        held_out = hold_out(other, name_file(valid), facts, impute, device, part)
-    return Split(part, held_out, facts, digest, (*notes, *held_out.notes))
+    part, held_out = (examples.select(torch.from_numpy(indices).to(device)) for indices in (train, rest))
+    return Split(part, HeldOut(held_out, part), facts, "", tuple(notes))
 
 
 def hold_out(sequences: Sequences, name: str, facts: dict[str, Any], impute: str | None, device: torch.device,
@@ -137,7 +168,7 @@ def number(sequences: Sequences, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([numbers.get(label, UNKNOWN) for label in sequences.labels or ()], np.int64)
 
 
-def to_examples(sequences: Sequences, targets: NDArray[np.int64], device: torch.device) -> Examples:
+def to_examples(sequences: Sequences, targets: NDArray[Any], device: torch.device) -> Examples:
     """Sequences as tensors on a device; on the CPU they share the memory of the values."""
     arrays = (sequences.values, sequences.offsets[:-1], sequences.lengths, targets)
     return Examples(*(torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays))
