@@ -20,11 +20,13 @@ class SmallTask(NamedTuple):
         write: writes a data file into a folder, other data for another seed, and returns its path.
         options: of a small run of 12 steps.
         random: options that make random numbers take part.
+        certain: options without random numbers, but for the first weights.
     """
 
     write: Callable[[Path, int], Path]
     options: dict[str, Any]
     random: dict[str, Any]
+    certain: dict[str, Any]
 
 
 def write_text(folder: Path, seed: int) -> Path:
@@ -47,11 +49,24 @@ def write_labelled(folder: Path, seed: int) -> Path:
 
 
 TASKS: dict[str, SmallTask] = {
-    "text": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "dropout": 0.3}),
-    "words": SmallTask(
-        write_words, {"min_count": 1, "hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "embedding": 8}
+    "text": SmallTask(
+        write_text,
+        {"hidden": 12, "batch": 4, "length": 8, "steps": 12},
+        random={"layers": 2, "dropout": 0.3},
+        certain={"dropout": 0.0},
     ),
-    "classify": SmallTask(write_labelled, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "noise": 0.3}),
+    "words": SmallTask(
+        write_words,
+        {"min_count": 1, "hidden": 12, "batch": 4, "length": 8, "steps": 12},
+        random={"layers": 2, "embedding": 8},
+        certain={"dropout": 0.0, "word_dropout": 0.0, "weight_dropout": 0.0},
+    ),
+    "classify": SmallTask(
+        write_labelled,
+        {"hidden": 8, "batch": 8, "steps": 12},
+        random={"layers": 2, "noise": 0.3},
+        certain={"dropout": 0.0, "noise": 0.0, "shift": 0.0},
+    ),
 }
 
 

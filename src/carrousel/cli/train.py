@@ -123,13 +123,17 @@ def new_parameter(name: str, kind: Any, about: About, default: Any) -> Parameter
 def run_task(task: Task, context: typer.Context, out: Path, resume: bool, as_json: bool, **values: Any) -> int:
     """Train, print the result, and return the exit code."""
     with ctrl_c.importing():
+        from carrousel.training.ranks import join_ranks
         from carrousel.training.run import train
 
     about = task.options.describe()
     given = {name for name in about if context.get_parameter_source(name).name == "COMMANDLINE"}  # type: ignore[union-attr]
     values = {name: tuple(value or ()) if about[name].metavar else value for name, value in values.items()}
     options = task.options(**values)
-    result = train(task, options, out, resume=resume, given=given, quiet=as_json, program=program())
+    with join_ranks() as ranks:
+        result = train(task, options, out, resume=resume, given=given, quiet=as_json, program=program(), ranks=ranks)
+    if not ranks.is_first:
+        return 128 + result["signal"] if result["signal"] else 0
     if as_json:
         print(json.dumps(result))
     else:

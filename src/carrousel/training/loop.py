@@ -46,6 +46,14 @@ class Loop:
         """Whether to end before the next step."""
         return False
 
+    def read_clock(self) -> float:
+        """Seconds, from any moment on."""
+        return time.monotonic()
+
+    def measure(self) -> Score:
+        """Measure the weights on the validation sample."""
+        return self.trainer.measure(self.task.sample)
+
     def after_step(self) -> None:
         """A step was trained, and a validation made if it was due."""
 
@@ -56,7 +64,7 @@ class Loop:
 
     def repeat_steps(self) -> str:
         """Train until the end that is set, until patience is exhausted, or until an interrupt; return which."""
-        start = time.monotonic() - self.seconds
+        start = self.read_clock() - self.seconds
         while self.progress(self.trainer.step, self.seconds) < 1:
             if self.is_interrupted():
                 return "interrupted"
@@ -64,11 +72,10 @@ class Loop:
                 return "patience"
             before = time.monotonic()
             self.losses.append(self.trainer.advance(self.progress(self.trainer.step + 0.5, self.seconds)))
-            now = time.monotonic()
-            self.training += now - before
-            self.seconds = now - start
+            self.training += time.monotonic() - before
+            self.seconds = self.read_clock() - start
             self.record()
-            self.seconds = time.monotonic() - start  # with the time of a validation
+            self.seconds = self.read_clock() - start  # with the time of a validation
             self.after_step()
         return "finished"
 
@@ -112,7 +119,7 @@ class Loop:
         """Measure the weights on the validation sample, unless there is none or that was just done."""
         if not len(self.data.valid) or (self.curve.valid and self.curve.valid[-1].step == self.trainer.step):
             return
-        score = self.trainer.measure(self.task.sample)
+        score = self.measure()
         best = self.curve.best
         self.add_point(self.curve.valid, score.loss)
         self.after_validation(score, best is None or score.loss < best.loss)

@@ -6,10 +6,12 @@ import json
 import shlex
 import time
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from carrousel import checkpoint, memory
@@ -22,9 +24,10 @@ from carrousel.training.interrupt import Interrupt
 from carrousel.training.loop import Loop
 from carrousel.training.options import Options
 from carrousel.training.progress import Display
+from carrousel.training.ranks import Ranks
 from carrousel.training.task import Data, Score, Task
 from carrousel.training.trained import TRAINED, load_weights, read_checkpoint
-from carrousel.training.trainer import Diverged, Trainer
+from carrousel.training.trainer import ALONE, Diverged, Trainer
 
 
 def train(
@@ -36,6 +39,7 @@ def train(
     given: Collection[str] = (),
     quiet: bool = False,
     program: Sequence[str] = ("carrousel",),
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train a model.
 
@@ -47,29 +51,63 @@ def train(
         given: the names of the options that were given explicitly; a run that is resumed uses no others.
         quiet: write nothing to stdout.
         program: how the command line was called; error messages name commands to repeat.
+        ranks: this process, if several train together.
 
     Returns:
-        The result, in types that JSON has.
+        The result, in types that JSON has; less of it where this is not the first of several processes.
 
     Raises:
         UserError: the input is wrong or the run cannot go on; what was saved before stays.
     """
     last = out / "last.safetensors"
-    if resume and not (last.exists() or options.has_data):
-        raise UserError(f"--out {out} holds no checkpoint to resume: check its name, or name data to start with")
-    with lock_folder(out):
-        if not last.exists():
-            return Run(task, options.complete(), out, quiet, program).run()
-        facts, tensors = read_checkpoint(last)
-        if facts["task"] != task.name:
-            raise UserError(f"--out {out} holds a run of `train {facts['task']}`: choose another folder")
-        if not resume:
-            raise UserError(f"--out {out} holds a run at step {facts['step']:,}: add --resume, or choose another")
+
+    def start(stack: ExitStack) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Lock the folder, and read the checkpoint in it, if there is one."""
+        if resume and not (last.exists() or options.has_data):
+            raise UserError(f"--out {out} holds no checkpoint to resume: check its name, or name data to start with")
+        stack.enter_context(lock_folder(out))
+        return read_own(task, last, resume) if last.exists() else None
+
+    with ExitStack() as stack:
+        found = ranks.from_first(lambda: start(stack))
+        if found is None:
+            return Run(task, options.complete(), out, quiet, program, ranks).run()
+        facts, tensors = found
+        del found
         options = task.options.from_json(facts["options"]).resume_with(options, given)
-        run = Run(task, options.complete(), out, quiet, program)
+        run = Run(task, options.complete(), out, quiet, program, ranks)
         run.restore(facts, tensors)
         del tensors  # a second copy of everything
         return run.run()
+
+
+def read_own(task: Task, last: Path, resume: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The last checkpoint of a run.
+
+    Raises:
+        UserError: it is of another task, or is not to be resumed.
+    """
+    facts, tensors = read_checkpoint(last)
+    if facts["task"] != task.name:
+        raise UserError(f"--out {last.parent} holds a run of `train {facts['task']}`: choose another folder")
+    if not resume:
+        raise UserError(f"--out {last.parent} holds a run at step {facts['step']:,}: add --resume, or choose another")
+    return facts, tensors
+
+
+def find_device_of(options: Options, ranks: Ranks) -> torch.device:
+    """The device that the options name.
+
+    Raises:
+        UserError: there is none, or several processes cannot train together there.
+    """
+    if ranks.count == 1:
+        return find_device(options.device)
+    if options.device not in ("auto", "cpu"):
+        raise UserError(f"--device {options.device} is for one process: several train on the CPU, leave the option out")
+    if options.batch < ranks.count:
+        raise UserError(f"--batch {options.batch} is less than one for each of {ranks.count} processes: give more")
+    return find_device("cpu")
 
 
 class Run(Loop):
@@ -81,21 +119,26 @@ class Run(Loop):
         out: the folder.
         quiet: write nothing to stdout.
         program: as for `train`.
+        ranks: this process, if several train together.
     """
 
-    def __init__(self, task: Task, options: Options, out: Path, quiet: bool, program: Sequence[str]) -> None:
+    def __init__(
+        self, task: Task, options: Options, out: Path, quiet: bool, program: Sequence[str], ranks: Ranks = ALONE
+    ) -> None:
         self.task: Task = task  # these and the data are here before the loop has a trainer, for error messages
         self.options: Options = options
         self.out = out
         again = [*program, "train", task.name, *options.to_repeat(), "--out", str(out), "--resume"]
         self.command: str = shlex.join(again)  # that continues this run
-        device = find_device(options.device)
+        self.ranks = ranks
+        device = ranks.on_each(lambda: find_device_of(options, ranks))
         with memory.explained(lambda: task.less_data):
-            self.data: Data = task.data(options, device)
+            self.data: Data = ranks.on_each(lambda: task.data(options, device))
         with self.explain_memory():
-            super().__init__(Trainer(task, options, self.data, device))
-        self.display: Display = Display(task.unit, quiet)
+            super().__init__(Trainer(task, options, self.data, device, ranks))
+        self.display: Display = Display(task.unit, quiet or not ranks.is_first)
         self.interrupt: Interrupt = Interrupt()
+        self.signal: int = 0  # that interrupted the run; 0: none did
         self.saved_at: float = 0.0  # the seconds of the run before the last checkpoint
         self.saved_step: int = 0
 
@@ -106,7 +149,9 @@ class Run(Loop):
                 self.display.say(note)
             with self.display, self.interrupt:
                 ended = self.train()
-            return self.report(ended, self.interrupt.number)
+            if self.ranks.is_first:
+                return self.report(ended)
+            return {"ended": ended, "signal": self.signal}
 
     def train(self) -> str:
         """Train and save; return how it ended: finished, patience or interrupted."""
@@ -117,7 +162,9 @@ class Run(Loop):
             if ended != "interrupted":
                 self.validate()
                 self.save()
-        except Diverged as error:
+        except Diverged as error:  # on all ranks
+            if not self.ranks.is_first:
+                raise UserError("") from None
             raise Diverged(f"{error}; the weights of step {self.saved_step:,} are saved in {self.out}") from None
         return ended
 
@@ -134,8 +181,18 @@ class Run(Loop):
     # ---- what happens between the steps ----
 
     def is_interrupted(self) -> bool:
-        """Whether a signal was received."""
-        return bool(self.interrupt.number)
+        """Whether a signal was received, by any of the processes."""
+        self.signal = int(self.ranks.largest(self.interrupt.number))
+        return bool(self.signal)
+
+    def read_clock(self) -> float:
+        """Seconds, by the clock of the first process."""
+        return self.ranks.agree(super().read_clock())
+
+    def measure(self) -> Score:
+        """Measure the weights on the validation sample; the other processes wait for the first."""
+        score = super().measure() if self.ranks.is_first else Score(0.0, 0)
+        return replace(score, loss=self.ranks.agree(score.loss))
 
     def after_step(self) -> None:
         """Save if that is due."""
@@ -152,6 +209,8 @@ class Run(Loop):
 
     def after_validation(self, score: Score, is_best: bool) -> None:
         """Save the weights if they are the best, and print the score."""
+        if not self.ranks.is_first:
+            return
         if is_best:
             weights = {f"model.{name}": tensor for name, tensor in self.trainer.model.state_dict().items()}
             checkpoint.write(self.out / "best.safetensors", self.facts(), weights, self.advice())
@@ -177,7 +236,9 @@ class Run(Loop):
     def save(self) -> None:
         """Write the last checkpoint, if the loss of the next step is finite."""
         self.trainer.check_next()
-        checkpoint.write(self.out / "last.safetensors", self.facts(), self.trainer.tensors(), self.advice())
+        tensors = self.trainer.tensors()
+        if self.ranks.is_first:
+            checkpoint.write(self.out / "last.safetensors", self.facts(), tensors, self.advice())
         self.saved_step, self.saved_at = self.trainer.step, self.seconds
 
     def advice(self) -> str:
@@ -199,7 +260,7 @@ class Run(Loop):
 
     # ---- the result ----
 
-    def report(self, ended: str, signal: int) -> dict[str, Any]:
+    def report(self, ended: str) -> dict[str, Any]:
         """Return the result; write it to run.json, with options and curve, and draw the curve in loss.png."""
         weights = sizes.count(self.trainer.model)
         best = self.curve.best
@@ -212,7 +273,7 @@ class Run(Loop):
             "task": self.task.name,
             "out": str(self.out),
             "ended": ended,
-            "signal": signal,
+            "signal": self.signal,
             "resume": self.command,
             "step": self.trainer.step,
             self.task.unit: self.trainer.step * self.options.units,

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from carrousel.errors import UserError
 from carrousel.training.options import Options
+from carrousel.training.ranks import Ranks
 
-State = tuple[Tensor, ...]  # carried from step to step; () at the start, and for models without
+State = tuple[Tensor, ...]  # carried from step to step, each [*, B, *]; () at the start, and for models without
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Task(ABC):
         unit: what is counted, in the plural: "characters".
         loss_unit: what the loss is measured in: "nats a character". For nats, pictures have a second axis in bits.
         sample: how many units of the validation data each validation measures, except the last one.
+        batch_axes: of each tensor of a batch, the axis along which its sequences or streams lie.
         less_data: what to do if the data does not fit into memory.
         options: the class of its options.
     """
@@ -82,6 +84,7 @@ class Task(ABC):
     unit: ClassVar[str] = "sequences"
     loss_unit: ClassVar[str] = "nats"
     sample: ClassVar[int] = 50_000
+    batch_axes: ClassVar[tuple[int, ...]] = (0,)
     less_data: ClassVar[str] = "train on less data"
     options: ClassVar[type[Options]] = Options
 
@@ -100,6 +103,17 @@ class Task(ABC):
     @abstractmethod
     def loss(self, model: nn.Module, batch: Any, state: State) -> tuple[Tensor, State]:
         """The mean loss of a batch, and the state for the next one; state is () at the start."""
+
+    def share(self, batch: Any, ranks: Ranks) -> tuple[Any, float]:
+        """The part of a batch that one of several processes trains on, and its part of the mean loss.
+
+        Args:
+            batch: what `Data.batch` returned; as a rule tensors, divided along `batch_axes`.
+            ranks: which process, of how many.
+        """
+        B = batch[0].shape[self.batch_axes[0]]
+        first, count = ranks.part(B)
+        return tuple(each.narrow(axis, first, count) for each, axis in zip(batch, self.batch_axes)), count / B
 
     @abstractmethod
     def measure(self, model: nn.Module, valid: Any, sample: int | None = None) -> Score:
