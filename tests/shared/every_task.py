@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from labelled import write_ts
 from runs import sentences
+from tagged_files import write_conllu
 
 from carrousel.tasks import ALL
 from carrousel.training import run
@@ -39,8 +40,14 @@ def write_labelled(folder: Path, seed: int) -> Path:
     return write_ts(folder, f"sequences{seed}.ts", seed=seed)
 
 
+def write_tagged(folder: Path, seed: int) -> Path:
+    """A CoNLL-U file of sentences; nothing in it is left out, which would be printed."""
+    return write_conllu(folder, f"tagged{seed}.conllu", seed=seed, multiword=False)
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "dropout": 0.3}),
+    "tag": SmallTask(write_tagged, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "word_dropout": 1.0}),
     "classify": SmallTask(write_labelled, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "noise": 0.3}),
 }
 

@@ -2,7 +2,10 @@
 
 files.py         options of tasks that read files
 network.py       options of tasks with recurrent layers, and the layers
+confusion.py     the picture of which classes are taken for which
 language_model/  a model that predicts the next symbol of a text, for tasks on text
+classification/  a class for each sequence
+tagging/         a tag for each word, or for each step of a sequence
 """
 
 import importlib

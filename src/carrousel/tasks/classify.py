@@ -21,7 +21,6 @@ from carrousel.data.read_sequences import name_file, read_sequences
 from carrousel.data.scaling import IMPUTE
 from carrousel.data.text import STDIN
 from carrousel.errors import UserError
-from carrousel.tasks.classification.confusion import count_confusions, draw_confusions
 from carrousel.tasks.classification.evaluate import classify, evaluate
 from carrousel.tasks.classification.held_out import HeldOut
 from carrousel.tasks.classification.model import DIRECTIONS, Classifier, ClassifierOptions
@@ -33,6 +32,7 @@ from carrousel.tasks.classification.sources import (
     scale,
     to_examples,
 )
+from carrousel.tasks.confusion import count_confusions, draw_confusions
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.network import MOST
 from carrousel.training.options import DATA, MODEL, WEIGHTS, Options, option
