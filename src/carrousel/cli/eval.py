@@ -27,8 +27,8 @@ def evaluate(
     """Measure how well a trained model does on a file, beside the baselines of its task.
 
     Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
-    that the model never saw has no probability: it is an error that says where the character is. Sequences whose label
-    the model never saw count as errors, and are counted.
+    that the model never saw has no probability: it is an error that says where the character is. Sequences whose label,
+    and words whose tag, the model never saw count as errors, and are counted.
     """
     with ctrl_c.importing():
         from carrousel.tasks import ALL

@@ -134,8 +134,9 @@ class Tag(Task):
         return evaluate(model, valid, sample)
 
     def numbers_in_step(self, options: TagOptions, facts: dict[str, Any]) -> int:
-        """The outputs of each layer and direction, for sentences of half the longest length."""
-        return options.units * (facts["longest"] // 2 + 1) * 2 * options.layers * options.hidden
+        """The outputs of each layer and direction for sentences of mean length; with a CRF each pair of tags there."""
+        pairs = len(facts["tags"]) ** 2 if options.crf else 0
+        return math.ceil(options.units * facts["mean_length"]) * (2 * options.layers * options.hidden + pairs)
 
     def describe(self, numbers: dict[str, float]) -> str:
         """What `numbers` returned, in a few words for people."""

@@ -13,7 +13,7 @@ from carrousel.tasks.tagging.sources import HeldOut
 from carrousel.tasks.tagging.spans import find_spans, is_iob, span_f1
 from carrousel.training.task import Score
 
-PIECE = 8192  # words at a time; changes memory and speed only
+PIECE = 2048  # words at a time; changes memory and speed only
 
 
 class Tagged(NamedTuple):

@@ -95,7 +95,7 @@ def read_split(files: Sequence[str], valid: str | None, fraction: float, seed: i
         raise UserError(f"all words in {found.name} have the tag {shorten(known)}: name data with two tags or more")
     targets, tags = number(found.tags, known)
     digest = f"{found.digest()} {int(is_train.sum())} {'' if is_train.all() else seed}"
-    facts = {"tags": known, "longest": int(found.lengths.max()), **found.learn(targets, is_train)}
+    facts = {"tags": known, "mean_length": float(found.lengths.mean()), **found.learn(targets, is_train)}
     sentences, missing = found.encode(targets, facts, impute)
     sentences = move(sentences, device)
     notes = [*describe_skipped(found), *describe_imputed(missing, impute, found.name)]
