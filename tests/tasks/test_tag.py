@@ -250,7 +250,7 @@ def test_a_run_learns_and_leaves_its_report_and_pictures(file, tmp_path, capsys,
 @pytest.mark.parametrize("crf", [False, True])
 def test_spans_are_learned_and_measured(tmp_path, crf):
     (tmp_path / "a.conll").write_text(spans_text())
-    result = train(tmp_path / "a.conll", tmp_path / "out", steps=200, crf=crf)
+    result = train(tmp_path / "a.conll", tmp_path / "out", steps=200, hidden=16, lr=0.01, crf=crf)
     assert result["valid"]["span_f1"] > 0.9
     assert result["valid"]["most_frequent_span_f1"] < 0.7
     assert "F1 over spans" in TASK.describe(result["valid"])
@@ -381,6 +381,7 @@ OTHER = {  # another value for every option, and what else it takes for the opti
     "char_embedding": (7, {}),
     "char_hidden": (7, {}),
     "word_dropout": (9.0, {}),
+    "smoothing": (0.2, {}),
     "crf": (True, {}),
     "batch": (5, {}),
     "optimizer": ("adam", {"weight_decay": 0.5}),

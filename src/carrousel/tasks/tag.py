@@ -37,7 +37,7 @@ Self = TypeVar("Self", bound="TagOptions")
 class TagOptions(FileOptions, TaggerOptions):
     """The options of `carrousel train tag`."""
 
-    default_budget: ClassVar[dict[str, float]] = {"epochs": 30, "minutes": 15}
+    default_budget: ClassVar[dict[str, float]] = {"epochs": 15, "minutes": 15}
 
     files: tuple[str, ...] = option(
         (),

@@ -34,6 +34,13 @@ class TaggerOptions(NetworkOptions):
     word_dropout: float = option(
         1.0, "A word that trains n times is read as unknown with probability x / (x + n) for this x.", least=0
     )
+    smoothing: float = option(
+        0.0,
+        "Part of the target that is spread over all tags; not with --crf.",
+        least=0,
+        below=1,
+        range="at least 0 and below 1",
+    )
     crf: bool = option(False, "Learn which tag follows which: a conditional random field on top.", MODEL)
 
 
@@ -105,12 +112,21 @@ class StepEncoder(nn.Module):
 
 
 class Softmax(nn.Module):
-    """The probability of each word's tag by itself; the methods are those of `CRF`."""
+    """The probability of each word's tag by itself; the methods are those of `CRF`.
+
+    Args:
+        smoothing: the part of the target that training spreads over all tags.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        super().__init__()
+        self.smoothing = smoothing
 
     def loss(self, scores: Tensor, targets: Tensor, offsets: Tensor) -> Tensor:
         """The sum of -ln p(tag) over all words whose tag is known."""
         is_known = targets < scores.shape[1]
-        return cross_entropy(scores[is_known], targets[is_known], reduction="sum")
+        smoothing = self.smoothing if self.training else 0.0
+        return cross_entropy(scores[is_known], targets[is_known], reduction="sum", label_smoothing=smoothing)
 
     def probabilities(self, scores: Tensor, offsets: Tensor) -> Tensor:
         """The probability of each tag for each word [N, C]."""
@@ -139,7 +155,7 @@ class Tagger(nn.Module):
         self.recurrent: nn.Module = new_layers(options, self.encoder.size, is_bidirectional=True)
         self.dropout: SentenceDropout = SentenceDropout(options.dropout or 0.0)
         self.output: nn.Linear = nn.Linear(2 * options.hidden, len(facts["tags"]))
-        self.head: Softmax | CRF = CRF(len(facts["tags"])) if options.crf else Softmax()
+        self.head: Softmax | CRF = CRF(len(facts["tags"])) if options.crf else Softmax(options.smoothing)
 
     def forward(self, batch: Batch) -> Tensor:
         """The score of each tag for each word [N, C]."""
