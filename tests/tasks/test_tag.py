@@ -347,13 +347,14 @@ def test_missing_values_of_steps_are_replaced_if_that_is_wanted(tmp_path, capsys
     ("text", "note"),
     [
         ("a A\n\nb B\n", "all 2 sentences train: they are too few to validate on a part of them"),
-        ("a A\nb B\n\n" * 20 + "c C\n\n", ""),
+        ("a A\nb B\n\n" * 20, ""),
+        ("a A\nb B\n\n" * 20 + "c C\n\n", "1 words have tags without training data, and count as errors: C"),
         ("a A\nb B\n", "all 1 sentences train"),
     ],
 )
 def test_small_data_train(text, note, tmp_path):
     (tmp_path / "a.txt").write_text(text)
-    result = train(tmp_path / "a.txt", tmp_path / "out")
+    result = train(tmp_path / "a.txt", tmp_path / "out", valid_fraction=0.3)
     assert result["step"] == 12
     assert [note in each for each in result["notes"]] == [True] * bool(note)
 
@@ -418,7 +419,7 @@ def test_every_option_changes_the_weights(name, tmp_path):
 
 GOOD = "a A\nb B\n"
 BAD = {
-    "one tag": ("a A\nb A\n", [], "all words in .*a.txt have the tag A: name data with two tags or more"),
+    "one tag": ("a A\nb A\n", [], "all words to train on in .*a.txt have the tag A: name data with two tags or more"),
     "columns": ("a A\nb\n", [], "a.txt line 2 has 1 columns between blanks and the first line of a word 2"),
     "no tags": ("a\nb\n", [], "a.txt: column 1 holds the words, and cannot hold the tags too"),
     "column": (GOOD, ["--column", "UPOS"], "a.txt has no column 'UPOS': name one with --column: 1 to 2"),

@@ -89,10 +89,13 @@ def read_split(files: Sequence[str], valid: str | None, fraction: float, seed: i
     """
     found = read(files, reading)
     is_train = ~hold_out_runs(len(found.lengths), fraction if valid is None else 0.0, seed)
-    steps = np.repeat(is_train, found.lengths)
-    known = sort_labels([tag for tag, chosen in zip(found.tags, steps) if chosen])
+    if not tags_of(found, is_train) & tags_of(found, ~is_train):  # nothing could be validated
+        is_train[:] = True
+    known = sort_labels(tuple(tags_of(found, is_train)))
     if len(known) < 2:
-        raise UserError(f"all words in {found.name} have the tag {shorten(known)}: name data with two tags or more")
+        raise UserError(
+            f"all words to train on in {found.name} have the tag {shorten(known)}: name data with two tags or more"
+        )
     targets, tags = number(found.tags, known)
     digest = f"{found.digest()} {int(is_train.sum())} {'' if is_train.all() else seed}"
     facts = {"tags": known, "mean_length": float(found.lengths.mean()), **found.learn(targets, is_train)}
@@ -149,6 +152,11 @@ def hold_out_runs(count: int, fraction: float, seed: int) -> NDArray[np.bool_]:
     is_chosen = np.zeros(runs, bool)
     is_chosen[chosen] = True
     return np.repeat(is_chosen, length)[:count]
+
+
+def tags_of(found: Words | Steps, is_chosen: NDArray[np.bool_]) -> set[str]:
+    """The tags in some of the sentences."""
+    return {tag for tag, chosen in zip(found.tags, np.repeat(is_chosen, found.lengths)) if chosen}
 
 
 def number(tags: Sequence[str], known: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
