@@ -180,14 +180,16 @@ def bench_output_layer(
 
 @app.command("ragged")
 def bench_ragged(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Labelled sequences, as for train classify.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="As for train classify; .conllu and .conll as for train tag.")
+    ],
     threads: Threads = "",
     seconds: Seconds = 20,
     repeat: Repeat = 5,
     markdown: Markdown = False,
     json_file: Json = None,
 ) -> None:
-    """Compare training a classifier of sequences through lengths with torch.nn.LSTM on packed sequences."""
+    """Compare training a classifier of sequences, or a tagger, with the same on torch.nn.LSTM and packed sequences."""
     counts = parse_threads(threads)
     found = measure_all([files], lambda names: ragged.measure(names, counts, seconds, repeat))
     report(ragged.TITLE, found, json_file, markdown)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from labelled import write_ts
 from runs import sentences
+from tagged_files import write_conllu
 
 from carrousel.tasks import ALL
 from carrousel.training import run
@@ -48,6 +49,11 @@ def write_labelled(folder: Path, seed: int) -> Path:
     return write_ts(folder, f"sequences{seed}.ts", seed=seed)
 
 
+def write_tagged(folder: Path, seed: int) -> Path:
+    """A CoNLL-U file of sentences; nothing in it is left out, which would be printed."""
+    return write_conllu(folder, f"tagged{seed}.conllu", seed=seed, multiword=False)
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(
         write_text,
@@ -66,6 +72,12 @@ TASKS: dict[str, SmallTask] = {
         {"hidden": 8, "batch": 8, "steps": 12},
         random={"layers": 2, "noise": 0.3},
         certain={"dropout": 0.0, "noise": 0.0, "shift": 0.0},
+    ),
+    "tag": SmallTask(
+        write_tagged,
+        {"hidden": 8, "batch": 8, "steps": 12},
+        random={"layers": 2, "word_dropout": 1.0},
+        certain={"dropout": 0.0, "word_dropout": 0.0},
     ),
 }
 

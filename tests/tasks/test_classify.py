@@ -22,11 +22,11 @@ from carrousel.cli import run
 from carrousel.data.examples import Examples
 from carrousel.tasks import ALL
 from carrousel.tasks.classification.baselines import find_nearest, most_frequent, summarize
-from carrousel.tasks.classification.confusion import count_confusions
 from carrousel.tasks.classification.evaluate import evaluate, macro_f1
 from carrousel.tasks.classification.held_out import HeldOut
 from carrousel.tasks.classification.model import Classifier
 from carrousel.tasks.classify import TASK, ClassifyOptions
+from carrousel.tasks.confusion import count_confusions
 from carrousel.tasks.network import CELLS
 from carrousel.tasks.pooled import POOLS, compute_outputs
 from carrousel.training.options import BUDGETS

@@ -15,7 +15,7 @@ from carrousel.cli.help import write_epilog
 
 EPILOG = write_epilog(
     ("predict runs/vowels new.ts", "prints the class of each sequence, and the probability of each class"),
-    ("predict runs/vowels new.ts --out new.csv", "writes them to a file"),
+    ("predict runs/pos new.conllu --out new.csv", "writes the tag of each word to a file"),
 )
 
 
@@ -27,7 +27,7 @@ def predict(
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Write the rows as JSON instead of CSV.")] = False,
 ) -> int:
-    """Predict new data with a trained model: a row for each sequence, as CSV with a header."""
+    """Predict new data with a trained model: a row for each sequence, or for each word, as CSV with a header."""
     with ctrl_c.importing():
         from carrousel import checkpoint
         from carrousel.tasks import ALL

@@ -19,6 +19,7 @@ sounds.py          of folders of WAV files; log_mel.py: sound as energies in ban
 classes.py         labels as classes, and a split in which each class has its share
 scaling.py         channels of mean 0 and deviation 1; missing values
 examples.py        labelled sequences in padded batches, and shuffled without end
+buckets.py         batches of sequences that are about as long
 
 tables/            CSV and Parquet
 series.py          series for forecasting

@@ -3,7 +3,10 @@
 files.py         options of tasks that read files
 network.py       options of tasks with recurrent layers, and the layers
 pooled.py        a network with one output for a whole sequence
+confusion.py     the picture of which classes are taken for which
 language_model/  a model that predicts the next symbol of a text, for tasks on text
+classification/  a class for each sequence
+tagging/         a tag for each word, or for each step of a sequence
 regression/      numbers for whole sequences; no command, for carrousel.estimators
 """
 

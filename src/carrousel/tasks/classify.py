@@ -21,11 +21,11 @@ from carrousel.data.read_sequences import name_file, read_sequences
 from carrousel.data.scaling import IMPUTE
 from carrousel.data.text import STDIN
 from carrousel.errors import UserError
-from carrousel.tasks.classification.confusion import count_confusions, draw_confusions
 from carrousel.tasks.classification.evaluate import evaluate
 from carrousel.tasks.classification.held_out import HeldOut
 from carrousel.tasks.classification.model import Classifier, ClassifierOptions
 from carrousel.tasks.classification.sources import hold_out, read_labelled, read_split, scale, to_examples
+from carrousel.tasks.confusion import count_confusions, draw_confusions
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.network import MOST
 from carrousel.tasks.pooled import compute_outputs, numbers_in_step

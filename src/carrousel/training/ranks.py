@@ -36,7 +36,14 @@ class Ranks:
         return self.rank == 0
 
     def part(self, size: int) -> tuple[int, int]:
-        """Where this rank's part of so many begins, and how many there are in it."""
+        """Where this rank's part of so many begins, and how many there are in it.
+
+        Raises:
+            UserError: there is not one for each rank.
+        """
+        if size < self.count:
+            message = f"a batch of {size} is less than one for each of {self.count} processes: start fewer"
+            raise UserError(message if self.is_first else "")
         first, end = (size * rank // self.count for rank in (self.rank, self.rank + 1))
         return first, end - first
 

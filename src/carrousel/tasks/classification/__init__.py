@@ -5,5 +5,4 @@ sources.py    examples from files, or from sequences in memory: numbered, split,
 held_out.py   what a model is measured on
 evaluate.py   loss, accuracy and macro F1
 baselines.py  what a model is compared with: the most frequent class, and the nearest neighbour
-confusion.py  the picture of which classes are taken for which
 """
