@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from labelled import write_ts
 from runs import sentences
+from translations import write_pairs
 
 from carrousel.tasks import ALL
 from carrousel.training import run
@@ -39,9 +40,19 @@ def write_labelled(folder: Path, seed: int) -> Path:
     return write_ts(folder, f"sequences{seed}.ts", seed=seed)
 
 
+def write_translations(folder: Path, seed: int) -> Path:
+    """A file of pairs of texts."""
+    return write_pairs(folder, f"pairs{seed}.tsv", seed=seed)
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "dropout": 0.3}),
     "classify": SmallTask(write_labelled, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "noise": 0.3}),
+    "translate": SmallTask(
+        write_translations,
+        {"hidden": 12, "embedding": 8, "vocabulary": 300, "batch": 8, "steps": 12, "beam": 2},
+        {"layers": 2, "dropout": 0.3},
+    ),
 }
 
 

@@ -22,20 +22,22 @@ def evaluate(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Data as in training; - is stdin.")],
     encoding: Annotated[str, typer.Option(help="Encoding of the file.")] = "utf-8",
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
+    beam: Annotated[int | None, typer.Option(help="Translation: hypotheses of beam search; 1: greedy search.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> int:
     """Measure how well a trained model does on a file, beside the baselines of its task.
 
     Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
     that the model never saw has no probability: it is an error that says where the character is. Sequences whose label
-    the model never saw count as errors, and are counted.
+    the model never saw count as errors, and are counted. A translation is compared with all those that the
+    file has of the same source.
     """
     with ctrl_c.importing():
         from carrousel.tasks import ALL
         from carrousel.training.device import find_device
         from carrousel.training.trained import load
 
-    trained, where = load(model, ALL), find_device(device)
+    trained, where = load(model, ALL).with_beam(beam), find_device(device)
     task = trained.task
     score = task.measure(trained.model.to(where), task.read(trained, file, encoding, where))
     numbers = task.numbers(score)
