@@ -210,7 +210,7 @@ def test_a_run_learns_to_translate_sentences_that_it_never_saw(tmp_path, capsys)
 @pytest.mark.slow
 def test_eval_and_predict_take_a_beam(file, tmp_path, capsys):
     out = tmp_path / "out"
-    train(file, out, steps=60)
+    train(file, out, steps=150, hidden=64, embedding=32, batch=32, dropout=0.0)
     assert load(out, ALL).options.beam == 2
     other = write_pairs(tmp_path, "other.tsv", seed=2, count=30)
     tables = []
@@ -238,10 +238,7 @@ def test_eval_and_predict_take_a_beam(file, tmp_path, capsys):
 @pytest.mark.slow
 def test_what_was_trained_on_is_said(file, tmp_path, capsys):
     out = tmp_path / "out"
-    result = train(file, out)
-    assert re.search(
-        r"\d+ pairs train, \d+ of other sources validate; sources that differ in capitals", result["notes"][0]
-    )
+    assert train(file, out)["notes"] == []
     assert run(["eval", str(out), str(file), "--json"]) == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
     assert re.search(
@@ -278,7 +275,7 @@ def test_files_as_people_have_them(tmp_path, capsys):
     files = (str(tmp_path / "a.tsv"), str(tmp_path / "b.tsv"))
     options = TranslateOptions(files=files, encoding="utf-16-le", **SIZES)
     notes = train_task(TASK, options, tmp_path / "out", quiet=True)["notes"]
-    assert notes[:3] == [
+    assert notes == [
         "the 2 files: left out 120 lines with other columns, which are not read",
         "the 2 files: left out 1 pairs with an empty side",
         "the 2 files: left out 1 empty lines",
@@ -339,13 +336,22 @@ def test_every_option_has_a_test():
     assert {*OTHER, *ELSEWHERE} == set(TranslateOptions.describe())
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run with the small options."""
+    folder = tmp_path_factory.mktemp("plain")
+    train(write_pairs(folder), folder / "out")
+    return folder / "out"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER)
-def test_every_option_changes_the_weights(name, file, tmp_path):
+def test_every_option_changes_the_weights(name, file, plain, tmp_path):
     value, others = OTHER[name]
-    outs = tmp_path / "one", tmp_path / "other"
+    outs = (tmp_path / "one" if others else plain), tmp_path / "other"
     for out, options in zip(outs, (others, {**others, name: value}), strict=True):
-        train(file, out, **options)
+        if out != plain:
+            train(file, out, **options)
     one, other = (checkpoint.read(out / "last.safetensors", "")[1] for out in outs)
     assert any(
         name not in other or one[name].shape != other[name].shape or not torch.equal(one[name], other[name])
@@ -411,6 +417,6 @@ def test_a_missing_library_is_named_before_anything_is_read(monkeypatch, tmp_pat
 def test_tatoeba_trains(tmp_path):
     """40 steps of a small network on all pairs: far from good, and better than copying words by chance."""
     result = train(TATOEBA, tmp_path, vocabulary=1000, hidden=64, embedding=32, batch=32, steps=40, beam=1)
-    assert re.fullmatch(r"\d{3},\d{3} pairs train, \d,\d{3} of other sources validate; .*", result["notes"][0])
+    assert result["valid"]["pairs"] > 8000
     assert result["valid"]["translated"] == 2000
     assert result["valid"]["loss"] < np.log(1000)

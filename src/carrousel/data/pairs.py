@@ -8,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -128,10 +127,15 @@ def split_by_source(sources: Sequence[str], parts: Sequence[float], seed: int) -
 def simplify(text: str) -> str:
     """A text in small letters, with single blanks and without punctuation; one of punctuation only stays."""
     lower = text.casefold()
-    return " ".join("".join(part for part in lower if not is_punctuation(part)).split()) or " ".join(lower.split())
+    return " ".join(lower.translate(WITHOUT_PUNCTUATION).split()) or " ".join(lower.split())
 
 
-@cache
-def is_punctuation(character: str) -> bool:
-    """Whether Unicode has a character among the punctuation marks."""
-    return unicodedata.category(character).startswith("P")
+class WithoutPunctuation(dict[int, "int | None"]):
+    """For `str.translate`: no character in place of those that Unicode has among the punctuation marks."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code)).startswith("P") else code
+        return self[code]
+
+
+WITHOUT_PUNCTUATION = WithoutPunctuation()

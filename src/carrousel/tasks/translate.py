@@ -25,7 +25,7 @@ from carrousel.tasks.translation.attention import draw_attention, measure_attent
 from carrousel.tasks.translation.evaluate import evaluate, load_metrics
 from carrousel.tasks.translation.held_out import HeldOut
 from carrousel.tasks.translation.model import Translator, TranslatorOptions
-from carrousel.tasks.translation.sources import Reading, count_trained, describe_skipped, encode, read_split
+from carrousel.tasks.translation.sources import Reading, describe_skipped, encode, find_overlap, read_split
 from carrousel.tasks.translation.texts import read_texts
 from carrousel.tasks.translation.translate import translate
 from carrousel.training.options import DATA, RUN, STEP, Options, option
@@ -49,11 +49,15 @@ class TranslateOptions(FileOptions, TranslatorOptions):
         None, "File of pairs to validate on, instead of a part of the sources.", DATA, may_change=True
     )
     valid_fraction: float = option(
-        0.05, "Part of the different sources to validate on.", DATA, least=0, below=1, range="at least 0 and below 1"
+        0.05,
+        "Part of the different sources to validate on; capitals, blanks and punctuation make no difference.",
+        DATA,
+        least=0,
+        below=1,
+        range="at least 0 and below 1",
     )
     longest: int = option(100, "Pairs with more subwords on a side do not train.", DATA, least=1)
     batch: int = option(64, "Pairs side by side in a step (B).", least=1, enlarges=STEP)
-    lr: float | None = option(None, "Highest learning rate (default: 0.006; sgd: 1).", least=5e-324, range="above 0")
     beam: int = option(
         5, "Hypotheses of beam search, where texts are translated; 1: greedy search.", RUN, least=1, below=1001,
         range="from 1 to 1,000", may_change=True,
@@ -130,7 +134,7 @@ class Translate(Task):
         pairs = read_pairs(file, columns=options.columns, encoding=encoding)
         subwords, name = Subwords.from_json(trained.facts["subwords"]), name_file(file)
         notes = describe_skipped(pairs.skipped, name)
-        notes += count_trained(options.files, options.valid, options.reading, pairs.sources, name)
+        notes += find_overlap(options.files, options.valid, options.reading, pairs.sources, name)
         encoded = encode(subwords, pairs, device)
         return HeldOut(encoded, pairs.sources, pairs.targets, subwords, options.beam, notes=tuple(notes))
 

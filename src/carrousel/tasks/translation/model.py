@@ -32,14 +32,14 @@ class TranslatorOptions(NetworkOptions):
     """The options of a network that translates."""
 
     vocabulary: int = option(
-        8000,
+        4000,
         "Subwords of both languages together (V).",
         MODEL,
         least=LEAST,
         below=10**6 + 1,
         range=f"at least {LEAST} and at most 1,000,000",
     )
-    hidden: int = option(512, "Units of a layer of the decoder (H); each direction of the encoder has half of them.",
+    hidden: int = option(384, "Units of a layer of the decoder (H); each direction of the encoder has half of them.",
                          MODEL, **MOST, enlarges=WEIGHTS)  # fmt: skip
     embedding: int = option(256, "Numbers that stand for a subword (E).", MODEL, **MOST, enlarges=WEIGHTS)
     layers: int = option(1, "Recurrent layers of the encoder, and of the decoder.", MODEL, **MOST, enlarges=WEIGHTS)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -78,13 +79,11 @@ def read_split(
     other = (
         take(pairs, rest) if valid is None else read_pairs(valid, columns=reading.columns, encoding=reading.encoding)
     )
-    subwords = Subwords.learn((*chosen.sources, *chosen.targets), vocabulary)
-    notes = [*describe_skipped(pairs.skipped, name)]
+    subwords = Subwords.learn(chain(chosen.sources, chosen.targets), vocabulary)
+    notes = describe_skipped(pairs.skipped, name)
     if valid is not None:
         notes += describe_skipped(other.skipped, name_file(valid))
-        notes += describe_trained(other.sources, chosen.sources, name_file(valid))
-    elif rest.size:
-        notes.append(describe_split(chosen, other))
+        notes += describe_overlap(other.sources, chosen.sources, name_file(valid))
     digest = measure_digest(chosen, other, subwords)
     encoded = encode(subwords, chosen, device)
     is_short = find_short(encoded, reading.longest)
@@ -160,7 +159,7 @@ def measure_digest(train: Pairs, other: Pairs, subwords: Subwords) -> str:
     return digest.hexdigest()
 
 
-def count_trained(
+def find_overlap(
     files: Sequence[str], valid: str | None, reading: Reading, sources: Iterable[str], name: str
 ) -> list[str]:
     """A note if a model was trained on sources of a file; none if its training data are not where they were."""
@@ -169,7 +168,7 @@ def count_trained(
     with suppress(UserError):
         pairs = read_all(files, reading)
         train, _ = split(pairs, valid, reading)
-        return describe_trained(sources, take(pairs, train).sources, name)
+        return describe_overlap(sources, take(pairs, train).sources, name)
     return []
 
 
@@ -186,15 +185,7 @@ def describe_skipped(skipped: dict[str, int], name: str) -> list[str]:
     return [f"{name}: left out {count:,} {what}" for what, count in skipped.items()]
 
 
-def describe_split(train: Pairs, other: Pairs) -> str:
-    """How many pairs are in each part."""
-    return (
-        f"{len(train.sources):,} pairs train, {len(other.sources):,} of other sources validate; sources that differ in "
-        "capitals, blanks and punctuation only are in the same part"
-    )
-
-
-def describe_trained(sources: Iterable[str], trained: Iterable[str], name: str) -> list[str]:
+def describe_overlap(sources: Iterable[str], trained: Iterable[str], name: str) -> list[str]:
     """Whether sources are among those that were trained on."""
     known = {simplify(source) for source in trained}
     tested = {simplify(source) for source in sources}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from carrousel.data.lines import read_lines
 from carrousel.data.read_sequences import name_file
+from carrousel.data.text import SURROGATES, join_surrogates
 from carrousel.errors import UserError
 
 
@@ -20,6 +21,8 @@ def read_texts(path: str, column: int, encoding: str) -> list[str]:
     """
     found: list[str] = []
     for number, line in enumerate(read_lines(path, encoding), start=1):
+        if SURROGATES.search(line):
+            line = join_surrogates(line, f"{name_file(path)} line {number}")
         cells = line.split("\t")
         if len(cells) > 1 and len(cells) < column:
             raise UserError(
