@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from data_files import SHARED, needs
+from runs import train as train_text
+from runs import write_text
 from torch import nn
 from torch.nn.functional import cross_entropy
 from translations import pairs_text, write_pairs
@@ -233,6 +235,14 @@ def test_eval_and_predict_take_a_beam(file, tmp_path, capsys):
     for command in ("eval", "predict"):
         assert run([command, str(out), str(other), "--beam", "0"]) == 2
         assert "--beam 0 is not allowed: it must be from 1 to 1,000" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_other_tasks_have_no_beam(tmp_path, capsys):
+    train_text(write_text(tmp_path), tmp_path / "out")
+    for command in ("eval", "predict"):
+        assert run([command, str(tmp_path / "out"), str(tmp_path / "text.txt"), "--beam", "2"]) == 2
+        assert "--beam is for translation: models of the task text have no beam search" in capsys.readouterr().err
 
 
 @pytest.mark.slow

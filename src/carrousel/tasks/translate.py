@@ -37,6 +37,8 @@ from carrousel.training.trained import Trained
 class TranslateOptions(FileOptions, TranslatorOptions):
     """The options of `carrousel train translate`."""
 
+    default_budget: ClassVar[dict[str, float]] = {"epochs": 40, "minutes": 12}  # a small file is learned in less time
+
     files: tuple[str, ...] = option(
         (),
         "Pairs, one a line with a tab between them, plain or gzip; several files are joined; - is stdin.",

@@ -34,6 +34,8 @@ def evaluate(model: Translator, held_out: HeldOut, sample: int | None = None) ->
     Returns:
         The loss is the mean of -ln p over the subwords of the translations and their ends.
     """
+    if sample is None:
+        load_metrics()  # a library that is missing is reported before the minutes of translating
     pairs = held_out.pairs
     if sample is not None and sample < len(pairs):
         pairs = pairs.select(torch.arange(sample, device=pairs.sources.starts.device) * len(pairs) // sample)

@@ -27,7 +27,7 @@ MOST_TRANSLATED = 2000  # sources of the validation data, at the end of a run
 
 @dataclass(frozen=True)
 class Reading:
-    """How pairs are read, split and cut.
+    """How pairs are read, split, cut and, to measure a model, translated.
 
     Args:
         columns: of source and target.
@@ -84,23 +84,15 @@ def read_split(
     if valid is not None:
         notes += describe_skipped(other.skipped, name_file(valid))
         notes += describe_overlap(other.sources, chosen.sources, name_file(valid))
-    digest = measure_digest(chosen, other, subwords)
-    encoded = encode(subwords, chosen, device)
-    is_short = find_short(encoded, reading.longest)
-    if not is_short.any():
-        raise UserError(f"{name}: no pair has at most {reading.longest} subwords on each side: raise --longest")
-    if not is_short.all():
-        count = int((~is_short).sum())
+    part, count = leave_out_long(encode(subwords, chosen, device), reading.longest, name)
+    if count:
         notes.append(
             f"{name}: left out {count:,} pairs with more than {reading.longest} subwords on a side (--longest)"
         )
-    part = encoded.select(is_short.nonzero()[:, 0])
-    mean = float(part.targets.lengths.double().mean())
-    facts = {"subwords": subwords.to_json(), "mean_length": mean}
-    held_out = HeldOut(
-        encode(subwords, other, device), other.sources, other.targets, subwords, reading.width, MOST_TRANSLATED
-    )
-    return Split(part, held_out, facts, digest, tuple(notes))
+    facts = {"subwords": subwords.to_json(), "mean_length": float(part.targets.lengths.double().mean())}
+    encoded = encode(subwords, other, device)
+    held_out = HeldOut(encoded, other.sources, other.targets, subwords, reading.width, MOST_TRANSLATED)
+    return Split(part, held_out, facts, measure_digest(chosen, other, subwords), tuple(notes))
 
 
 def read_all(files: Sequence[str], reading: Reading) -> Pairs:
@@ -144,9 +136,16 @@ def encode(subwords: Subwords, pairs: Pairs, device: torch.device) -> SymbolPair
     )
 
 
-def find_short(pairs: SymbolPairs, longest: int) -> torch.Tensor:
-    """Whether no side of a pair has more than so many subwords [B]."""
-    return torch.maximum(pairs.sources.lengths, pairs.targets.lengths - 1) <= longest
+def leave_out_long(pairs: SymbolPairs, longest: int, name: str) -> tuple[SymbolPairs, int]:
+    """The pairs of which no side has more than so many subwords, and how many others there are.
+
+    Raises:
+        UserError: all pairs are longer.
+    """
+    is_short = torch.maximum(pairs.sources.lengths, pairs.targets.lengths - 1) <= longest
+    if not is_short.any():
+        raise UserError(f"{name}: no pair has at most {longest} subwords on each side: raise --longest")
+    return pairs.select(is_short.nonzero()[:, 0]), int((~is_short).sum())
 
 
 def measure_digest(train: Pairs, other: Pairs, subwords: Subwords) -> str:
