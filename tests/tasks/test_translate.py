@@ -298,7 +298,7 @@ def test_files_as_people_have_them(tmp_path, capsys):
 def test_long_pairs_do_not_train_and_are_counted(tmp_path):
     (tmp_path / "a.tsv").write_text(pairs_text() + "dog " * 200 + "\tchien\n")
     result = train(tmp_path / "a.tsv", tmp_path / "out", valid_fraction=0.0)
-    assert result["notes"] == [f"{tmp_path}/a.tsv: left out 1 pairs with more than 100 subwords on a side (--longest)"]
+    assert result["notes"] == [f"{tmp_path}/a.tsv: left out 1 pairs with a side of over 100 subwords (--longest)"]
     assert result["valid"] is None
     assert "attention.png" not in result["files"]
 

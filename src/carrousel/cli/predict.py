@@ -15,8 +15,7 @@ from carrousel.cli.help import write_epilog
 
 EPILOG = write_epilog(
     ("predict runs/vowels new.ts", "prints the class of each sequence, and the probability of each class"),
-    ("predict runs/vowels new.ts --out new.csv", "writes them to a file"),
-    ("predict runs/french english.txt --beam 1", "translates each line, by greedy search"),
+    ("predict runs/french english.txt --out french.csv", "translates each line of a text, and writes a file"),
 )
 
 

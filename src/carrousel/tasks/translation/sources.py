@@ -86,9 +86,7 @@ def read_split(
         notes += describe_overlap(other.sources, chosen.sources, name_file(valid))
     part, count = leave_out_long(encode(subwords, chosen, device), reading.longest, name)
     if count:
-        notes.append(
-            f"{name}: left out {count:,} pairs with more than {reading.longest} subwords on a side (--longest)"
-        )
+        notes.append(f"{name}: left out {count:,} pairs with a side of over {reading.longest} subwords (--longest)")
     facts = {"subwords": subwords.to_json(), "mean_length": float(part.targets.lengths.double().mean())}
     encoded = encode(subwords, other, device)
     held_out = HeldOut(encoded, other.sources, other.targets, subwords, reading.width, MOST_TRANSLATED)
