@@ -92,18 +92,17 @@ def search(model: Translator, source: Tensor, lengths: Tensor, width: int, longe
     while len(beam.places):
         n = beam.symbols.shape[2]  # symbols of what ends now, with the end
         totals, state = continue_all(model, beam)
-        must_end = n > longest[beam.places]
-        totals[..., :END].masked_fill_(must_end[:, None, None], -torch.inf)
-        totals[..., END + 1 :].masked_fill_(must_end[:, None, None], -torch.inf)
+        must_end = (n > longest[beam.places])[:, None, None]
+        totals[..., :END].masked_fill_(must_end, -torch.inf)
+        totals[..., END + 1 :].masked_fill_(must_end, -torch.inf)
         found, parents, symbols = choose(totals, width)
         is_end = symbols == END
         # what ends counts only where it is as likely as what goes on
         ending = found[:, :width].masked_fill(~is_end[:, :width], -torch.inf) / n
         best.update(beam, ending, parents[:, :width])
         beam = go_on(beam, state, found.masked_fill(is_end, -torch.inf), parents, symbols, width)
-        possible = beam.totals[:, 0] / (
-            longest[beam.places] + 1
-        )  # of the best that goes on, if all that follows is sure
+        # the score of the best that goes on, if all that follows is sure
+        possible = beam.totals[:, 0] / (longest[beam.places] + 1)
         can_improve = possible > best.scores[beam.places]
         unfinished = can_improve & (best.ended[beam.places] < width)
         if not unfinished.all():

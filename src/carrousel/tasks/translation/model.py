@@ -120,9 +120,8 @@ class Translator(nn.Module):
         steps = torch.arange(len(source), device=source.device)
         is_padding = (steps >= lengths[:, None])[:, None]
         states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        return Encoded(self.keys(y).permute(1, 2, 0), y.transpose(0, 1), is_padding), tuple(
-            map(join_directions, states)
-        )
+        encoded = Encoded(self.keys(y).permute(1, 2, 0), y.transpose(0, 1), is_padding)
+        return encoded, tuple(map(join_directions, states))
 
     def decode(self, symbols: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """The decoder's outputs [T, B, H] after symbols [T, B], and its state after the last step.
