@@ -9,6 +9,7 @@ memory.py       peak memory, each side in a process of its own
 lstm1997.py     a network step of the 1997 rule
 streaming.py    carrousel bench streaming, with ONNX Runtime
 ragged.py       training on sequences of any length, beside torch's packed sequences
+translate.py    training a translator for the same minutes
 output_layer.py linear and cross entropy of many classes in one
 start_up.py     how long it takes until a command does something
 scaling/        how time and memory grow with the sizes, into docs/scaling.md

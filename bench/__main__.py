@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from bench import autocast, cells, custom_cell, lstm1997, memory, mlstm, options, output_layer, ragged, start_up
+from bench import (
+    autocast,
+    cells,
+    custom_cell,
+    lstm1997,
+    memory,
+    mlstm,
+    options,
+    output_layer,
+    ragged,
+    start_up,
+    translate,
+)
 from bench import streaming as with_onnx
 from bench.scaling import measure as scaling
 from bench.scaling import page as scaling_page
@@ -193,6 +205,17 @@ def bench_ragged(
     counts = parse_threads(threads)
     found = measure_all([files], lambda names: ragged.measure(names, counts, seconds, repeat))
     report(ragged.TITLE, found, json_file, markdown)
+
+
+@app.command("translate")
+def bench_translate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Pairs of texts, as for train translate.")],
+    seconds: Seconds = 720,
+    markdown: Markdown = False,
+    json_file: Json = None,
+) -> None:
+    """Train a translator beside one of torch.nn.LSTM, so many seconds each in turns; compare steps and chrF."""
+    report(translate.TITLE, measure_all([files], lambda names: translate.measure(names, seconds)), json_file, markdown)
 
 
 @app.command("start-up")

@@ -36,6 +36,7 @@ HELP = [
     "train",
     "train text",
     "train classify",
+    "train translate",
     "predict",
     "sample",
     "eval",

@@ -11,7 +11,7 @@ from data_files import SHARED, error_of, fuzz, needs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carrousel.data.pairs import EMPTY_LINES, EMPTY_SIDES, MORE_COLUMNS, read_pairs, split_by_source
+from carrousel.data.pairs import EMPTY_LINES, EMPTY_SIDES, MORE_COLUMNS, read_pairs, simplify, split_by_source
 
 TATOEBA = SHARED / "tatoeba" / "fra-eng.txt.gz"
 
@@ -46,6 +46,13 @@ def test_pairs(tmp_path, change):
     assert pairs.targets == ("Va\u202f!", "Salut\u2028 !")
     assert pairs.lines.tolist() == [1, 3]
     assert pairs.skipped == {EMPTY_LINES: 1}
+
+
+def test_surrogates_of_one_character_are_joined(tmp_path):
+    path = write(tmp_path, "\\ud83d\\ude00\tb\n")
+    assert read_pairs(path, encoding="unicode_escape").sources == ("\U0001f600",)
+    message = error_of(read_pairs, write(tmp_path, "a\tb\\ud83d\n"), encoding="unicode_escape")
+    assert "pairs.tsv line 1 has U+D83D" in message
 
 
 def test_what_is_left_out_is_counted(tmp_path):
@@ -91,6 +98,15 @@ def test_each_source_is_in_one_part(letters, seed):
     parts = split_by_source(sources, (0.25, 0.125), seed)
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(sources)))
     assert [len({sources[number].strip().lower() for number in part}) for part in parts] == [5, 2, 1]
+
+
+def test_sources_that_differ_in_punctuation_only_are_in_one_part():
+    assert [simplify(text) for text in ("Who?", "who", " WHO \u2013 \u00abme\u00bb!", "...", "a.b-c")] == [
+        "who", "who", "who me", "...", "abc"
+    ]  # fmt: skip
+    sources = [text for number in range(40) for text in (f"Source {number}.", f"source {number} !")]
+    for part in split_by_source(sources, (0.5,), 3):
+        assert {number ^ 1 for number in part} == set(part.tolist())
 
 
 def test_a_split_depends_on_the_seed_and_not_on_the_order():

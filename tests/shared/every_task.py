@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from labelled import write_ts
 from runs import sentences
 from tagged_files import write_conllu
+from translations import write_pairs
 
 from carrousel.tasks import ALL
 from carrousel.training import run
@@ -54,6 +55,11 @@ def write_tagged(folder: Path, seed: int) -> Path:
     return write_conllu(folder, f"tagged{seed}.conllu", seed=seed, multiword=False)
 
 
+def write_translations(folder: Path, seed: int) -> Path:
+    """A file of pairs of texts."""
+    return write_pairs(folder, f"pairs{seed}.tsv", seed=seed)
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(
         write_text,
@@ -78,6 +84,12 @@ TASKS: dict[str, SmallTask] = {
         {"hidden": 8, "batch": 8, "steps": 12},
         random={"layers": 2, "word_dropout": 1.0},
         certain={"dropout": 0.0, "word_dropout": 0.0},
+    ),
+    "translate": SmallTask(
+        write_translations,
+        {"hidden": 12, "embedding": 8, "vocabulary": 300, "batch": 8, "steps": 12, "beam": 2},
+        random={"layers": 2, "dropout": 0.3},
+        certain={"dropout": 0.0},
     ),
 }
 

@@ -22,6 +22,7 @@ def evaluate(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Data as in training; - is stdin.")],
     encoding: Annotated[str, typer.Option(help="Encoding of the file.")] = "utf-8",
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
+    beam: Annotated[int | None, typer.Option(help="Translation: hypotheses of beam search; 1: greedy search.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> int:
     """Measure how well a trained model does on a file, beside the baselines of its task.
@@ -29,14 +30,14 @@ def evaluate(
     Of a text, every character or word but the first is predicted once, from all before it or from at least 256. A
     character that the model never saw has no probability: it is an error that says where the character is; words that
     it never saw count as <unk>, and are counted. Sequences whose label, and words whose tag, the model never saw count
-    as errors, and are counted.
+    as errors, and are counted. A translation is compared with all those that the file has of the same source.
     """
     with ctrl_c.importing():
         from carrousel.tasks import ALL
         from carrousel.training.device import find_device
         from carrousel.training.trained import load
 
-    trained, where = load(model, ALL), find_device(device)
+    trained, where = load(model, ALL).with_beam(beam), find_device(device)
     task = trained.task
     score = task.measure(trained.model.to(where), task.read(trained, file, encoding, where))
     numbers = task.numbers(score)

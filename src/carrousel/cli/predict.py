@@ -15,7 +15,7 @@ from carrousel.cli.help import write_epilog
 
 EPILOG = write_epilog(
     ("predict runs/vowels new.ts", "prints the class of each sequence, and the probability of each class"),
-    ("predict runs/pos new.conllu --out new.csv", "writes the tag of each word to a file"),
+    ("predict runs/french english.txt --out french.csv", "translates each line of a text, and writes a file"),
 )
 
 
@@ -25,16 +25,17 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="File for the table; default: stdout.")] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of the file.")] = "utf-8",
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
+    beam: Annotated[int | None, typer.Option(help="Translation: hypotheses of beam search; 1: greedy search.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the rows as JSON instead of CSV.")] = False,
 ) -> int:
-    """Predict new data with a trained model: a row for each sequence, or for each word, as CSV with a header."""
+    """Predict new data with a trained model: a row for each sequence, word or line, as CSV with a header."""
     with ctrl_c.importing():
         from carrousel import checkpoint
         from carrousel.tasks import ALL
         from carrousel.training.device import find_device
         from carrousel.training.trained import load
 
-    trained = load(model, ALL)
+    trained = load(model, ALL).with_beam(beam)
     rows = list(trained.task.predict(trained, file, encoding, find_device(device)))
     content = json.dumps(rows) + "\n" if as_json else to_csv(rows)
     if out is None:

@@ -7,6 +7,8 @@ vocabulary.py      a text as numbers: cleaning, vocabulary, split
 batch_streams.py   a text that is read at many places at once
 words.py           a text as numbers of words, read in one pass
 pairs.py           pairs of texts, split by their source
+subwords.py        a vocabulary of subwords, by sentencepiece
+symbol_pairs.py    pairs of texts as numbers, in batches of about equal lengths
 tagged.py          sentences with a tag for each word: CoNLL-U and other columns
 lines.py           the lines of a file, one after another
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrousel.data.lines import read_lines
+from carrousel.data.text import SURROGATES, join_surrogates
 from carrousel.errors import UserError
 
 EMPTY_LINES = "empty lines"
@@ -70,6 +72,8 @@ def read_sides(
         if not line.strip():
             skipped[EMPTY_LINES] += 1
             continue
+        if SURROGATES.search(line):
+            line = join_surrogates(line, f"{path} line {number}")
         cells = line.split("\t")
         if len(cells) < max(columns):
             found = "no tab" if len(cells) == 1 else f"{len(cells)} columns"
@@ -87,8 +91,8 @@ def read_sides(
 def split_by_source(sources: Sequence[str], parts: Sequence[float], seed: int) -> tuple[NDArray[np.int64], ...]:
     """Divide pairs at random so that all pairs of a source are in the same part.
 
-    Sources that differ only in capitals and blanks count as the same. A source's place depends on the seed and on the
-    other sources, not on their order.
+    Sources that differ only in capitals, blanks and punctuation count as the same. A source's place depends on the seed
+    and on the other sources, not on their order.
 
     Args:
         sources: the source of each pair [B].
@@ -102,7 +106,7 @@ def split_by_source(sources: Sequence[str], parts: Sequence[float], seed: int) -
     Raises:
         UserError: a part has no pair.
     """
-    keys = [" ".join(source.casefold().split()) for source in sources]
+    keys = list(map(simplify, sources))
     order = sorted(set(keys), key=lambda key: hashlib.blake2b(f"{seed} {key}".encode(), digest_size=16).digest())
     part_of: dict[str, int] = {}
     for number, fraction in enumerate(parts, start=1):
@@ -118,3 +122,20 @@ def split_by_source(sources: Sequence[str], parts: Sequence[float], seed: int) -
                 "pairs, or smaller parts"
             )
     return found
+
+
+def simplify(text: str) -> str:
+    """A text in small letters, with single blanks and without punctuation; one of punctuation only stays."""
+    lower = text.casefold()
+    return " ".join(lower.translate(WITHOUT_PUNCTUATION).split()) or " ".join(lower.split())
+
+
+class WithoutPunctuation(dict[int, "int | None"]):
+    """For `str.translate`: no character in place of those that Unicode has among the punctuation marks."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code)).startswith("P") else code
+        return self[code]
+
+
+WITHOUT_PUNCTUATION = WithoutPunctuation()

@@ -45,14 +45,17 @@ class NetworkOptions(Options):
         return replace(super().complete(), dropout=dropout)
 
 
-def new_layers(options: NetworkOptions, inputs: int, is_bidirectional: bool = False) -> nn.Module:
+def new_layers(
+    options: NetworkOptions, inputs: int, is_bidirectional: bool = False, hidden: int | None = None
+) -> nn.Module:
     """Recurrent layers with new weights.
 
     Args:
         options: complete.
         inputs: I, the size of an input.
         is_bidirectional: each layer reads a sequence in both directions.
+        hidden: H, units of a layer and direction. Default: those of the options.
     """
     between = (options.dropout or 0.0) if options.layers > 1 else 0.0  # torch warns of dropout without a next layer
-    sizes = (inputs, options.hidden, options.layers)
+    sizes = (inputs, hidden or options.hidden, options.layers)
     return CELLS[options.cell](*sizes, dropout=between, bidirectional=is_bidirectional)

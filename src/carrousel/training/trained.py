@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from carrousel import checkpoint, memory
 from carrousel.errors import UserError
-from carrousel.training.options import Options
+from carrousel.training.options import Options, check
 from carrousel.training.task import Task
 
 TRAINED = "name a folder that `carrousel train ... --out` wrote"
@@ -27,6 +27,21 @@ class Trained:
     options: Options
     facts: dict[str, Any]
     step: int
+
+    def with_beam(self, width: int | None) -> Trained:
+        """The same with so many hypotheses of beam search; None: as many as its options say.
+
+        Raises:
+            UserError: models of its task search with no beam, or the number is not allowed.
+        """
+        if width is None:
+            return self
+        about = self.options.describe().get("beam")
+        if about is None:
+            raise UserError(f"--beam is for translation: models of the task {self.task.name} have no beam search")
+        check("beam", width, about)
+        changes: dict[str, Any] = {"beam": width}
+        return replace(self, options=replace(self.options, **changes))
 
 
 def load(path: Path, tasks: Mapping[str, Task]) -> Trained:
