@@ -200,6 +200,7 @@ def test_every_parameter_changes_the_weights(name, usual):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"batch": 0, "steps": None}, "^batch 0 is not allowed: it must be at least 1"),
         ({"hidden": 0}, "^hidden 0 is not allowed: it must be at least 1"),
         ({"cell": "ltsm"}, "^cell ltsm is not one of lstm, gru"),
         ({"weight_decay": -1}, "^weight_decay -1 is not allowed"),
@@ -290,6 +291,8 @@ def test_partial_fit_of_a_classifier_needs_all_classes_first():
     one = SequenceRegressor(**SMALL).partial_fit(X, means(X))
     with pytest.raises(ValueError, match="y has 2 numbers for a sequence, and had 1 in the first call"):
         one.partial_fit(X, np.zeros((60, 2)))
+    with pytest.raises(ValueError, match="parameters of the network changed since the last call"):
+        one.set_params(hidden=9).partial_fit(X, means(X))
 
 
 # ---- the tools of scikit-learn --------------------------------------------------------------------------------------

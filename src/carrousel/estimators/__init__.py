@@ -1,6 +1,7 @@
 """scikit-learn estimators over the tasks: recurrent networks that take sequences of any length.
 
 base.py        what every estimator has: parameters, fit, partial_fit
+pooled.py      estimators with one target for a whole sequence:
 classifier.py  SequenceClassifier: the class of a sequence
 regressor.py   SequenceRegressor: one number, or several, for a sequence
 inputs.py      the forms of X, as sequences end to end

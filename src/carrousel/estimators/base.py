@@ -6,23 +6,18 @@ import math
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
-from carrousel.data.scaling import Scaling
 from carrousel.data.sequences import Sequences
 from carrousel.estimators.inputs import read_sequences
 from carrousel.estimators.isolation import isolate_training, limit_threads, name_parameters
 from carrousel.estimators.mixins import BaseEstimator
-from carrousel.estimators.outputs import compute_exactly
-from carrousel.tasks.classification.sources import split, to_examples
-from carrousel.tasks.pooled import PooledNetwork
 from carrousel.training.curve import Curve
 from carrousel.training.device import find_device
 from carrousel.training.in_memory import FitInMemory
@@ -43,7 +38,7 @@ class SequenceEstimator(BaseEstimator):
 
     _task: ClassVar[Task]
 
-    model_: PooledNetwork
+    model_: nn.Module
     n_channels_: int
     n_steps_: int
     curve_: Curve
@@ -55,16 +50,17 @@ class SequenceEstimator(BaseEstimator):
         """y as an array of numbers [N, ...]; is_new: in fit, not in partial_fit."""
 
     @abstractmethod
-    def _hold_out(self, targets: NDArray[Any], fraction: float, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The indices of the sequences that train, and of those to validate on."""
+    def _new_data(self, sequences: Sequences, targets: NDArray[Any], options: Options, device: torch.device,
+                  fraction: float, facts: dict[str, Any] | None) -> Data:  # fmt: skip
+        """What to train on.
 
-    @abstractmethod
-    def _measure_targets(self, targets: NDArray[Any]) -> dict[str, Any]:
-        """The facts of the targets that the task's model needs."""
-
-    def _scale_targets(self, targets: NDArray[Any], facts: dict[str, Any]) -> NDArray[Any]:
-        """Targets as the task's loss takes them."""
-        return targets
+        Args:
+            sequences: their values are scaled in place.
+            targets: what `_read_targets` returned.
+            options, device: of the training.
+            fraction: of the sequences, to validate on.
+            facts: `Data.facts` of the first call of partial_fit, whose scales are used again; None: they are measured.
+        """
 
     # ---- training ----
 
@@ -83,12 +79,8 @@ class SequenceEstimator(BaseEstimator):
         with name_parameters(), limit_threads():
             sequences, targets = self._read(X, y, lengths, is_first=True, is_new=True)
             options = self._read_options(len(sequences))
-            train, rest = self._hold_out(targets, self._check_fraction(), options.seed)
-            facts = self._measure_targets(targets[train])
-            targets = self._scale_targets(targets, facts)
             device = find_device(options.device)
-            found = split(sequences, targets, train, rest, "X", self._get("impute"), device)
-            data = replace(found, facts={**found.facts, **facts}).to_data(options.batch, options.seed)
+            data = self._new_data(sequences, targets, options, device, self._check_fraction(), None)
             with isolate_training(device):
                 loop = FitInMemory(Trainer(self._task, options, data, device))
                 loop.run()
@@ -100,20 +92,13 @@ class SequenceEstimator(BaseEstimator):
         with name_parameters(), limit_threads():
             facts = getattr(self, "_facts", None)
             sequences, targets = self._read(X, y, lengths, is_first=facts is None, is_new=False)
-            own = self._measure_targets(targets) if facts is None else {}
-            targets = self._scale_targets(targets, facts or own)
             start = 0 if facts is None else self.n_steps_
             options = self._read_options(len(sequences))
             count = math.ceil(len(sequences) / options.batch)
-            options = replace(options, batch=math.ceil(len(sequences) / count), steps=start + count, epochs=None,
-                              minutes=None, patience=0, schedule="constant")  # fmt: skip
-            everything, device = np.arange(len(sequences)), find_device(options.device)
-            scaling = Scaling.from_json(facts["scaling"]) if facts else None
-            found = split(
-                sequences, targets, everything, everything[:0], "X", self._get("impute"), device, scaling=scaling
-            )
-            found = replace(found, facts=facts or {**found.facts, **own})
-            data = found.to_data(options.batch, options.seed + start)
+            options = replace(options, batch=math.ceil(len(sequences) / count), seed=options.seed + start, epochs=None,
+                              steps=start + count, minutes=None, patience=0, schedule="constant")  # fmt: skip
+            device = find_device(options.device)
+            data = self._new_data(sequences, targets, options, device, 0.0, facts)
             data = replace(data, batch=partial(batch_after, data, start))
             with isolate_training(device):
                 trainer = Trainer(self._task, options, data, device)
@@ -129,32 +114,25 @@ class SequenceEstimator(BaseEstimator):
         if not hasattr(self, "model_"):
             return
         weights = {f"model.{name}": tensor for name, tensor in self.model_.state_dict().items()}
+        try:
+            trainer.model.load_state_dict(self.model_.state_dict())
+        except RuntimeError:  # names or shapes
+            raise ValueError(
+                "parameters of the network changed since the last call: change them back, or fit"
+            ) from None
+        trainer.step = self.n_steps_
         if self._optimizer_state:
             trainer.restore(self.n_steps_, {**weights, **self._optimizer_state})
-        else:
-            trainer.model.load_state_dict(self.model_.state_dict())
-            trainer.step = self.n_steps_
 
     def _finish(self: Self, loop: FitInMemory) -> Self:
         """Store what was trained, on the CPU."""
         trainer = loop.trainer
         trainer.optimizer.zero_grad()
-        self.model_ = cast(PooledNetwork, trainer.model.cpu().eval())
+        self.model_ = trainer.model.cpu().eval()
         self.n_steps_ = trainer.step
         self.curve_ = loop.curve
         self._facts: dict[str, Any] = trainer.data.facts
         return self
-
-    # ---- predictions ----
-
-    def _compute_outputs(self, X: Any, lengths: ArrayLike | None) -> NDArray[np.float64]:
-        """The outputs of the model for each sequence [N, K]."""
-        check_is_fitted(self, "model_")
-        with torch.inference_mode(), limit_threads():
-            sequences = read_sequences(self, X, lengths, is_first=False)
-            Scaling.from_json(self._facts["scaling"]).apply(sequences, "X", self._get("impute"))
-            device = next(self.model_.parameters()).device
-            return compute_exactly(self.model_, to_examples(sequences, np.zeros(len(sequences)), device))
 
     # ---- parameters and data ----
 
@@ -168,7 +146,7 @@ class SequenceEstimator(BaseEstimator):
         cls = self._task.options
         values = {name: self._get(name) for name in cls.describe() if hasattr(self, name)}
         if all(values[name] is None for name in BUDGETS):
-            values["steps"] = max(STEPS, math.ceil(EPOCHS * count / values["batch"]))
+            values["steps"] = max(STEPS, math.ceil(EPOCHS * count / max(1, values["batch"])))
         seed = check_random_state(self._get("random_state")).randint(2**31 - 1)
         return cls(seed=int(seed), **values).complete()
 

@@ -11,8 +11,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from carrousel.data.classes import split_by_class
-from carrousel.estimators.base import SequenceEstimator
 from carrousel.estimators.mixins import ClassifierMixin
+from carrousel.estimators.pooled import PooledEstimator
 from carrousel.tasks.classification.model import ClassifierOptions
 from carrousel.tasks.classify import Classify
 from carrousel.training.options import Options
@@ -27,7 +27,7 @@ class ClassifySequences(Classify):
     options: ClassVar[type[Options]] = ClassifierOptions
 
 
-class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+class SequenceClassifier(ClassifierMixin, PooledEstimator):
     """A recurrent network that classifies sequences of any length.
 
     Recurrent layers, pooling over time, linear. X is a list of arrays [T_i, F]; an array [N, T, F]; an array [N, T],

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_array
 
-from carrousel.estimators.base import SequenceEstimator
 from carrousel.estimators.mixins import RegressorMixin
+from carrousel.estimators.pooled import PooledEstimator
 from carrousel.tasks.regression.targets import TargetScale
 from carrousel.tasks.regression.task import Regression
 from carrousel.training.task import Task
@@ -18,7 +18,7 @@ from carrousel.training.task import Task
 Self = TypeVar("Self", bound="SequenceRegressor")
 
 
-class SequenceRegressor(RegressorMixin, SequenceEstimator):
+class SequenceRegressor(RegressorMixin, PooledEstimator):
     """A recurrent network that predicts numbers for sequences of any length.
 
     Recurrent layers, pooling over time, linear. X is as for `SequenceClassifier`; y is [N], or [N, K] for several
