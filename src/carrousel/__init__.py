@@ -13,6 +13,7 @@ online/           Learner: predict_one, learn_one
 data/             reading text, batches
 training/         the training loop: knows no task
 tasks/            what carrousel train, sample and eval work on, one file a task
+estimators/       scikit-learn estimators over the tasks; imported only on request
 papers/           carrousel reproduce
 bench/            carrousel bench
 cli/              the command line, one file a command
