@@ -150,11 +150,12 @@ def test_labels_of_any_type(labels):
         (np.full(60, "a"), "needs two classes or more, and y has 1 class: .*'a'"),
         (np.linspace(0, 1, 60), "continuous"),
         (np.full(60, np.nan), "NaN"),
+        (np.array(["a", "b", None] * 20, object), r"labels of several types \(NoneType, str\)"),
         (None, "requires y to be passed, but the target y is None"),
     ],
 )
 def test_labels_that_are_no_classes(labels, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((ValueError, TypeError), match=says):
         SequenceClassifier(**SMALL).fit(X, labels)
 
 
@@ -201,6 +202,7 @@ def test_every_parameter_changes_the_weights(name, usual):
     ("options", "says"),
     [
         ({"batch": 0, "steps": None}, "^batch 0 is not allowed: it must be at least 1"),
+        ({"hidden": "64"}, "^hidden='64' is not a number"),
         ({"hidden": 0}, "^hidden 0 is not allowed: it must be at least 1"),
         ({"cell": "ltsm"}, "^cell ltsm is not one of lstm, gru"),
         ({"weight_decay": -1}, "^weight_decay -1 is not allowed"),
@@ -212,7 +214,7 @@ def test_every_parameter_changes_the_weights(name, usual):
     ],
 )
 def test_parameters_that_are_not_allowed(options, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((ValueError, TypeError), match=says):
         SequenceClassifier(**{**SMALL, **options}).fit(X, y)
 
 

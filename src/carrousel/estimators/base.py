@@ -145,6 +145,9 @@ class SequenceEstimator(BaseEstimator):
         """The parameters as options of the task, for so many sequences."""
         cls = self._task.options
         values = {name: self._get(name) for name in cls.describe() if hasattr(self, name)}
+        for name, about in cls.describe().items():
+            if about.least is not None and not isinstance(values.get(name), (int, float, type(None))):
+                raise TypeError(f"{name}={values[name]!r} is not a number")
         if all(values[name] is None for name in BUDGETS):
             values["steps"] = max(STEPS, math.ceil(EPOCHS * count / max(1, values["batch"])))
         seed = check_random_state(self._get("random_state")).randint(2**31 - 1)
@@ -153,8 +156,8 @@ class SequenceEstimator(BaseEstimator):
     def _check_fraction(self) -> float:
         """The part to validate on."""
         fraction = self._get("valid_fraction")
-        if not 0 <= fraction < 1:
-            raise ValueError(f"valid_fraction={fraction} is not allowed: it must be at least 0 and below 1")
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction < 1:
+            raise ValueError(f"valid_fraction={fraction!r} is not allowed: it must be at least 0 and below 1")
         if self._get("patience") and not fraction:
             raise ValueError("patience counts validations, and there are none: set valid_fraction above 0")
         return fraction

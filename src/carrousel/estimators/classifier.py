@@ -180,6 +180,13 @@ class SequenceClassifier(ClassifierMixin, PooledEstimator):
     def _read_targets(self, y: Any, is_new: bool) -> NDArray[np.int64]:
         """The number of each label in `classes_` [N]; a new fit takes the classes from y."""
         y = column_or_1d(y, warn=True)
+        try:
+            np.unique(y)
+        except TypeError:
+            kinds = sorted({type(label).__name__ for label in y})
+            raise TypeError(
+                f"y has labels of several types ({', '.join(kinds)}): use one, and leave none out"
+            ) from None
         check_classification_targets(y)
         if is_new:
             self.classes_, numbers = np.unique(y, return_inverse=True)

@@ -26,11 +26,13 @@ class Steps(NamedTuple):
         values: end to end [sum T_i, F], an array or a frame; or X itself where each of its rows is a sequence.
         lengths: T_i [N].
         is_rows: each row of X is a sequence of one channel.
+        is_copy: the values are not in the memory of X.
     """
 
     values: Any
     lengths: NDArray[np.int64]
-    is_rows: bool
+    is_rows: bool = False
+    is_copy: bool = False
 
 
 def read_sequences(estimator: Any, X: Any, lengths: ArrayLike | None, is_first: bool) -> Sequences:
@@ -67,8 +69,8 @@ def read_sequences(estimator: Any, X: Any, lengths: ArrayLike | None, is_first: 
         estimator.n_channels_ = F
     elif estimator.n_channels_ != F:
         raise ValueError(f"X has {F} channels, but {type(estimator).__name__} was fitted on {estimator.n_channels_}")
-    is_ours = found is not steps.values and found is not X and found.base is None
-    values = found if is_ours and found.flags.c_contiguous else np.array(found, order="C")
+    is_copy = steps.is_copy or (isinstance(X, np.ndarray) and found is not X)  # other objects may return their memory
+    values = found if is_copy and found.base is None and found.flags.c_contiguous else np.array(found, order="C")
     counts = np.full(len(found), found.shape[1], np.int64) if steps.is_rows else steps.lengths
     sequences = Sequences(values.reshape(-1, F), counts, None, (), tuple(f"channel {f}" for f in range(F)), {})
     require_values(sequences, estimator.impute)
@@ -92,7 +94,7 @@ def gather(X: Any, lengths: ArrayLike | None, is_transposed: bool) -> Steps:
             f"lengths has the sum {counts.sum():,}, and X has {len(X):,} rows: with lengths, an array of two "
             "dimensions holds all sequences end to end"
         )
-    return Steps(X, counts, is_rows=False)
+    return Steps(X, counts)
 
 
 def is_list(X: Any) -> bool:
@@ -127,7 +129,7 @@ def take_sequence(one: Any, index: int, is_transposed: bool) -> Any:
         raise ValueError(f"sequence {index} has {found.ndim} dimensions: each must be an array [T, F], or [T]")
     found = found.T if is_transposed and np.ndim(one) == 2 else found
     if not len(found):
-        raise ValueError(f"sequence {index} has no steps: leave it out, or its label too")
+        raise ValueError(f"sequence {index} has no steps: leave it out, and its label")
     return found
 
 
@@ -145,21 +147,21 @@ def join(parts: list[Any]) -> Steps:
     values = np.concatenate([np.asarray(part) for part in parts])
     if hasattr(parts[0], "columns"):
         values = type(parts[0])(values, columns=parts[0].columns)
-    return Steps(values, lengths, is_rows=False)
+    return Steps(values, lengths, is_copy=True)
 
 
 def cut(array: NDArray[Any], lengths: ArrayLike | None) -> Steps:
     """The steps that count of an array [N, T, F]."""
     N, T, F = array.shape
     if lengths is None:
-        return Steps(array.reshape(N * T, F), np.full(N, T, np.int64), is_rows=False)
+        return Steps(array.reshape(N * T, F), np.full(N, T, np.int64))
     counts = read_lengths(lengths)
     if len(counts) != N or counts.max() > T:
         raise ValueError(
             f"lengths has {len(counts):,} numbers up to {counts.max():,}: X [{N:,}, {T:,}, {F:,}] needs {N:,}, "
             f"each at most {T:,}"
         )
-    return Steps(array[np.arange(T) < counts[:, None]], counts, is_rows=False)
+    return Steps(array[np.arange(T) < counts[:, None]], counts, is_copy=True)
 
 
 def read_lengths(lengths: ArrayLike) -> NDArray[np.int64]:
