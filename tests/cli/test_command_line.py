@@ -36,6 +36,7 @@ HELP = [
     "train",
     "train text",
     "train classify",
+    "train forecast",
     "predict",
     "sample",
     "eval",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evenly import write_series
 from labelled import write_ts
 from runs import sentences
 
@@ -39,9 +40,19 @@ def write_labelled(folder: Path, seed: int) -> Path:
     return write_ts(folder, f"sequences{seed}.ts", seed=seed)
 
 
+def write_table(folder: Path, seed: int) -> Path:
+    """A CSV file of three series of days."""
+    return write_series(folder, f"series{seed}.csv", seed=seed)
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(write_text, {"hidden": 12, "batch": 4, "length": 8, "steps": 12}, {"layers": 2, "dropout": 0.3}),
     "classify": SmallTask(write_labelled, {"hidden": 8, "batch": 8, "steps": 12}, {"layers": 2, "noise": 0.3}),
+    "forecast": SmallTask(
+        write_table,
+        {"hidden": 8, "batch": 8, "steps": 12, "id": "shop", "known": "price", "static": "city", "horizon": 3},
+        {"layers": 2, "dropout": 0.3},
+    ),
 }
 
 

@@ -21,6 +21,9 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="Data as in training; - is stdin.")],
     encoding: Annotated[str, typer.Option(help="Encoding of the file.")] = "utf-8",
+    rows: Annotated[
+        str | None, typer.Option(help="Forecasts: only those of these rows of each series, START:END.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...; auto: a GPU if there is one.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> int:
@@ -37,7 +40,10 @@ def evaluate(
 
     trained, where = load(model, ALL), find_device(device)
     task = trained.task
-    score = task.measure(trained.model.to(where), task.read(trained, file, encoding, where))
+    data = task.read(trained, file, encoding, where)
+    if rows is not None:
+        data = task.select_rows(data, rows)
+    score = task.measure(trained.model.to(where), data)
     numbers = task.numbers(score)
     if as_json:
         print(json.dumps({**numbers, "notes": score.notes} if score.notes else numbers))

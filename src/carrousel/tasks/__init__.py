@@ -3,6 +3,7 @@
 files.py         options of tasks that read files
 network.py       options of tasks with recurrent layers, and the layers
 language_model/  a model that predicts the next symbol of a text, for tasks on text
+forecasting/     windows, model and measurements, for tasks on series
 """
 
 import importlib
