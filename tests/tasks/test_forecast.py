@@ -79,7 +79,7 @@ def new_model(about: dict, **options) -> Forecaster:
 def test_the_network_is_that_of_torch(remove, segment, layers, is_linear, rescale):
     """Each target of each window by itself, through torch.nn.LSTM."""
     about = facts(segment=segment)
-    model = new_model(about, remove=remove, linear=is_linear, rescale=rescale, layers=layers, quantiles="0.5")
+    model = new_model(about, remove=remove, no_linear=not is_linear, rescale=rescale, layers=layers, quantiles="0.5")
     lstm = nn.LSTM(6 if segment > 1 else 1, 6, layers)
     lstm.load_state_dict(model.recurrent.state_dict())
     past = torch.randn(4, 12, 2)
@@ -156,6 +156,9 @@ def test_targets_that_are_missing_do_not_count_in_the_loss():
     truth[0, :, 1] = truth[2, 3:] = torch.nan
     error = (model(inputs)[0] - truth)[~truth.isnan()]
     assert TASK.loss(model, (inputs, truth), ())[0].item() == pytest.approx(error.square().mean().item(), rel=1e-5)
+    model.kind = "huber"
+    twice = 2 * nn.functional.smooth_l1_loss(error, torch.zeros_like(error))
+    assert TASK.loss(model, (inputs, truth), ())[0].item() == pytest.approx(twice.item(), rel=1e-5)
     model.kind = "mae"
     assert TASK.loss(model, (inputs, truth), ())[0].item() == pytest.approx(error.abs().mean().item(), rel=1e-5)
 
@@ -290,6 +293,8 @@ def test_errors_are_those_of_a_loop(log):
     difference = (guess - scaled).double().numpy()
     assert errors.mean("se") == pytest.approx(np.nanmean(difference**2), rel=1e-6)
     assert errors.mean("ae") == pytest.approx(np.nanmean(abs(difference)), rel=1e-6)
+    smooth = nn.functional.smooth_l1_loss(guess.double(), scaled.double(), reduction="none")
+    assert errors.mean("huber") == pytest.approx(2 * smooth.nanmean().item(), rel=1e-6)
     assert errors.mean_by_target("unit_se") == pytest.approx(np.nanmean((p - t) ** 2, (0, 1)), rel=1e-6)
     np.testing.assert_allclose(errors.rmse_by_step() ** 2, np.nanmean(difference**2, (0, 2)), rtol=1e-6)
     naive = np.array([[2.0, 3.0], [np.nan, 1.0], [1.0, 1.0]])
@@ -492,6 +497,21 @@ def test_predict_continues_each_series(file, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_columns_may_stand_in_another_order(tmp_path, capsys):
+    for name, header in (("a.csv", "x,y"), ("b.csv", "y,x")):
+        rows = [f"{t},{t % 5}" if name == "a.csv" else f"{t % 5},{t}" for t in range(60)]
+        (tmp_path / name).write_text("\n".join([header, *rows, ""]))
+    train(tmp_path / "a.csv", tmp_path / "out", **LINE)
+    found = []
+    for name in ("a.csv", "b.csv"):
+        assert run(["predict", str(tmp_path / "out"), str(tmp_path / name)]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+    assert found[0].startswith("time,x,q0.1(x),q0.5(x),q0.9(x),y,q0.1(y)")
+    assert found[0].splitlines()[1].startswith("60,")
+
+
+@pytest.mark.slow
 def test_predict_needs_what_is_known(file, tmp_path, capsys):
     train(file, tmp_path / "out")
     assert run(["predict", str(tmp_path / "out"), str(file)]) == 2
@@ -514,9 +534,9 @@ OTHER = {  # another value for every option, and what else it takes for the opti
     "target": ("sold,price", {"known": None}),
     "remove": ("mean", {}),
     "rescale": (True, {}),
-    "linear": (False, {}),
+    "no_linear": (True, {}),
     "quantiles": ("0.2,0.8", {}),
-    "loss": ("mae", {}),
+    "loss": ("mse", {}),
     "cell": ("gru", {}),
     "hidden": (9, {}),
     "layers": (2, {}),
@@ -626,7 +646,7 @@ BAD = {
         {"valid": "{tmp}/hours.csv"},
         "hours.csv has a step of 1 hour, the model was trained",
     ),
-    "loss": (series_text(), {"loss": "rmse"}, "--loss rmse is not one of mse, mae"),
+    "loss": (series_text(), {"loss": "rmse"}, "--loss rmse is not one of mse, mae, huber"),
 }
 
 

@@ -1,15 +1,16 @@
 """`carrousel train forecast`: the next steps of series, from the steps before them.
 
 Data: columns of tables over even steps of time, one series or many, split by time, scaled by the training part. Model:
-recurrent layers over segments of a window, all steps of the horizon at once, with quantiles. Loss: squared error, and
+recurrent layers over segments of a window, all steps of the horizon at once, with quantiles. Loss: Huber's, and
 beside it the loss of the quantiles. Metrics: MSE, MAE, MASE, NSE and KGE, beside two baselines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from carrousel.data.examples import Shuffled
 from carrousel.data.scaling import IMPUTE
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.forecasting.columns import split_names
+from carrousel.tasks.forecasting.errors import compute_huber
 from carrousel.tasks.forecasting.evaluate import evaluate, forecast, measure, pinball
 from carrousel.tasks.forecasting.future import predict_future
 from carrousel.tasks.forecasting.held_out import HeldOut
@@ -27,11 +29,11 @@ from carrousel.tasks.forecasting.pictures import choose_panels, draw_errors, dra
 from carrousel.tasks.forecasting.rows import parse_rows
 from carrousel.tasks.forecasting.sources import Plan, Split, read_held_out, read_split
 from carrousel.tasks.forecasting.windows import Inputs
-from carrousel.training.options import DATA, Options, option
+from carrousel.training.options import DATA, STEP, Options, option
 from carrousel.training.task import Data, Score, State, Task
 from carrousel.training.trained import Trained
 
-MOST_NAMED = 10  # series in a message
+ERRORS: dict[str, Callable[[Tensor], Tensor]] = {"mse": torch.square, "mae": torch.abs, "huber": compute_huber}
 Self = TypeVar("Self", bound="ForecastOptions")
 
 
@@ -78,7 +80,8 @@ class ForecastOptions(FileOptions, ForecasterOptions):
         None, f"What replaces missing values: {', '.join(IMPUTE)}. Without it they are an error.", DATA, choices=IMPUTE
     )
     log: bool = option(False, "Forecast the logarithm of the targets: for series that grow by factors.", DATA)
-    lr: float | None = option(0.001, "Highest learning rate.", least=5e-324, range="above 0")
+    batch: int = option(32, "Windows in a step (B).", least=1, enlarges=STEP)
+    lr: float | None = option(0.001, "Highest learning rate.", least=math.ulp(0.0), range="above 0")
     weight_decay: float = option(0.01, "Weight decay of AdamW.", least=0)
 
     def complete(self: Self) -> Self:
@@ -121,7 +124,7 @@ class ForecastTask(Task):
     )
     unit = "windows"
     loss_unit = "(scaled)"
-    sample = 2000
+    sample = 1000
     less_data = "train on fewer or shorter series"
     options: ClassVar[type[Options]] = ForecastOptions
 
@@ -153,7 +156,7 @@ class ForecastTask(Task):
         is_known = ~truth.isnan()
         count, truth = is_known.sum().clamp(min=1), truth.nan_to_num()
         error = (mean - truth) * is_known
-        loss = (error.abs() if model.kind == "mae" else error.square()).sum() / count
+        loss = ERRORS[model.kind](error).sum() / count
         if model.quantiles:
             levels = truth.new_tensor(model.quantiles)
             beside = (pinball(quantiles, truth, levels).mean(-1) * is_known).sum() / count
@@ -225,16 +228,11 @@ class ForecastTask(Task):
     def predict(self, trained: Trained, file: str, encoding: str, device: torch.device) -> Iterator[dict[str, Any]]:
         """For each series of a file the steps after its end: mean and quantiles of each target."""
         options: Any = trained.options
-        reading, short = {**options.reading, "encoding": encoding}, list[str]()
-        source = (file, trained.facts, options.impute, reading, device, short)
-        model: Any = trained.model.to(device)
-        yield from predict_future(model, *source)
-        if short:
-            more = ", ..." if len(short) > MOST_NAMED else ""
-            results.say(
-                f"{file}: {len(short):,} series have fewer than {trained.facts['window']:,} steps and are not predicted"
-                f": {', '.join(short[:MOST_NAMED])}{more}"
-            )
+        reading, model = {**options.reading, "encoding": encoding}, cast(Forecaster, trained.model.to(device))
+        notes, rows = predict_future(model, file, trained.facts, options.impute, reading, device)
+        for note in notes:
+            results.say(note)
+        yield from rows
 
 
 TASK = ForecastTask()

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from carrousel.tasks.forecasting.units import Units
 
-# count, squared and absolute error of scaled values; squared and absolute error, and the moments, in the data's units
-SUMS = ("count", "se", "ae", "unit_se", "unit_ae", "p", "t", "pp", "tt", "pt")
+# count, squared, absolute and Huber's error of scaled values; then in the units of the data squared and absolute error,
+# and the moments of the forecast and of the truth
+SUMS = ("count", "se", "ae", "huber", "unit_se", "unit_ae", "p", "t", "pp", "tt", "pt")
 
 
 class Errors:
@@ -51,7 +52,19 @@ class Errors:
         truth = torch.where(is_known, truth, forecast)
         error = forecast.double() - truth.double()
         p, t = (torch.where(is_known, self.units.restore(part) - self.center, 0.0) for part in (forecast, truth))
-        values = (is_known, error**2, error.abs(), (p - t) ** 2, (p - t).abs(), p, t, p * p, t * t, p * t)
+        values = (
+            is_known,
+            error**2,
+            error.abs(),
+            compute_huber(error),
+            (p - t) ** 2,
+            (p - t).abs(),
+            p,
+            t,
+            p * p,
+            t * t,
+            p * t,
+        )
         for name, value in zip(SUMS, values):
             self.sums[name].index_add_(0, series, value.double().sum(1))
         self.by_step += torch.stack([(error**2).sum((0, 2)), is_known.double().sum((0, 2))])
@@ -104,6 +117,12 @@ class Errors:
         """How many values count of each series and target [B, C]; NaN where none does."""
         counts = self.array("count")
         return np.where(counts > 0, counts, np.nan)
+
+
+def compute_huber(error: Tensor) -> Tensor:
+    """Twice the loss of Huber 1964: the squared error below 1, and from there on a line, 2 |error| - 1."""
+    size = error.abs()
+    return torch.where(size < 1, size.square(), 2 * size - 1)
 
 
 def positive(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -41,8 +41,17 @@ class Forecast(NamedTuple):
 
 
 @torch.no_grad()
-def forecast(model: Forecaster, windows: Windows, piece: int | None = None) -> Iterator[Forecast]:
-    """Forecast all windows, so many at a time; leaves the mode of the model as it was."""
+def forecast(
+    model: Forecaster, windows: Windows, piece: int | None = None, has_truth: bool = True
+) -> Iterator[Forecast]:
+    """Forecast all windows, piece by piece; leaves the mode of the model as it was.
+
+    Args:
+        model: on the device of the windows.
+        windows: to forecast.
+        piece: so many at a time. Default: what is a fair size for the network.
+        has_truth: whether the steps to predict are in the data; without them the truth is NaN.
+    """
     training = model.training
     model.eval()
     everything = torch.arange(len(windows), device=windows.first.device)
@@ -50,7 +59,8 @@ def forecast(model: Forecaster, windows: Windows, piece: int | None = None) -> I
         starts, series = windows.locate(indices)
         inputs = windows.inputs(starts, series)
         mean, quantiles = model(inputs)
-        yield Forecast(inputs, series, mean, quantiles, windows.truth(starts))
+        truth = windows.truth(starts) if has_truth else torch.full_like(mean, torch.nan)
+        yield Forecast(inputs, series, mean, quantiles, truth)
     model.train(training)
 
 

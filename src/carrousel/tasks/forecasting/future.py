@@ -15,9 +15,11 @@ from carrousel.errors import UserError
 from carrousel.tasks.forecasting.columns import find_ends, read_file, require_columns
 from carrousel.tasks.forecasting.evaluate import forecast
 from carrousel.tasks.forecasting.model import Forecaster
-from carrousel.tasks.forecasting.sources import to_source
+from carrousel.tasks.forecasting.sources import describe_skipped, to_source
 from carrousel.tasks.forecasting.units import Units, take_logarithm
 from carrousel.tasks.forecasting.windows import Windows
+
+MOST_NAMED = 10  # series in a message
 
 
 def predict_future(
@@ -27,9 +29,8 @@ def predict_future(
     impute: str | None,
     reading: dict[str, Any],
     device: torch.device,
-    short: list[str],
-) -> Iterator[dict[str, Any]]:
-    """A row for each step of the horizon after the last target of each series.
+) -> tuple[list[str], Iterator[dict[str, Any]]]:
+    """The steps after the last target of each series.
 
     Args:
         model: on the device.
@@ -38,16 +39,17 @@ def predict_future(
         impute: what replaces missing values.
         reading: options of `read_file`.
         device: of the windows.
-        short: gets the names of series that are too short for a window.
+
+    Returns:
+        What people should know of the data, a line each; and a row for each step.
 
     Raises:
         UserError: it cannot be read, does not fit the model, or nothing can be predicted.
     """
-    series = read_file(file, reading)
+    series = read_file(file, {**reading, "targets": facts["targets"]})
     require_columns(series, file, facts)
     ends, window, M = find_ends(series), facts["window"], facts["horizon"]
     is_long = ends >= window
-    short += [name for name, long in zip(series.names, is_long) if not long]
     if not is_long.any():
         raise UserError(
             f"{file}: no series is long enough: the longest has {ends.max():,} steps with a target, and the model "
@@ -58,11 +60,33 @@ def predict_future(
     clear_future(series, ends)
     if facts["log"]:
         take_logarithm(series, file)
-    source, _ = to_source(series, file, facts, impute, device)
+    source, notes = to_source(series, file, facts, impute, device)
     starts = source.starts + torch.from_numpy(ends - window).to(device)
     windows = Windows(source, window, M, starts, torch.from_numpy(is_long.astype(np.int64)).to(device))
-    units = Units.of(facts)
-    for found in forecast(model, windows):
+    notes = [*describe_skipped(series, file), *notes, *describe_left_out(series, file, is_long, window)]
+    return notes, new_rows(model, windows, series, ends, Units.of(facts), reading)
+
+
+def describe_left_out(series: Series, file: str, is_long: NDArray[np.bool_], window: int) -> list[str]:
+    """Which series are too short."""
+    short = [name for name, long in zip(series.names, is_long) if not long]
+    more = ", ..." if len(short) > MOST_NAMED else ""
+    names = ", ".join(short[:MOST_NAMED]) + more
+    return [f"{file}: {len(short):,} series have fewer than {window:,} steps and are not predicted: {names}"] * bool(
+        short
+    )
+
+
+def new_rows(
+    model: Forecaster,
+    windows: Windows,
+    series: Series,
+    ends: NDArray[np.int64],
+    units: Units,
+    reading: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """A row for each step of the horizon after the end of each series that has a window; arguments as above."""
+    for found in forecast(model, windows, has_truth=False):
         means = units.restore(found.mean).cpu().numpy()
         quantiles = units.restore(found.quantiles.transpose(2, 3)).cpu().numpy()
         for index, mean, quantile in zip(found.series.tolist(), means, quantiles):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import torch
@@ -31,13 +32,14 @@ from carrousel.tasks.network import MOST, NetworkOptions, new_layers
 from carrousel.training.options import MODEL, WEIGHTS, option
 
 SMALLEST = 1e-2  # deviation of a window, of that of the training data, below which it is not scaled up further
+FIRST_SPREAD = 0.5  # deviation of the errors that the quantiles are those of before training, in normal distribution
 SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {
     "last": lambda x: x[:, -1:],
     "mean": lambda x: x.mean(1, keepdim=True),
     "none": lambda x: torch.zeros_like(x[:, :1]),
 }
 SMALL, LARGE, MANY = 32, 128, 1000  # units of a layer, and the training windows from which on it is the larger number
-LOSSES = {"mse": "se", "mae": "ae"}  # and the name of their sum in `Errors`
+LOSSES = {"mse": "se", "mae": "ae", "huber": "huber"}  # and the name of their sum in `Errors`
 Self = TypeVar("Self", bound="ForecasterOptions")
 
 
@@ -61,9 +63,11 @@ class ForecasterOptions(NetworkOptions):
     )
     remove: str = option("last", f"What is taken away from each window: {', '.join(SHIFTS)}.", MODEL, choices=SHIFTS)
     rescale: bool = option(False, "Divide each window by its deviation: for series of very different sizes.", MODEL)
-    linear: bool = option(True, "A linear way from each step that is read to each that is predicted.", MODEL)
+    no_linear: bool = option(
+        False, "Leave out the linear way from each step that is read to each that is predicted.", MODEL
+    )
     quantiles: str = option("0.1,0.5,0.9", "Quantiles to predict beside the mean, with commas between.", MODEL)
-    loss: str = option("mse", f"Loss of the mean: {', '.join(LOSSES)}.", MODEL, choices=LOSSES)
+    loss: str = option("huber", f"Loss of the forecast: {', '.join(LOSSES)}.", MODEL, choices=LOSSES)
 
     def complete(self: Self) -> Self:
         """Check these options and fill in those that are open."""
@@ -126,13 +130,17 @@ class Forecaster(nn.Module):
         self.quantile_head: nn.Linear | None = None
         if self.quantiles:
             self.quantile_head = nn.Linear(features, self.horizon * len(self.quantiles))
-        self.direct: nn.Linear | None = nn.Linear(facts["window"], self.horizon, bias=False) if options.linear else None
+            nn.init.zeros_(self.quantile_head.weight)
+            start = [FIRST_SPREAD * NormalDist().inv_cdf(level) for level in self.quantiles]
+            with torch.no_grad():
+                self.quantile_head.bias.copy_(torch.tensor(start).repeat(self.horizon))
+        self.direct: nn.Linear | None = None
+        if not options.no_linear:
+            self.direct = nn.Linear(facts["window"], self.horizon, bias=False)
+            nn.init.zeros_(self.direct.weight)
         self.ahead: nn.Module | None = None
         if K:
             self.ahead = nn.Sequential(nn.Linear(features + K, H), nn.ReLU(), nn.Linear(H, 1))
-        for linear in (self.direct, self.quantile_head):
-            if linear is not None:
-                nn.init.zeros_(linear.weight)
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Forecast some windows.

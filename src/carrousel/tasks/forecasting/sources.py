@@ -128,7 +128,7 @@ def read_held_out(
     Raises:
         UserError: it cannot be read, does not fit the model, or no series is long enough.
     """
-    series = read_file(file, reading)
+    series = read_file(file, {**reading, "targets": facts["targets"]})
     require_columns(series, file, facts)
     digest = compute_digest(series)
     notes = describe_skipped(series, file)
