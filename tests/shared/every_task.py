@@ -41,8 +41,8 @@ def write_labelled(folder: Path, seed: int) -> Path:
 
 
 def write_table(folder: Path, seed: int) -> Path:
-    """A CSV file of three series of days."""
-    return write_series(folder, f"series{seed}.csv", seed=seed)
+    """A CSV file of two series of days."""
+    return write_series(folder, f"series{seed}.csv", seed=seed, shops={"north": 60, "south": 45})
 
 
 TASKS: dict[str, SmallTask] = {

@@ -31,7 +31,8 @@ def evaluate(
 
     Of a text, every character but the first is predicted once, from all before it or from at least 256. A character
     that the model never saw has no probability: it is an error that says where the character is. Sequences whose label
-    the model never saw count as errors, and are counted.
+    the model never saw count as errors, and are counted. Of series, every window is measured, or with --rows those
+    whose steps to predict lie in these rows.
     """
     with ctrl_c.importing():
         from carrousel.tasks import ALL

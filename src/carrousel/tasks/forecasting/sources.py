@@ -75,42 +75,56 @@ def read_split(plan: Plan, device: torch.device) -> Split:
     sizes = choose_sizes(series.step, int(series.lengths.max()), plan.season, plan.horizon, plan.window, plan.segment)
     fraction = plan.valid_fraction if plan.valid is None else 0.0
     ends = series.lengths - count_validated(series.lengths, fraction, sizes)
-    train = np.arange(len(series.values)) < np.repeat(np.cumsum(series.lengths) - series.lengths + ends, series.lengths)
+    facts = measure(series, name, plan, sizes, ends)
+    source, found = to_source(series, name, facts, plan.impute, device)
+    windows = Windows.between(source, sizes.window, sizes.horizon, np.zeros_like(ends), ends)
+    require_windows(windows, name, sizes, int(ends.max()))
+    facts["hidden"] = choose_hidden(plan.hidden, len(windows))
+    notes += [*found, *describe_short(windows, name, "train")]
+    if plan.valid is None:
+        first, stop = np.where(ends < series.lengths, [ends, series.lengths], 0)
+        rest = Windows.between(source, sizes.window, sizes.horizon, first, stop)
+        held_out = hold_out(series, rest, facts, plan.reading["id"])
+        notes += describe_validated(rest, fraction)
+    else:
+        held_out = read_held_out(plan.valid, facts, plan.impute, plan.reading, device)
+        notes += held_out.notes
+    digest += f"{held_out.digest} {len(windows)} {len(held_out)}"
+    return Split(windows, held_out, to_plain(facts), digest, tuple(notes))
+
+
+def measure(series: Series, name: str, plan: Plan, sizes: Sizes, ends: NDArray[np.int64]) -> dict[str, Any]:
+    """What a model needs to know of the data, by the training part; with --log the targets become their logarithm.
+
+    Args:
+        series: not scaled.
+        name: of the files, for messages.
+        plan: the options.
+        sizes: of the forecast.
+        ends: the steps of each series that train [B].
+
+    Raises:
+        UserError: a target has no logarithm.
+    """
     naive = {
         name_key(series, index, plan.reading["id"]): errors
         for index, errors in enumerate(naive_errors(series, ends, sizes.season))
     }
     if plan.log:
         take_logarithm(series, name)
-    scaling = Scaling.measure_steps(series.values, train)
-    facts = {
+    starts = np.cumsum(series.lengths) - series.lengths
+    trains = np.arange(len(series.values)) < np.repeat(starts + ends, series.lengths)
+    return {
         "targets": series.targets,
         "known": series.known,
         "others": series.others,
         "static": measure_static(series.static),
-        "scaling": scaling.to_json(),
+        "scaling": Scaling.measure_steps(series.values, trains).to_json(),
         "log": plan.log,
         "step": series.step.describe(),
         "naive": naive,
         **sizes.to_json(),
     }
-    source, found = to_source(series, name, facts, plan.impute, device)
-    notes += found
-    zeros, (L, M) = np.zeros_like(ends), (sizes.window, sizes.horizon)
-    windows = Windows.between(source, L, M, zeros, ends)
-    require_windows(windows, name, sizes, int(ends.max()))
-    facts["hidden"] = choose_hidden(plan.hidden, len(windows))
-    notes += describe_short(windows, name, "train")
-    if plan.valid is None:
-        is_validated = ends < series.lengths
-        rest = Windows.between(source, L, M, np.where(is_validated, ends, 0), np.where(is_validated, series.lengths, 0))
-        held_out = hold_out(series, rest, facts, plan.reading["id"])
-        notes += describe_validated(rest, fraction, sizes)
-    else:
-        held_out = read_held_out(plan.valid, facts, plan.impute, plan.reading, device)
-        digest += held_out.digest
-        notes += held_out.notes
-    return Split(windows, held_out, to_plain(facts), f"{digest} {len(windows)} {len(held_out)}", tuple(notes))
 
 
 def read_held_out(
@@ -271,7 +285,7 @@ def describe_short(windows: Windows, name: str, what: str) -> list[str]:
     )
 
 
-def describe_validated(rest: Windows, fraction: float, sizes: Sizes) -> list[str]:
+def describe_validated(rest: Windows, fraction: float) -> list[str]:
     """Which series are not validated."""
     missing = int((rest.counts == 0).sum())
     if not fraction or not missing:
