@@ -150,7 +150,7 @@ def test_quantiles_do_not_change_the_weights_of_the_mean():
 
 
 def test_targets_that_are_missing_do_not_count_in_the_loss():
-    model = new_model(facts(), quantiles="")
+    model = new_model(facts(), quantiles="", loss="mse")
     inputs = Inputs(torch.randn(4, 12, 2), torch.empty(4, 5, 0), torch.empty(4, 0))
     truth = torch.randn(4, 5, 2)
     truth[0, :, 1] = truth[2, 3:] = torch.nan
