@@ -37,6 +37,7 @@ HELP = [
     "train text",
     "train classify",
     "train translate",
+    "train forecast",
     "predict",
     "sample",
     "eval",

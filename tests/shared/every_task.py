@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evenly import write_series
 from labelled import write_ts
 from runs import sentences
 from tagged_files import write_conllu
@@ -60,6 +61,11 @@ def write_translations(folder: Path, seed: int) -> Path:
     return write_pairs(folder, f"pairs{seed}.tsv", seed=seed)
 
 
+def write_table(folder: Path, seed: int) -> Path:
+    """A CSV file of two series of days."""
+    return write_series(folder, f"series{seed}.csv", seed=seed, shops={"north": 60, "south": 45})
+
+
 TASKS: dict[str, SmallTask] = {
     "text": SmallTask(
         write_text,
@@ -84,6 +90,12 @@ TASKS: dict[str, SmallTask] = {
         {"hidden": 8, "batch": 8, "steps": 12},
         random={"layers": 2, "word_dropout": 1.0},
         certain={"dropout": 0.0, "word_dropout": 0.0},
+    ),
+    "forecast": SmallTask(
+        write_table,
+        {"hidden": 8, "batch": 8, "steps": 12, "id": "shop", "known": "price", "static": "city", "horizon": 3},
+        random={"layers": 2, "dropout": 0.3},
+        certain={"dropout": 0.0},
     ),
     "translate": SmallTask(
         write_translations,

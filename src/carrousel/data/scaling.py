@@ -35,14 +35,18 @@ class Scaling:
         """Mean and deviation of some of the sequences. A channel that never changes has deviation 1."""
         is_chosen = np.zeros(len(sequences), bool)
         is_chosen[indices] = True
-        steps = np.repeat(is_chosen, sequences.lengths)
-        F = sequences.values.shape[1]
+        return cls.measure_steps(sequences.values, np.repeat(is_chosen, sequences.lengths))
+
+    @classmethod
+    def measure_steps(cls, values: NDArray[np.float32], steps: NDArray[np.bool_]) -> Scaling:
+        """Mean and deviation of the chosen steps [N] of values [N, F]. A channel that never changes has deviation 1."""
+        F = values.shape[1]
         count, total, squares = np.zeros(F), np.zeros(F), np.zeros(F)
-        for part in chosen_pieces(sequences.values, steps):
+        for part in chosen_pieces(values, steps):
             count += np.isfinite(part).sum(0)
             total += np.nansum(part, 0)
         mean = total / np.maximum(count, 1)
-        for part in chosen_pieces(sequences.values, steps):
+        for part in chosen_pieces(values, steps):
             squares += np.nansum((part - mean) ** 2, 0)
         deviation = np.sqrt(squares / np.maximum(count, 1))
         deviation[deviation <= 1e-7 * np.abs(mean)] = 1.0  # float32 rounds; also 0 for a channel of zeros

@@ -7,6 +7,7 @@ confusion.py     the picture of which classes are taken for which
 language_model/  a model that predicts the next symbol of a text, for tasks on text
 classification/  a class for each sequence
 tagging/         a tag for each word, or for each step of a sequence
+forecasting/     windows, model and measurements, for tasks on series
 translation/     encoder, decoder and attention, for tasks on pairs of texts
 regression/      numbers for whole sequences; no command, for carrousel.estimators
 """

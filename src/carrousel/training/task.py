@@ -161,6 +161,18 @@ class Task(ABC):
         """
         raise UserError(f"carrousel eval does not read files for the task {self.name}")
 
+    def select_rows(self, data: Any, rows: str) -> Any:
+        """What `read` returned, without what is not in a range of rows: `carrousel eval --rows`.
+
+        Args:
+            data: what `read` returned.
+            rows: "START:END".
+
+        Raises:
+            UserError: it is not a range, or the task has no rows.
+        """
+        raise UserError(f"--rows {rows} does not fit a model of the task {self.name}: leave it out")
+
     def predict(self, trained: Any, file: str, encoding: str, device: torch.device) -> Iterator[dict[str, Any]]:
         """The rows that `carrousel predict` prints: the same columns in each, by name, in their order.
 
