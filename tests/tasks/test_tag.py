@@ -19,7 +19,6 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from carrousel import checkpoint
 from carrousel.cli import run
-from carrousel.data.buckets import Buckets
 from carrousel.tasks import ALL
 from carrousel.tasks.network import CELLS
 from carrousel.tasks.tag import TASK, TagOptions
@@ -136,19 +135,6 @@ def test_words_characters_and_tags_are_counted():
     spelled, offsets = found.spell(torch.tensor([1, 0, 3]))
     assert spelled.tolist() == [4, 3, 2] + [0, 0, 0] + [1] * HALF + [4] * HALF
     assert offsets.tolist() == [0, 3, 6, 6 + 2 * HALF]
-
-
-def test_a_batch_depends_on_its_step_only_and_holds_sentences_of_about_one_length(tmp_path):
-    lengths = torch.randint(1, 60, (1024,), generator=torch.Generator().manual_seed(0))
-    buckets = Buckets(lengths, 8, seed=3)
-    batches = [buckets.take(step) for step in range(256)]  # two passes
-    assert all(torch.equal(Buckets(lengths, 8, seed=3).take(step), batches[step]) for step in (249, 0, 31, 32))
-    assert torch.cat(batches).bincount(minlength=1024).tolist() == [2] * 1024
-    spreads = [(lengths[batch].max() - lengths[batch].min()).item() for batch in batches]
-    assert np.mean(spreads) < 5
-    assert not torch.equal(batches[0], Buckets(lengths, 8, seed=4).take(0))
-    few = Buckets(lengths[:5], 8, seed=3)
-    assert [few.take(step).shape for step in range(3)] == [(8,)] * 3
 
 
 def test_whole_runs_of_sentences_are_held_out():

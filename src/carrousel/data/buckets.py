@@ -14,7 +14,7 @@ class Buckets:
     """Sequences, shuffled without end; those of 32 batches at a time are sorted by length, and the batches shuffled.
 
     Args:
-        lengths: steps of each sequence [B], on the CPU.
+        lengths: steps of each sequence [B], on the CPU; or other numbers that sort them.
         batch: sequences in a batch.
         seed: the same seed gives the same batches.
     """

@@ -1,4 +1,4 @@
-"""Pairs of texts as a model takes them: numbers of symbols, gathered into padded batches of about equal lengths.
+"""Pairs of texts as a model takes them: numbers of symbols, gathered into padded batches.
 
 Letters: S steps of sources, T steps of targets, B batch, N symbols of all texts.
 """
@@ -12,11 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from carrousel.data.examples import Shuffled
-
-POOL = 32  # batches that are cut from one piece of the shuffled data, sorted by length
-GOLDEN = 0x9E3779B97F4A7C15  # seeds that differ by it have nothing in common
 
 
 @dataclass(frozen=True)
@@ -84,42 +79,6 @@ class SymbolPairs:
         """All of them side by side."""
         return PairBatch(self.sources.pad(), self.sources.lengths, self.targets.pad(), self.targets.lengths)
 
-    def sort_by_length(self) -> Tensor:
-        """The indices of all, by the length of the target and then of the source."""
-        return (self.targets.lengths * (int(self.sources.lengths.max()) + 1) + self.sources.lengths).argsort(
-            stable=True
-        )
-
-
-class SortedBatches:
-    """Batches of pairs of about equal lengths, without end; each is known from its number alone.
-
-    A pool of batches is cut from the shuffled data and sorted by length, and its batches come in a random order.
-
-    Args:
-        pairs: all of them.
-        batch: pairs in a batch (B).
-        seed: of the order.
-    """
-
-    def __init__(self, pairs: SymbolPairs, batch: int, seed: int) -> None:
-        self.pairs = pairs
-        self.batch = batch
-        self.seed = seed
-        self.shuffled = Shuffled(len(pairs), seed)
-        self.pool: tuple[int, list[Tensor]] = (-1, [])  # its number, and the pairs of its batches
-
-    def take(self, step: int) -> PairBatch:
-        """The batch of a step."""
-        number, place = divmod(step, POOL)
-        if self.pool[0] != number:
-            self.pool = (number, self.fill_pool(number))
-        return self.pairs.select(self.pool[1][place]).to_batch()
-
-    def fill_pool(self, number: int) -> list[Tensor]:
-        """The pairs of each batch of a pool."""
-        count = POOL * self.batch
-        chosen = self.shuffled.take(number * count, count).to(self.pairs.sources.starts.device)
-        batches = chosen[self.pairs.select(chosen).sort_by_length()].split(self.batch)
-        generator = torch.Generator().manual_seed((self.seed * GOLDEN + number) % 2**63)
-        return [batches[index] for index in torch.randperm(POOL, generator=generator).tolist()]
+    def order_by_length(self) -> Tensor:
+        """A number for each pair [B], that sorts them by the length of the target and then of the source."""
+        return self.targets.lengths * (int(self.sources.lengths.max()) + 1) + self.sources.lengths

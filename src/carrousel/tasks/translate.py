@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carrousel.data.buckets import Buckets
 from carrousel.data.pairs import read_pairs
 from carrousel.data.read_sequences import name_file
 from carrousel.data.subwords import Subwords
-from carrousel.data.symbol_pairs import PairBatch, SortedBatches, SymbolTexts
+from carrousel.data.symbol_pairs import PairBatch, SymbolTexts
 from carrousel.output_layer import linear_cross_entropy
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.translation.attention import draw_attention, measure_attention
@@ -92,8 +93,12 @@ class Translate(Task):
         """The files that the options name: read, split by source, cut into subwords."""
         load_metrics()  # a library that is missing is reported before the minutes of training
         found = read_split(options.files, options.valid, options.vocabulary, options.reading, device)
-        batches = SortedBatches(found.train, options.batch, options.seed)
-        return Data(batches.take, len(found.train), found.held_out, found.facts, found.digest, found.notes)
+        buckets = Buckets(found.train.order_by_length().cpu(), options.batch, options.seed)
+
+        def batch(step: int) -> PairBatch:
+            return found.train.select(buckets.take(step).to(device)).to_batch()
+
+        return Data(batch, len(found.train), found.held_out, found.facts, found.digest, found.notes)
 
     def model(self, options: TranslateOptions, facts: dict[str, Any]) -> Translator:
         """A model with new weights for these subwords."""
