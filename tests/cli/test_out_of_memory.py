@@ -30,6 +30,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and
 LIMITED = """
 import resource, sys
 import torch._dynamo
+import carrousel.tasks
 from carrousel import memory
 from carrousel.cli import run
 used = memory.kilobytes("/proc/self/status")["VmSize"]

@@ -236,7 +236,7 @@ def test_what_is_wrong_is_one_line(tmp_path):
 
 def test_notes_say_what_is_not_known(tmp_path):
     (tmp_path / "a.txt").write_text("a b " * 200 + "once " + "new " * 9)
-    notes = train(tmp_path / "a.txt", tmp_path / "out", valid_fraction=9.5 / 411)["notes"]
+    notes = train(tmp_path / "a.txt", tmp_path / "out", valid_fraction=9.5 / 411, min_count=2)["notes"]
     assert notes == [
         "4 different words are known, by the text to train on",
         "words to train on that are replaced by <unk>: 1 of 401 (0.2%)",

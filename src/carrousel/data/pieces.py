@@ -13,7 +13,7 @@ from carrousel.data.lines import open_bytes
 from carrousel.data.text import STDIN, join_surrogates, read
 from carrousel.errors import UserError
 
-BLOCK = 1 << 22  # bytes that are read at a time
+BLOCK = 1 << 20  # bytes that are read at a time
 HALF = re.compile("[\ud800-\udbff]$")  # the first half of a surrogate pair, at the end
 
 
@@ -36,7 +36,7 @@ def read_pieces(path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
             is_empty = False
             yield piece
     except (UserError, UnicodeError, LookupError, OSError, EOFError, zlib.error):
-        read(path, encoding)  # once more, as a whole: it says what is wrong, and in which line
+        read(path, encoding)  # as a whole: it says what is wrong, and in which line
         raise
     if is_empty:
         read(path, encoding)

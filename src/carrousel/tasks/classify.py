@@ -92,7 +92,7 @@ class Classify(Task):
     unit = "sequences"
     loss_unit = "nats a sequence"
     sample = 2000
-    batch_axes = (1, 0, 0)
+    batch_axes: ClassVar[tuple[int, ...]] = (1, 0, 0)
     less_data = "train on fewer or shorter sequences"
     options: ClassVar[type[Options]] = ClassifyOptions
 

@@ -127,7 +127,7 @@ class ForecastTask(Task):
     loss_unit = "(scaled)"
     sample = 1000
     less_data = "train on fewer or shorter series"
-    batch_axes = (0, 0, 0, 0)
+    batch_axes: ClassVar[tuple[int, ...]] = (0, 0, 0, 0)
     options: ClassVar[type[Options]] = ForecastOptions
 
     def data(self, options: ForecastOptions, device: torch.device) -> Data:

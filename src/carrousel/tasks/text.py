@@ -73,7 +73,7 @@ class Text(Task):
     )
     unit = "characters"
     loss_unit = "nats a character"
-    batch_axes = (1, 1)
+    batch_axes: ClassVar[tuple[int, ...]] = (1, 1)
     less_data = "train on a smaller text"
     options: ClassVar[type[Options]] = TextOptions
 

@@ -85,7 +85,7 @@ class Translate(Task):
     unit = "pairs"
     loss_unit = "nats a subword"
     sample = 2000
-    batch_axes = (1, 0, 1, 0)
+    batch_axes: ClassVar[tuple[int, ...]] = (1, 0, 1, 0)
     less_data = "train on fewer pairs"
     options: ClassVar[type[Options]] = TranslateOptions
 

@@ -68,7 +68,7 @@ class Words(Task):
     unit = "words"
     loss_unit = "nats a word"
     sample = 20_000
-    batch_axes = (1, 1)
+    batch_axes: ClassVar[tuple[int, ...]] = (1, 1)
     less_data = "train on a smaller text, or give a lower --vocabulary"
     options: ClassVar[type[Options]] = WordOptions
 

@@ -10,6 +10,7 @@ trained.py    a trained model, read from the folder of its run
 curve.py      the learning curve, and its picture
 progress.py   the bar in the terminal
 interrupt.py  signals that stop a run
+ranks.py      a run in several processes, on one machine or on many
 folder.py     the folder of a run, locked
 sizes.py      how much memory a run takes
 device.py     a device by its name
