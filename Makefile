@@ -24,7 +24,7 @@ PACKAGE := $(shell find src kernels bindings cmake -not -path '*/__pycache__*' \
 CPP := $(shell find kernels bindings tests -name '*.[ch]pp')
 
 help:
-	@echo "make demo     train a language model for a minute and a half, let it write, and reproduce a table of 1997"
+	@echo "make demo     in two minutes: a language model that writes, a forecast with its picture, a table of 1997"
 	@echo "make test     the tests, C++ and Python, but for the slow ones"
 	@echo "make quick    those that a change most likely breaks, in a minute"
 	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests, the slow ones too"
@@ -36,10 +36,13 @@ help:
 	@echo "make wheel    a wheel that other machines can install: dist/"
 	@echo "make clean    remove what these commands made"
 
-demo: $(VENV)/installed
+demo: $(VENV)/tasks-tools
 	rm -rf runs/demo
-	$(BIN)/carrousel train text --stdlib --minutes 1.5 --out runs/demo
+	$(BIN)/carrousel train text --stdlib --minutes 1 --out runs/demo
 	$(BIN)/carrousel sample runs/demo --prompt "def " --length 600 --temperature 0.7
+	$(BIN)/python examples/tides.py > runs/demo/tides.csv
+	$(BIN)/carrousel train forecast runs/demo/tides.csv --horizon 48 --minutes 0.3 --out runs/demo/tides
+	@echo "the forecast beside the truth: runs/demo/tides/forecast.png"
 	$(BIN)/carrousel reproduce adding --out runs/demo
 
 test: test-kernels test-python

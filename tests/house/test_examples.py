@@ -51,6 +51,16 @@ def test_drop_in():
     assert len(times) == 3
 
 
+def test_tides():
+    """Evenly spaced hours, whose heights are near those of half a day before."""
+    header, *rows = lines_of("tides")
+    assert header == "time,height"
+    assert rows[25].startswith("2024-01-02 01:00,")
+    heights = np.array([float(row.split(",")[1]) for row in rows])
+    assert len(heights) == 24 * 150
+    assert np.corrcoef(heights[25:], heights[:-25])[0, 1] > 0.9
+
+
 def test_streaming_audio():
     *_, same, spoken, heard, right = lines_of("streaming_audio")
     assert same.endswith("True")
