@@ -15,6 +15,7 @@ import torch
 from runs import SIZES, resume, sentences, train, write_text
 
 from carrousel import checkpoint
+from carrousel.cli import run
 from carrousel.data.vocabulary import Corpus
 from carrousel.errors import UserError
 from carrousel.tasks import ALL
@@ -231,3 +232,16 @@ def test_a_run_goes_on_without_its_reader(text, tmp_path, monkeypatch):
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
     assert result["step"] == 200
+
+
+def test_options_of_another_version_are_one_line(tmp_path, capsys):
+    train(write_text(tmp_path), tmp_path / "out")
+    for path in (tmp_path / "out" / name for name in ("best.safetensors", "last.safetensors")):
+        facts, tensors = checkpoint.read(path, "")
+        options = {**facts["options"], "extra_size": 1}
+        del options["clip"]
+        checkpoint.write(path, {**facts, "options": options}, tensors, "")
+    for command in (["train", "text", "--resume", "--out"], ["sample"]):
+        assert run([*command, str(tmp_path / "out")]) == 2
+        message = "the run has options of another version (--clip, --extra-size): train the model again"
+        assert capsys.readouterr().err == f"carrousel: {message}\n"

@@ -156,9 +156,16 @@ class Options:
 
     @classmethod
     def from_json(cls: type[Self], values: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        found: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
-        return cls(**found)
+        """The inverse of `to_json`.
+
+        Raises:
+            UserError: they are those of another version.
+        """
+        known = {each.name for each in fields(cls)}
+        if values.keys() != known:
+            names = ", ".join(map(spell, sorted(values.keys() ^ known)))
+            raise UserError(f"the run has options of another version ({names}): train the model again")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def resume_with(self: Self, now: Options, given: Collection[str]) -> Self:
         """The options with which a run continues.
