@@ -25,8 +25,8 @@ def heights() -> list[float]:
     wind, found = 0.0, []
     for hour in range(HOURS):
         wind = STAYS * wind + draw.gauss(0, GUST)
-        tide = sum(size * math.cos(2 * math.pi * hour / period + phases[name]) for name, (period, size) in WAVES.items())
-        found.append(tide + wind)
+        turns = {name: 2 * math.pi * hour / period + phases[name] for name, (period, _) in WAVES.items()}
+        found.append(wind + sum(size * math.cos(turns[name]) for name, (_, size) in WAVES.items()))
     return found
 
 

@@ -34,13 +34,13 @@ class WordModelOptions(NetworkOptions):
     """The options of a network for words."""
 
     cell: str = option("lstm", f"One of {', '.join(CELLS)}.", MODEL, choices=CELLS)
-    hidden: int = option(650, "Units of a layer (H).", MODEL, **MOST, enlarges=WEIGHTS)
+    hidden: int = option(400, "Units of a layer (H).", MODEL, **MOST, enlarges=WEIGHTS)
     embedding: int | None = option(None, "Numbers that stand for a word (default: --hidden).", MODEL, **MOST)
     dropout: float | None = option(
-        0.4, "Dropout of each layer's inputs and of the last outputs, the same at all steps of a window.", MODEL, **RATE
+        0.3, "Dropout of each layer's inputs and of the last outputs, the same at all steps of a window.", MODEL, **RATE
     )
     word_dropout: float = option(0.1, "Part of the vocabulary that a window reads as zeros.", MODEL, **RATE)
-    weight_dropout: float = option(0.3, "Dropout of the weights from h to the gates.", MODEL, **RATE)
+    weight_dropout: float = option(0.2, "Dropout of the weights from h to the gates.", MODEL, **RATE)
 
     def complete(self: Self) -> Self:
         """Check these options and fill in those that are open."""
