@@ -26,6 +26,8 @@ from bench import (
 from bench import streaming as with_onnx
 from bench.scaling import measure as scaling
 from bench.scaling import page as scaling_page
+from bench.tasks import measure as tasks
+from bench.tasks import page as tasks_page
 from carrousel import results
 from carrousel.bench import streaming
 from carrousel.bench.arguments import (
@@ -238,6 +240,20 @@ def bench_scaling(seconds: Seconds = 4, repeat: Repeat = 5, out: Out = Path("doc
     results.write(
         json_file, json.dumps({name: each.to_json() for name, each in found.items()}, indent=1) + "\n", "--json"
     )
+
+
+@app.command("tasks")
+def bench_tasks(
+    data: Annotated[Path, typer.Argument(help="Folder of the data sets; bench/tasks/jobs.py names their files.")],
+    only: Annotated[str | None, typer.Option(help="Jobs whose names begin so, with commas between.")] = None,
+    out: Out = Path("docs"),
+) -> None:
+    """Train every task on real data, with its defaults, and write tasks.md: an hour and a half for all of them."""
+    for job in tasks.choose(only):
+        results.say(f"training: {job.name}")
+        found = tasks.measure(job, data)
+        tasks_page.add(out, job, found)
+        results.say(f"{job.name}: {found['figures']}")
 
 
 def main() -> None:
