@@ -78,7 +78,7 @@ class SequenceEstimator(BaseEstimator):
         """
         with name_parameters(), limit_threads():
             sequences, targets = self._read(X, y, lengths, is_first=True, is_new=True)
-            options = self._read_options(self._count(sequences))
+            options = self._read_options(self._count(sequences, None))
             device = find_device(options.device)
             data = self._new_data(sequences, targets, options, device, self._check_fraction(), None)
             with isolate_training(device):
@@ -93,7 +93,7 @@ class SequenceEstimator(BaseEstimator):
             facts = getattr(self, "_facts", None)
             sequences, targets = self._read(X, y, lengths, is_first=facts is None, is_new=False)
             start = 0 if facts is None else self.n_steps_
-            size = self._count(sequences)
+            size = self._count(sequences, facts)
             options = self._read_options(size)
             count = math.ceil(size / options.batch)
             options = replace(options, batch=math.ceil(size / count), seed=options.seed + start, epochs=None,
@@ -164,8 +164,8 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError("patience counts validations, and there are none: set valid_fraction above 0")
         return fraction
 
-    def _count(self, sequences: Any) -> int:
-        """How many units of the task there are to train on."""
+    def _count(self, sequences: Any, facts: dict[str, Any] | None) -> int:
+        """How many units of the task there are to train on; facts: as for `_new_data`."""
         return len(sequences)
 
     def _read(self, X: Any, y: Any, lengths: ArrayLike | None, is_first: bool, is_new: bool
