@@ -51,15 +51,18 @@ class Form:
         return found.to_period(self.period) if self.period else found
 
 
-def open_frame(X: Any, id: str, time: str) -> tuple[Any, Form]:
+def open_frame(X: Any, id: str, time: str, index: str | None = None) -> tuple[Any, Form]:
     """X as a frame with a column of times, and its form.
 
     Args:
         X: a frame, a series of pandas, or an array [T] or [T, C].
         id, time: the columns of ids and times of a frame in long form; one without `time` has its times in its index.
 
+        index: what the times of an index are called. Default: its name.
+
     Raises:
         TypeError: it is none of these.
+        ValueError: two columns have one name, or the index has several levels.
     """
     pandas: Any = load_library("pandas", "Forecaster")
     is_array = not isinstance(X, (pandas.DataFrame, pandas.Series))
@@ -78,7 +81,7 @@ def open_frame(X: Any, id: str, time: str) -> tuple[Any, Form]:
         return frame, Form(ids, time, False, getattr(frame[time].dtype, "tz", None), find_period(frame[time].dtype))
     if isinstance(frame.index, pandas.MultiIndex):
         raise ValueError(f"X has an index of {frame.index.nlevels} levels: use X.reset_index(), the long form")
-    name = INDEX if frame.index.name is None else str(frame.index.name)
+    name = index or (INDEX if frame.index.name is None else str(frame.index.name))
     if name in frame.columns:
         raise ValueError(f"X has {name!r} as the name of its index and of a column: rename one")
     dtype = frame.index.dtype
@@ -89,7 +92,7 @@ def open_frame(X: Any, id: str, time: str) -> tuple[Any, Form]:
 def find_period(dtype: Any) -> str | None:
     """The frequency of a type of periods."""
     pandas: Any = load_library("pandas", "Forecaster")
-    return dtype.freq.freqstr if isinstance(dtype, pandas.PeriodDtype) else None
+    return str(dtype).removeprefix("period[").removesuffix("]") if isinstance(dtype, pandas.PeriodDtype) else None
 
 
 class FrameTable(Table):
