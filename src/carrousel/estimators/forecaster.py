@@ -319,7 +319,8 @@ class Forecaster(SequenceEstimator):
         """X as series."""
         if self.impute is not None and self.impute not in IMPUTE:
             raise ValueError(f"impute={self.impute!r} is not one of {', '.join(IMPUTE)}")
-        frame, form = open_frame(X, self.id, self.time)
+        index = None if is_first or not self._form.is_index else self._form.time
+        frame, form = open_frame(X, self.id, self.time, index)
         if is_first:
             self._form: Form = form
             names = [name for name in frame.columns if not (form.is_index and name == form.time)]
@@ -331,15 +332,14 @@ class Forecaster(SequenceEstimator):
         targets = self._names("target") if is_first else self.targets_
         if not targets and (form.id or not form.is_index) and "y" in frame.columns:
             targets = ("y",)
-        series = read_series(FrameTable(frame), targets=targets, id=form.id, time=form.time, step=self.step,
+        return read_series(FrameTable(frame), targets=targets, id=form.id, time=form.time, step=self.step,
                              time_format=self.time_format, **parts)  # fmt: skip
-        return series
 
     def _select_columns(self, frame: Any, form: Form, may_lack_targets: bool) -> Any:
         """The columns of the fit in their order; those that are not known for the future may be missing in it."""
-        if (form.id, form.time) != (self._form.id, self._form.time):
-            wants = self._form.id or f"one series, with times in {self._form.time}"
-            raise ValueError(f"X has another form than in fit: then it had {wants}, and the times {self._form.time!r}")
+        had, has = (f"{each.id or 'no ids'}, {'index' if each.is_index else each.time}" for each in (self._form, form))
+        if had != has:
+            raise ValueError(f"X has another form than in fit: {has} instead of {had} (ids, times); give the same")
         names = [*self.feature_names_in_, *([form.time] if form.is_index else [])]
         future = {*self.targets_, *self._facts["others"]} if may_lack_targets else set[str]()
         unseen = [name for name in frame.columns if name not in names]

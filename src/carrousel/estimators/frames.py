@@ -104,8 +104,8 @@ class FrameTable(Table):
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame
-        self.path = Path("X")
-        self.columns = tuple(frame.columns)
+        self.path: Path = Path("X")
+        self.columns: tuple[str, ...] = tuple(frame.columns)
 
     def blocks(self, kinds: Mapping[str, Kind]) -> Iterator[Mapping[str, Any]]:
         """All rows, as Arrow arrays by column."""

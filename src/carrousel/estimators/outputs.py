@@ -37,7 +37,7 @@ def compute_exactly(model: PooledNetwork, examples: Examples) -> NDArray[np.floa
 def tag_exactly(model: Tagger, sentences: Sentences, read: Callable[[Softmax | CRF, Tensor, Tensor], Tensor]) -> Tensor:
     """What is read from the scores of the tags, for all words in their order [N, ...].
 
-    That of a sentence does not depend on which others are there, as above.
+    That of a sentence does not depend on which others are there: as above for numbers, in float32 for words.
 
     Args:
         model: in evaluation mode.
