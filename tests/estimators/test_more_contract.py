@@ -6,6 +6,7 @@ import doctest
 import inspect
 import pickle
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ LONG = pd.concat([pd.DataFrame({"unique_id": name, "ds": DAYS, "y": SOLD * k}) f
 TAGGER = SequenceTagger(hidden=8, steps=60, random_state=0)
 WORDS = SequenceTagger(hidden=8, embedding=8, char_embedding=4, char_hidden=4, steps=60, random_state=0, crf=True)
 FORECASTER = Forecaster(horizon=7, hidden=8, steps=60, random_state=0)
-CASES = {
+CASES: dict[str, tuple[Any, Any, Any]] = {
     "steps": (TAGGER, STEPS, LABELS),
     "words": (WORDS, SENTENCES, TAGS),
     "frame": (FORECASTER, FRAME, None),
@@ -249,7 +250,7 @@ def test_names_of_columns_are_checked():
         one.predict([frame[["noise", "level"]] for frame in frames])
 
 
-BAD_TAGS = {
+BAD_TAGS: dict[str, tuple[Any, Any, Any, str]] = {
     "too_few": (STEPS, [*LABELS[:-1], LABELS[-1][:-1]], ValueError, "sequence 59 has . steps, and y has . labels"),
     "no_lists": (STEPS, ["low"] * 60, ValueError, "y has 60 labels, and X has .* steps in 60 sequences"),
     "sequences": (STEPS, LABELS[:-1], ValueError, "inconsistent numbers of samples"),

@@ -37,7 +37,7 @@ def keep_ends(series: Series, steps: int) -> Series:
 def continue_series(ends: Series, new: Series) -> Continued:
     """Series of new data, each with the steps before it that the fit ended with, if it continues them.
 
-    A series continues the one of its name if it begins after the first of the steps that were kept, at most one step
+    A series continues the one of its name if it begins after the first of the steps that were stored, at most one step
     after the last, and ends after that; rows that both have are those of the fit. Another series stays as it is.
 
     Args:
@@ -73,16 +73,16 @@ def continue_series(ends: Series, new: Series) -> Continued:
 
 
 def find_place(ends: Series, known: int, start: int | float, length: int) -> int | None:
-    """At which step of a series that was kept another one starts; negative: before it.
+    """At which step of a series that was stored another one starts; negative: before it.
 
     Args:
-        ends: what was kept.
+        ends: what was stored.
         known: the number of the series.
         start: the time of the other one's first step.
         length: its steps.
 
     Returns:
-        At most the number of steps that were kept; None: the steps do not meet.
+        At most the number of steps that were stored; None: the steps do not meet.
     """
     first, count = ends.starts[known].item(), int(ends.lengths[known])
     if start < first:
