@@ -4,7 +4,13 @@ base.py        what every estimator has: parameters, fit, partial_fit
 pooled.py      estimators with one target for a whole sequence:
 classifier.py  SequenceClassifier: the class of a sequence
 regressor.py   SequenceRegressor: one number, or several, for a sequence
+tagger.py      SequenceTagger: a label for each step, or for each word
 inputs.py      the forms of X, as sequences end to end
+forecaster.py  Forecaster: the next steps of series
+frames.py      frames of pandas as tables
+histories.py   the ends of series, and what continues them
+step_labels.py the words and the labels of steps, of a tagger
+labels.py      labels as numbers of classes
 outputs.py     the outputs of a network, the same whatever is computed beside them
 mixins.py      scikit-learn's base classes, with types
 isolation.py   training that leaves torch's global state as it was; errors that name parameters
@@ -21,6 +27,8 @@ except ImportError as _error:
 
 # isort: split
 from carrousel.estimators.classifier import SequenceClassifier
+from carrousel.estimators.forecaster import Forecaster
 from carrousel.estimators.regressor import SequenceRegressor
+from carrousel.estimators.tagger import SequenceTagger
 
-__all__ = ["SequenceClassifier", "SequenceRegressor"]
+__all__ = ["Forecaster", "SequenceClassifier", "SequenceRegressor", "SequenceTagger"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sized
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -14,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from torch import Tensor, nn
 
-from carrousel.data.sequences import Sequences
 from carrousel.estimators.inputs import read_sequences
 from carrousel.estimators.isolation import isolate_training, limit_threads, name_parameters
 from carrousel.estimators.mixins import BaseEstimator
@@ -25,7 +25,7 @@ from carrousel.training.options import BUDGETS, Options
 from carrousel.training.task import Data, Task
 from carrousel.training.trainer import Trainer
 
-STEPS, EPOCHS = 500, 20  # of a fit that no parameter ends: the larger of the two
+STEPS, EPOCHS = 500, 20  # of a fit that no parameter ends: the larger of the two, but at most `_most_steps`
 
 Self = TypeVar("Self", bound="SequenceEstimator")
 
@@ -37,6 +37,7 @@ class SequenceEstimator(BaseEstimator):
     """
 
     _task: ClassVar[Task]
+    _most_steps: ClassVar[float] = math.inf
 
     model_: nn.Module
     n_channels_: int
@@ -45,18 +46,17 @@ class SequenceEstimator(BaseEstimator):
 
     # ---- what subclasses say ----
 
-    @abstractmethod
     def _read_targets(self, y: Any, is_new: bool) -> NDArray[Any]:
         """y as an array of numbers [N, ...]; is_new: in fit, not in partial_fit."""
+        raise NotImplementedError
 
     @abstractmethod
-    def _new_data(self, sequences: Sequences, targets: NDArray[Any], options: Options, device: torch.device,
+    def _new_data(self, sequences: Any, targets: NDArray[Any], options: Options, device: torch.device,
                   fraction: float, facts: dict[str, Any] | None) -> Data:  # fmt: skip
         """What to train on.
 
         Args:
-            sequences: their values are scaled in place.
-            targets: what `_read_targets` returned.
+            sequences, targets: what `_read` returned; values are scaled in place.
             options, device: of the training.
             fraction: of the sequences, to validate on.
             facts: `Data.facts` of the first call of partial_fit, whose scales are used again; None: they are measured.
@@ -78,7 +78,7 @@ class SequenceEstimator(BaseEstimator):
         """
         with name_parameters(), limit_threads():
             sequences, targets = self._read(X, y, lengths, is_first=True, is_new=True)
-            options = self._read_options(len(sequences))
+            options = self._read_options(self._count(sequences, None))
             device = find_device(options.device)
             data = self._new_data(sequences, targets, options, device, self._check_fraction(), None)
             with isolate_training(device):
@@ -93,9 +93,10 @@ class SequenceEstimator(BaseEstimator):
             facts = getattr(self, "_facts", None)
             sequences, targets = self._read(X, y, lengths, is_first=facts is None, is_new=False)
             start = 0 if facts is None else self.n_steps_
-            options = self._read_options(len(sequences))
-            count = math.ceil(len(sequences) / options.batch)
-            options = replace(options, batch=math.ceil(len(sequences) / count), seed=options.seed + start, epochs=None,
+            size = self._count(sequences, facts)
+            options = self._read_options(size)
+            count = math.ceil(size / options.batch)
+            options = replace(options, batch=math.ceil(size / count), seed=options.seed + start, epochs=None,
                               steps=start + count, minutes=None, patience=0, schedule="constant")  # fmt: skip
             device = find_device(options.device)
             data = self._new_data(sequences, targets, options, device, 0.0, facts)
@@ -149,7 +150,8 @@ class SequenceEstimator(BaseEstimator):
             if about.least is not None and not isinstance(values.get(name), (int, float, type(None))):
                 raise TypeError(f"{name}={values[name]!r} is not a number")
         if all(values[name] is None for name in BUDGETS):
-            values["steps"] = max(STEPS, math.ceil(EPOCHS * count / max(1, values["batch"])))
+            steps = max(STEPS, math.ceil(EPOCHS * count / max(1, values["batch"])))
+            values["steps"] = int(min(steps, self._most_steps))
         seed = check_random_state(self._get("random_state")).randint(2**31 - 1)
         return cls(seed=int(seed), **values).complete()
 
@@ -162,8 +164,12 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError("patience counts validations, and there are none: set valid_fraction above 0")
         return fraction
 
+    def _count(self, sequences: Any, facts: dict[str, Any] | None) -> int:
+        """How many units of the task there are to train on; facts: as for `_new_data`."""
+        return len(sequences)
+
     def _read(self, X: Any, y: Any, lengths: ArrayLike | None, is_first: bool, is_new: bool
-              ) -> tuple[Sequences, NDArray[Any]]:  # fmt: skip
+              ) -> tuple[Sized, NDArray[Any]]:  # fmt: skip
         """X as sequences and y as targets, of the same number."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")

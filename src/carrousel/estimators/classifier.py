@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
 from carrousel.data.classes import split_by_class
+from carrousel.estimators.labels import number_labels, start_classes
 from carrousel.estimators.mixins import ClassifierMixin
 from carrousel.estimators.pooled import PooledEstimator
 from carrousel.tasks.classification.model import ClassifierOptions
@@ -150,14 +150,7 @@ class SequenceClassifier(ClassifierMixin, PooledEstimator):
         Raises:
             ValueError, TypeError: as for `fit`; or a label is not among the classes.
         """
-        if not hasattr(self, "model_"):
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit: all labels that will come")
-            self.classes_ = np.unique(np.asarray(classes))
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(np.asarray(classes))):
-            raise ValueError(
-                f"classes={classes!r} is not the same as in the first call, {self.classes_!r}: leave it out"
-            )
+        start_classes(self, classes)
         return self._train_on(X, y, lengths)
 
     def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -179,28 +172,7 @@ class SequenceClassifier(ClassifierMixin, PooledEstimator):
 
     def _read_targets(self, y: Any, is_new: bool) -> NDArray[np.int64]:
         """The number of each label in `classes_` [N]; a new fit takes the classes from y."""
-        y = column_or_1d(y, warn=True)
-        try:
-            np.unique(y)
-        except TypeError:
-            kinds = sorted({type(label).__name__ for label in y})
-            raise TypeError(
-                f"y has labels of several types ({', '.join(kinds)}): use one, and leave none out"
-            ) from None
-        check_classification_targets(y)
-        if is_new:
-            self.classes_, numbers = np.unique(y, return_inverse=True)
-            if len(self.classes_) < 2:
-                name = type(self).__name__
-                raise ValueError(f"{name} needs two classes or more, and y has 1 class: {self.classes_[0]!r}")
-            return numbers.astype(np.int64)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels that are not among the classes of the first call to partial_fit: {unknown!r}; name all "
-                "classes there"
-            )
-        return np.searchsorted(self.classes_, y)
+        return number_labels(self, column_or_1d(y, warn=True), is_new)
 
     def _hold_out(self, targets: NDArray[Any], fraction: float, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The same fraction of each class."""

@@ -66,5 +66,9 @@ def name_parameters() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        message = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(error))
-        raise ValueError(message) from None
+        raise ValueError(rename_options(str(error))) from None
+
+
+def rename_options(text: str) -> str:
+    """A message with the names of parameters for those of options: valid_fraction for --valid-fraction."""
+    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from carrousel import results
-from carrousel.data.examples import Shuffled
 from carrousel.data.scaling import IMPUTE
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.forecasting.columns import split_names
@@ -133,15 +132,7 @@ class ForecastTask(Task):
     def data(self, options: ForecastOptions, device: torch.device) -> Data:
         """The files that the options name: read, split by time, scaled."""
         found: Split = read_split(options.plan, device)
-        windows = found.train
-        order = Shuffled(len(windows), options.seed)
-
-        def batch(step: int) -> tuple[Inputs, Tensor]:
-            numbers = order.take(step * options.batch, options.batch).to(device)
-            starts, series = windows.locate(numbers)
-            return windows.inputs(starts, series), windows.truth(starts)
-
-        return Data(batch, len(windows), found.held_out, found.facts, found.digest, found.notes)
+        return found.to_data(options.batch, options.seed)
 
     def model(self, options: ForecastOptions, facts: dict[str, Any]) -> Forecaster:
         """A model with new weights for these columns and sizes."""

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from carrousel.data.buckets import Buckets
 from carrousel.data.scaling import IMPUTE
 from carrousel.tasks.confusion import count_confusions, draw_confusions
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.network import MOST
 from carrousel.tasks.tagging.evaluate import evaluate, tag
-from carrousel.tasks.tagging.model import Tagger, TaggerOptions
+from carrousel.tasks.tagging.model import LR, Tagger, TaggerOptions
 from carrousel.tasks.tagging.sentences import Batch
 from carrousel.tasks.tagging.sources import HeldOut, Split, hold_out, move, read, read_split
 from carrousel.training.options import DATA, MODEL, STEP, WEIGHTS, Options, option
 from carrousel.training.ranks import Ranks
 from carrousel.training.task import Data, Score, State, Task
 from carrousel.training.trained import Trained
-
-LR = 3e-3
-Self = TypeVar("Self", bound="TagOptions")
 
 
 @dataclass(frozen=True)
@@ -84,11 +80,6 @@ class TagOptions(FileOptions, TaggerOptions):
         None, f"Highest learning rate (default: {LR:g}; sgd: 1).", least=math.ulp(0.0), range="above 0"
     )
 
-    def complete(self: Self) -> Self:
-        """Check these options and fill in those that are open."""
-        completed = super().complete()
-        return replace(completed, lr=LR) if self.lr is None and self.optimizer != "sgd" else completed
-
     @property
     def reading(self) -> dict[str, Any]:
         """The options of the readers."""
@@ -115,12 +106,7 @@ class Tag(Task):
         """The files that the options name: read, numbered and split."""
         source = (options.files, options.valid, options.valid_fraction, options.seed, options.impute, options.reading)
         found: Split = read_split(*source, device)
-        buckets = Buckets(found.train.lengths.cpu(), options.batch, options.seed)
-
-        def batch(step: int) -> Batch:
-            return found.train.select(buckets.take(step).to(device)).gather()
-
-        return Data(batch, len(found.train), found.held_out, found.facts, found.digest, found.notes)
+        return found.to_data(options.batch, options.seed)
 
     def model(self, options: TagOptions, facts: dict[str, Any]) -> Tagger:
         """A model with new weights for these words, characters and tags."""

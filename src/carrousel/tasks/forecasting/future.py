@@ -47,6 +47,18 @@ def predict_future(
         UserError: it cannot be read, does not fit the model, or nothing can be predicted.
     """
     series = read_file(file, {**reading, "targets": facts["targets"]})
+    windows, ends, notes = window_future(series, file, facts, impute, device)
+    return notes, new_rows(model, windows, series, ends, Units.of(facts), reading)
+
+
+def window_future(
+    series: Series, file: str, facts: dict[str, Any], impute: str | None, device: torch.device
+) -> tuple[Windows, NDArray[np.int64], list[str]]:
+    """The last window of each series; arguments and errors as for `predict_future`.
+
+    Returns:
+        The windows of those that are long enough, the steps of each series up to its last target [B], and notes.
+    """
     require_columns(series, file, facts)
     ends, window, M = find_ends(series), facts["window"], facts["horizon"]
     is_long = ends >= window
@@ -63,8 +75,7 @@ def predict_future(
     source, notes = to_source(series, file, facts, impute, device)
     starts = source.starts + torch.from_numpy(ends - window).to(device)
     windows = Windows(source, window, M, starts, torch.from_numpy(is_long.astype(np.int64)).to(device))
-    notes = [*describe_skipped(series, file), *notes, *describe_left_out(series, file, is_long, window)]
-    return notes, new_rows(model, windows, series, ends, Units.of(facts), reading)
+    return windows, ends, [*describe_skipped(series, file), *notes, *describe_left_out(series, file, is_long, window)]
 
 
 def describe_left_out(series: Series, file: str, is_long: NDArray[np.bool_], window: int) -> list[str]:

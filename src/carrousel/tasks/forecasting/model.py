@@ -33,11 +33,24 @@ from carrousel.training.options import MODEL, WEIGHTS, option
 
 SMALLEST = 1e-2  # deviation of a window, of that of the training data, below which it is not scaled up further
 FIRST_SPREAD = 0.5  # deviation of the errors that the quantiles are those of before training, in normal distribution
-SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "last": lambda x: x[:, -1:],
-    "mean": lambda x: x.mean(1, keepdim=True),
-    "none": lambda x: torch.zeros_like(x[:, :1]),
-}
+
+
+def take_last(x: Tensor) -> Tensor:
+    """The last value of each window [R, 1]."""
+    return x[:, -1:]
+
+
+def take_mean(x: Tensor) -> Tensor:
+    """The mean of each window [R, 1]."""
+    return x.mean(1, keepdim=True)
+
+
+def take_nothing(x: Tensor) -> Tensor:
+    """Zeros [R, 1]."""
+    return torch.zeros_like(x[:, :1])
+
+
+SHIFTS: dict[str, Callable[[Tensor], Tensor]] = {"last": take_last, "mean": take_mean, "none": take_nothing}
 SMALL, LARGE, MANY = 32, 128, 1000  # units of a layer, and the training windows from which on it is the larger number
 LOSSES = {"mse": "se", "mae": "ae", "huber": "huber"}  # and the name of their sum in `Errors`
 Self = TypeVar("Self", bound="ForecasterOptions")

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from carrousel.data.examples import Shuffled
 from carrousel.data.scaling import Scaling
 from carrousel.data.sequences import Sequences
 from carrousel.data.series import NO_TIME, Series
@@ -22,7 +24,8 @@ from carrousel.tasks.forecasting.rows import find_bounds
 from carrousel.tasks.forecasting.sizes import Sizes, choose_sizes
 from carrousel.tasks.forecasting.static import encode_static, measure_static
 from carrousel.tasks.forecasting.units import Units, take_logarithm
-from carrousel.tasks.forecasting.windows import Source, Windows
+from carrousel.tasks.forecasting.windows import Inputs, Source, Windows
+from carrousel.training.task import Data
 
 ANY = ""  # the name of the only series of data without ids: that of its file says nothing
 
@@ -36,6 +39,17 @@ class Split:
     facts: dict[str, Any]
     digest: str
     notes: tuple[str, ...]
+
+    def to_data(self, batch: int, seed: int) -> Data:
+        """Batches of so many windows, shuffled."""
+        windows, device = self.train, self.train.first.device
+        order = Shuffled(len(windows), seed)
+
+        def gather(step: int) -> tuple[Inputs, Tensor]:
+            starts, series = windows.locate(order.take(step * batch, batch).to(device))
+            return windows.inputs(starts, series), windows.truth(starts)
+
+        return Data(gather, len(windows), self.held_out, self.facts, self.digest, self.notes)
 
 
 @dataclass(frozen=True)
@@ -66,8 +80,18 @@ def read_split(plan: Plan, device: torch.device) -> Split:
     Raises:
         UserError: a file cannot be read, or no series is long enough.
     """
-    name = describe(plan.files)
-    series = read_files(plan.files, plan.reading)
+    return split_series(read_files(plan.files, plan.reading), describe(plan.files), plan, device)
+
+
+def split_series(series: Series, name: str, plan: Plan, device: torch.device) -> Split:
+    """Split series by time; arguments and errors as for `read_split`.
+
+    Args:
+        series: their values are scaled in place.
+        name: of their files, for messages.
+        plan: the options; `plan.files` are not read.
+        device: of the windows.
+    """
     digest = compute_digest(series)
     notes = describe_skipped(series, name)
     series, left_out = cut_rows(series, plan.rows, name)
@@ -143,6 +167,22 @@ def read_held_out(
         UserError: it cannot be read, does not fit the model, or no series is long enough.
     """
     series = read_file(file, {**reading, "targets": facts["targets"]})
+    return window_series(series, file, facts, impute, reading["id"], device)
+
+
+def window_series(
+    series: Series, file: str, facts: dict[str, Any], impute: str | None, id: str | None, device: torch.device
+) -> HeldOut:
+    """All windows of series, for a trained model; arguments and errors as for `read_held_out`.
+
+    Args:
+        series: their values are scaled in place.
+        file: their name, for messages.
+        facts: of the model's data.
+        impute: what replaces missing values.
+        id: the column of ids; None: there is one series.
+        device: of the windows.
+    """
     require_columns(series, file, facts)
     digest = compute_digest(series)
     notes = describe_skipped(series, file)
@@ -155,7 +195,7 @@ def read_held_out(
     windows = Windows.between(source, sizes.window, sizes.horizon, np.zeros_like(series.lengths), series.lengths)
     require_windows(windows, file, sizes, int(series.lengths.max()))
     notes += [*found, *describe_short(windows, file, "are measured")]
-    return replace(hold_out(series, windows, facts, reading["id"]), notes=tuple(notes), digest=digest)
+    return replace(hold_out(series, windows, facts, id), notes=tuple(notes), digest=digest)
 
 
 def hold_out(series: Series, windows: Windows, facts: dict[str, Any], id: str | None) -> HeldOut:

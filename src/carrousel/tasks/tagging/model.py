@@ -6,8 +6,8 @@ W different spellings, M their characters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from carrousel.tasks.tagging.sentences import Batch
 from carrousel.training.options import MODEL, WEIGHTS, option
 
 SCALE = 0.1  # deviation of new embeddings
+LR = 3e-3  # highest learning rate of adam and adamw
+Self = TypeVar("Self", bound="TaggerOptions")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class TaggerOptions(NetworkOptions):
         range="at least 0 and below 1",
     )
     crf: bool = option(False, "Learn which tag follows which: a conditional random field on top.", MODEL)
+
+    def complete(self: Self) -> Self:
+        """Check these options and fill in those that are open."""
+        completed = super().complete()
+        return replace(completed, lr=LR) if self.lr is None and self.optimizer != "sgd" else completed
 
 
 class SentenceDropout(nn.Module):

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from carrousel.data.buckets import Buckets
 from carrousel.data.classes import sort_labels
 from carrousel.data.read_sequences import name_file
 from carrousel.errors import UserError
-from carrousel.tasks.tagging.sentences import Sentences, Spellings
+from carrousel.tasks.tagging.sentences import Batch, Sentences, Spellings
 from carrousel.tasks.tagging.steps import Steps
 from carrousel.tasks.tagging.words import Words
+from carrousel.training.task import Data
 
 LONGEST_RUN = 50  # sentences, side by side in the file, that are held out together
 LEAST_RUNS = 100  # in a file
@@ -51,6 +53,15 @@ class Split:
     facts: dict[str, Any]
     digest: str
     notes: tuple[str, ...]
+
+    def to_data(self, batch: int, seed: int) -> Data:
+        """Batches of so many sentences, those of about one length together."""
+        buckets, device = Buckets(self.train.lengths.cpu(), batch, seed), self.train.starts.device
+
+        def gather(step: int) -> Batch:
+            return self.train.select(buckets.take(step).to(device)).gather()
+
+        return Data(gather, len(self.train), self.held_out, self.facts, self.digest, self.notes)
 
 
 def read(files: Sequence[str], reading: dict[str, Any], needs_tags: bool = True) -> Words | Steps:

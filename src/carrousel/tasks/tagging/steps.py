@@ -52,6 +52,9 @@ class Steps:
             tags.extend(found or ())
         return cls(join(parts, files), tuple(tags), name)
 
+    def __len__(self) -> int:
+        return len(self.lengths)
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Steps of each sequence [B]."""

@@ -47,6 +47,9 @@ class Words:
         options = {"word_column": reading["word_column"], "encoding": reading["encoding"]}
         return cls(join([read_tagged(file, column, **options) for file in files]), name)
 
+    def __len__(self) -> int:
+        return len(self.lengths)
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Words of each sentence [B]."""
