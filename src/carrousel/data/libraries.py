@@ -8,12 +8,13 @@ from typing import Any
 from carrousel.errors import UserError
 
 
-def load_library(module: str, purpose: str) -> Any:
-    """Import a module of the extra `tasks`.
+def load_library(module: str, purpose: str, extra: str = "tasks") -> Any:
+    """Import a module of an extra.
 
     Args:
         module: its full name, "pyarrow.csv".
         purpose: what needs it: the subject of the error message.
+        extra: of which it is a part.
 
     Raises:
         UserError: it is not installed.
@@ -23,4 +24,4 @@ def load_library(module: str, purpose: str) -> Any:
     except ImportError as error:
         name = module.partition(".")[0]
         reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
-        raise UserError(f"{purpose} needs {name}, which {reason}: pip install 'carrousel[tasks]'") from None
+        raise UserError(f"{purpose} needs {name}, which {reason}: pip install 'carrousel[{extra}]'") from None

@@ -407,7 +407,7 @@ class Forecaster(SequenceEstimator):
 
     def _to_frame(self, series: Series, ends: NDArray[np.int64], windows: Windows, horizon: int) -> Any:
         """The forecasts of windows as a frame: long, or with the times in the index."""
-        pandas: Any = load_library("pandas", "Forecaster")
+        pandas: Any = load_library("pandas", "Forecaster", "sklearn")
         units, form, parts = Units.of(self._facts), self._form, list[Any]()
         levels = self.model_.quantiles
         for found in forecast(self.model_, windows, has_truth=False):

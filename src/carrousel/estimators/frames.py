@@ -42,7 +42,7 @@ class Form:
 
     def restore_times(self, times: NDArray[Any], is_date: bool) -> Any:
         """Times of a series as the frame had them, a pandas Index."""
-        pandas: Any = load_library("pandas", "Forecaster")
+        pandas: Any = load_library("pandas", "Forecaster", "sklearn")
         if not is_date:
             return pandas.Index(times)
         found = pandas.DatetimeIndex(times.astype("datetime64[us]"))
@@ -64,7 +64,7 @@ def open_frame(X: Any, id: str, time: str, index: str | None = None) -> tuple[An
         TypeError: it is none of these.
         ValueError: two columns have one name, or the index has several levels.
     """
-    pandas: Any = load_library("pandas", "Forecaster")
+    pandas: Any = load_library("pandas", "Forecaster", "sklearn")
     is_array = not isinstance(X, (pandas.DataFrame, pandas.Series))
     if is_array:
         if not hasattr(X, "__len__") or isinstance(X, (str, dict)) or np.ndim(X) not in (1, 2):
@@ -91,7 +91,7 @@ def open_frame(X: Any, id: str, time: str, index: str | None = None) -> tuple[An
 
 def find_period(dtype: Any) -> str | None:
     """The frequency of a type of periods."""
-    pandas: Any = load_library("pandas", "Forecaster")
+    pandas: Any = load_library("pandas", "Forecaster", "sklearn")
     return str(dtype).removeprefix("period[").removesuffix("]") if isinstance(dtype, pandas.PeriodDtype) else None
 
 

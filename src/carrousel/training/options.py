@@ -165,7 +165,8 @@ class Options:
         if values.keys() != known:
             names = ", ".join(map(spell, sorted(values.keys() ^ known)))
             raise UserError(f"the run has options of another version ({names}): train the model again")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        found: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**found)
 
     def resume_with(self: Self, now: Options, given: Collection[str]) -> Self:
         """The options with which a run continues.
