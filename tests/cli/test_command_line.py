@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
 from runs import ENVIRONMENT, PROGRAM
 
 import carrousel
+from carrousel import tasks
 from carrousel.cli import program, run
 from carrousel.papers.lstm1997.experiments import ALL
 from carrousel.results import screen
@@ -24,6 +26,15 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out == f"carrousel {carrousel.__version__}\n"
 
 
+def test_help_shows_signs_that_markdown_would_swallow(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["train", "words", "--help"]) == 0
+    assert capsys.readouterr().out.count("<unk>") == 3
+    for task in tasks.ALL.values():
+        for name, about in task.options.describe().items():
+            assert "<" not in re.sub("`[^`]*`", "", about.help), (task.name, name)
+
+
 def test_commands_stand_in_the_order_of_work(capsys):
     assert run(["--help"]) == 0
     printed = capsys.readouterr().out
@@ -34,10 +45,7 @@ def test_commands_stand_in_the_order_of_work(capsys):
 HELP = [
     "",
     "train",
-    "train text",
-    "train classify",
-    "train translate",
-    "train forecast",
+    *(f"train {name}" for name in tasks.ALL),
     "predict",
     "sample",
     "eval",

@@ -32,8 +32,8 @@ def evaluate(
 
     Of a text, every character or word but the first is predicted once, from all before it or from at least 256. A
     character that the model never saw has no probability: it is an error that says where the character is; words that
-    it never saw count as <unk>, and are counted. Sequences whose label, and words whose tag, the model never saw count
-    as errors, and are counted. A translation is compared with all those that the file has of the same source. Of
+    it never saw count as `<unk>`, and are counted. Sequences whose label, and words whose tag, the model never saw
+    count as errors, and are counted. A translation is compared with all those that the file has of the same source. Of
     series, every window is measured, or with --rows those whose steps to predict lie in these rows.
     """
     with ctrl_c.importing():

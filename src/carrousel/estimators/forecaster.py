@@ -324,7 +324,7 @@ class Forecaster(SequenceEstimator):
         if is_first:
             self._form: Form = form
             names = [name for name in frame.columns if not (form.is_index and name == form.time)]
-            self.n_features_in_ = len(names)
+            self.n_features_in_: int = len(names)
             self.feature_names_in_: NDArray[Any] = np.array(names, object)
         else:
             frame = self._select_columns(frame, form, may_lack_targets)

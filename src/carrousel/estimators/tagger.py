@@ -209,7 +209,8 @@ class SequenceTagger(SequenceEstimator):
         if self.impute is not None:
             raise ValueError(f"impute={self.impute!r} does not fit words, of which none is missing: leave it out")
         if is_first:
-            self.n_features_in_ = self.n_channels_ = 1
+            self.n_features_in_: int = 1
+            self.n_channels_: int = 1
             vars(self).pop("feature_names_in_", None)
         return read_words(X, lengths)
 

@@ -50,9 +50,9 @@ class WordOptions(FileOptions, WordModelOptions):
     batch: int = option(20, "Places in the text that are read side by side (B).", least=1, enlarges=STEP)
     length: int = option(35, "Words in a step, through which errors flow back (T).", least=1, enlarges=STEP)
     lr: float | None = option(0.003, "Highest learning rate (sgd: try 1).", least=math.ulp(0.0), range="above 0")
-    vocabulary: int | None = option(50_000, "Most words that are known; the others become <unk>.", DATA, least=3)
+    vocabulary: int | None = option(50_000, "Most words that are known; the others become `<unk>`.", DATA, least=3)
     min_count: int | None = option(
-        None, "Words that are there less often become <unk> (default: 2; 1 if the text has <unk>).", DATA, least=1
+        None, "Words that are there less often become `<unk>` (default: 2; 1 if the text has `<unk>`).", DATA, least=1
     )
 
 
