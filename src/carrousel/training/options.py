@@ -156,7 +156,13 @@ class Options:
 
     @classmethod
     def from_json(cls: type[Self], values: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            UserError: they are those of another version.
+        """
+        if unknown := sorted(values.keys() - cls.describe().keys()):
+            raise UserError(f"the run has {spell(unknown[0])}, which this version does not know: train the model again")
         found: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
         return cls(**found)
 
