@@ -28,6 +28,7 @@ help:
 	@echo "make test     the tests, C++ and Python, but for the slow ones"
 	@echo "make quick    those that a change most likely breaks, in a minute"
 	@echo "make check    format, lint, types, the documentation site, the C++ tests under sanitizers, all tests, the slow ones too"
+	@echo "make torture  kills, damaged files, full disks and ThreadSanitizer, for half an hour (once: minutes more, to compile)"
 	@echo "make format   rewrite the files as make check wants them"
 	@echo "make bench    speed and memory beside torch (minutes; leave the machine alone meanwhile)"
 	@echo "make bench-kernels  GFLOP/s and per cent of the machine's peak, of every tile and shape"
@@ -128,12 +129,19 @@ sanitize: $(VENV)/build-tools
 	$(call kernel-tests,build/sanitized,-G Ninja -DPython_EXECUTABLE="$(abspath $(BIN))/python" $\
 	       -DCARROUSEL_EXTENSION=OFF -DCARROUSEL_SANITIZE=ON)
 
+# Half an hour, once the tests for ThreadSanitizer are compiled: make torture ARGUMENTS="--only kills --tasks text --kills 10".
+torture: $(VENV)/test-tools
+	$(call kernel-tests,build/threads-sanitized,-G Ninja -DPython_EXECUTABLE="$(abspath $(BIN))/python" $\
+	       -DCARROUSEL_EXTENSION=OFF -DCARROUSEL_SANITIZE=THREADS,true)
+	$(BIN)/python -m tests.torture $(ARGUMENTS)
+
+# 1: the build folder; 2: of CMake; 3: what runs the tests, by default ctest.
 define kernel-tests
 @if echo '#include <doctest/doctest.h>' | $(CXX) -x c++ -fsyntax-only - 2>/dev/null; then \
 	PATH="$(abspath $(BIN)):$$PATH" && \
 	cmake -S . -B $(1) $(2) -DCARROUSEL_TESTS=ON --log-level=WARNING && \
 	cmake --build $(1) --target kernel_tests && \
-	ctest --test-dir $(1)/kernels/tests -j $(PROCESSES) --output-on-failure; \
+	$(if $(3),$(3),ctest --test-dir $(1)/kernels/tests -j $(PROCESSES) --output-on-failure); \
 else \
 	echo "$@: the C++ tests are LEFT OUT, doctest is not there (on Debian: apt install doctest-dev)"; \
 fi
@@ -176,4 +184,4 @@ $(VENV)/%-tools: pyproject.toml | $(VENV)/installed
 clean:
 	rm -rf $(VENV) build dist
 
-.PHONY: help demo test test-all test-slow quick check wheel test-wheel bench bench-kernels speed docs notebooks test-python test-kernels sanitize lint format types clean
+.PHONY: help demo test test-all test-slow quick check wheel test-wheel bench bench-kernels speed docs notebooks test-python test-kernels sanitize torture lint format types clean

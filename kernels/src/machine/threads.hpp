@@ -1,11 +1,15 @@
 // Threads: OpenMP's, which are torch's too. The extension is loaded after torch and finds the same runtime in the process, so that
 // there is only one set of spinning threads on the cores (with a thread pool of our own, the small shapes lost up to half their speed).
-// Built without OpenMP there is one thread.
+// Built without OpenMP there is one thread; or, with CARROUSEL_STD_THREADS, new ones of the standard library for each call: GCC's
+// OpenMP is not built with ThreadSanitizer, which then sees a race wherever its threads meet.
 #pragma once
 #include <algorithm>
 #include <atomic>
 #if defined(_OPENMP)
 #include <omp.h>
+#elif defined(CARROUSEL_STD_THREADS)
+#include <thread>
+#include <vector>
 #endif
 #include "machine/simd.hpp"
 
@@ -76,6 +80,13 @@ void run_on_threads(int members, Body body) {
     body(Member{omp_get_thread_num(), omp_get_num_threads(), &barrier});
     return;
   }
+#elif defined(CARROUSEL_STD_THREADS)
+  std::vector<std::thread> others;
+  for (int rank = 1; rank < members; ++rank)
+    others.emplace_back([&body, &barrier, rank, members] { body(Member{rank, members, &barrier}); });
+  body(Member{0, std::max(members, 1), &barrier});
+  for (std::thread& other : others) other.join();
+  return;
 #endif
   body(Member{0, 1, &barrier});
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from carrousel.training.picture import to_png
 
 MOST_NUMBERED = 25  # classes; beyond them figures would not fit into the fields
 MOST_NAMED = 50  # beyond them the rare classes share a row and a column
@@ -68,6 +69,4 @@ def draw_confusions(counts: NDArray[np.int64], classes: Sequence[str], title: st
             color = "white" if parts[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=color, fontsize=9)
     figure.colorbar(image, ax=axes, shrink=0.8, label="part of the class")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    return to_png(figure)

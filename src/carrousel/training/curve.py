@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from carrousel.training.picture import to_png
 
 
 class Point(NamedTuple):
@@ -77,6 +78,4 @@ def draw(curve: Curve, title: str, unit: str, loss_unit: str) -> bytes:
     axes.grid(alpha=0.3)
     if curve.train:
         axes.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()
+    return to_png(figure)

@@ -19,6 +19,7 @@ from carrousel.errors import UserError
 from carrousel.training import sizes
 from carrousel.training.curve import draw
 from carrousel.training.device import find_device
+from carrousel.training.fit import find_misfit_of_run
 from carrousel.training.folder import lock_folder
 from carrousel.training.interrupt import Interrupt
 from carrousel.training.loop import Loop
@@ -26,7 +27,7 @@ from carrousel.training.options import Options
 from carrousel.training.progress import Display
 from carrousel.training.ranks import Ranks
 from carrousel.training.task import Data, Score, Task
-from carrousel.training.trained import TRAINED, load_weights, read_checkpoint
+from carrousel.training.trained import TRAINED, load_weights, read_checkpoint, refuse
 from carrousel.training.trainer import ALONE, Diverged, Trainer
 
 
@@ -249,11 +250,13 @@ class Run(Loop):
         """Return to a checkpoint.
 
         Raises:
-            UserError: the data differ from those of the run.
+            UserError: the data differ from those of the run, or the tensors do not fit.
         """
         if facts["digest"] != self.data.digest:
             raise UserError(f"--out {self.out} was trained on other data: name the same, or choose another --out")
         with self.explain_memory():
+            if misfit := find_misfit_of_run(self.trainer, facts["step"], tensors):
+                raise refuse(self.out / "last.safetensors", misfit)
             self.trainer.restore(facts["step"], tensors)
         self.continue_from(facts)
         self.saved_step, self.saved_at = self.trainer.step, self.seconds

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from carrousel import checkpoint, memory
 from carrousel.errors import UserError
+from carrousel.training.fit import find_misfit
 from carrousel.training.options import Options, check
 from carrousel.training.task import Task
 
@@ -76,14 +77,17 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
     """Give a model the weights of a checkpoint.
 
     Raises:
-        UserError: they are of other names or shapes.
+        UserError: they are of other names, types or shapes.
     """
-    try:
-        model.load_state_dict(checkpoint.named("model.", tensors))
-    except RuntimeError as error:
-        if memory.is_out(error):
-            raise
-        raise UserError(f"{path} does not fit this version of its task: train the model again") from None
+    found = checkpoint.named("model.", tensors)
+    if misfit := find_misfit(found, model.state_dict()):
+        raise refuse(path, misfit)
+    model.load_state_dict(found)
+
+
+def refuse(path: Path, misfit: str) -> UserError:
+    """The error for a checkpoint whose tensors do not fit, and how."""
+    return UserError(f"{path} does not fit this version of its task: train the model again ({misfit})")
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from carrousel.tasks.forecasting.evaluate import Forecast
 from carrousel.tasks.forecasting.held_out import HeldOut
 from carrousel.tasks.forecasting.windows import Windows
+from carrousel.training.picture import to_png
 
 PANELS = 6
 LABELS = {"model": "this model", "last": "repeat the last value", "season": "repeat the last season"}
@@ -128,10 +128,3 @@ def new_figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure  # half a second to import, and only here
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def to_png(figure: Any) -> bytes:
-    """The content of the picture's file."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()

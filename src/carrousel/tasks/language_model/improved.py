@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from carrousel.tasks.language_model.word_scores import WordScores
+from carrousel.training.picture import to_png
 
 MOST = 25  # words in the picture
 LONGEST = 20  # characters of a word
@@ -41,11 +41,9 @@ def draw_improved(scores: WordScores, words: Sequence[str]) -> bytes:
     axes.set(xlabel="mean loss (nats)", title="validation, the words with the largest total improvement")
     axes.grid(axis="x", alpha=0.3)
     axes.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()
+    return to_png(figure)
 
 
 def shorten(word: str) -> str:
-    """A word that fits beside the picture, with no sign that matplotlib reads as a formula."""
-    return (word if len(word) <= LONGEST else f"{word[:LONGEST]}...").replace("$", r"\$")
+    """A word that fits beside the picture."""
+    return word if len(word) <= LONGEST else f"{word[:LONGEST]}..."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +14,7 @@ from carrousel.data.symbol_pairs import SymbolTexts
 from carrousel.tasks.translation.held_out import HeldOut
 from carrousel.tasks.translation.model import Translator, shift
 from carrousel.tasks.translation.translate import translate
+from carrousel.training.picture import to_png
 
 PLACES = (0.4, 0.7, 0.9)  # in the validation data, sorted by the length of the source
 LONGEST = 25  # subwords of a source that is drawn, if there is one
@@ -70,11 +69,5 @@ def draw_attention(found: list[Attention]) -> bytes:
         axes.xaxis.tick_top()
         axes.set_xticks(range(len(each.source)), each.source, rotation=60, ha="left")
         axes.set_yticks(range(len(each.target)), each.target)
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set_parse_math(False)  # $ is a currency here
         axes.set(xlabel="source", ylabel="translation")
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # characters that the font does not have become boxes
-        figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return to_png(figure, dpi=110)
