@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from every_task import TASKS
 
     options = parse(arguments, list(TASKS))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # disks are unmounted
     import_everything()
     findings = Findings(options.keep)
     for part, run_part in PLAN.items():

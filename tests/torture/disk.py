@@ -92,8 +92,8 @@ def torture(name: str, trials: int, seed: int, folder: Path, findings: Findings)
             if wrong:
                 findings.add_fault(where, wrong, out)
             findings.count(f"disk {name}: filled up, and the last checkpoint was good", not wrong)
-            resume_and_compare(where, command, out, whole, findings)
-            findings.count(f"disk {name}: runs resumed to the end")
+            is_same = resume_and_compare(where, command, out, whole, findings)
+            findings.count(f"disk {name}: runs resumed to the same end", is_same)
             remove(out)
 
 

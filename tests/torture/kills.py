@@ -87,20 +87,21 @@ def torture(name: str, trials: int, seed: int, folder: Path, findings: Findings)
         kills, wrong = kill_some(command, out, seconds, draw)
         if wrong:
             findings.add_fault(where, wrong, out)
-        resume_and_compare(where, command, out, whole, findings)
+        is_same = resume_and_compare(where, command, out, whole, findings)
         findings.count(f"kills {name}: SIGKILLs", kills)
-        findings.count(f"kills {name}: runs resumed to the end")
+        findings.count(f"kills {name}: runs resumed to the same end", is_same)
         remove(out)
 
 
-def resume_and_compare(where: str, command: list[str], out: Path, whole: Path, findings: Findings) -> None:
-    """Resume a run to its end, which must be that of a run that nobody stopped."""
+def resume_and_compare(where: str, command: list[str], out: Path, whole: Path, findings: Findings) -> bool:
+    """Resume a run to its end, and return whether that is the end of a run that nobody stopped."""
     errors = out.with_name("errors.txt")
     code, text = Child(lambda: run(command) or compare(out, whole), errors).finish(LONGEST)
     if code == DIFFERENT and not text:
         findings.add_fault(where, "the end differs from that of a run that was never stopped", out, whole)
     elif wrong := judge(code, text, may_fail=False):
         findings.add_fault(where, wrong, out)
+    return code == SAME and not text
 
 
 def remove(out: Path) -> None:

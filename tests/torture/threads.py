@@ -24,6 +24,7 @@ OPTIONS = {"TSAN_OPTIONS": "halt_on_error=0 exitcode=66 history_size=7"}  # 7: t
 CELLS = ("lstm", "gru", "rnn_tanh", "peephole", "slstm")
 STEPS, THREADS = 120, 4
 LONGEST = 120.0  # seconds of a round of a tenth of one
+LONGEST_TESTS = 3600.0  # seconds of all C++ tests, which are 20 times as slow as without the sanitizer
 IN_USE = "in use by another thread"
 
 
@@ -32,7 +33,9 @@ def torture_kernels(findings: Findings) -> None:
     if not PROGRAM.exists():
         print(f"threads: ThreadSanitizer is LEFT OUT, there is no {PROGRAM}: make torture compiles it (with doctest)")
         return
-    found = subprocess.run([PROGRAM], capture_output=True, text=True, env={**os.environ, **OPTIONS})
+    found = subprocess.run(
+        [PROGRAM], capture_output=True, text=True, env={**os.environ, **OPTIONS}, timeout=LONGEST_TESTS
+    )
     races = found.stderr.count("WARNING: ThreadSanitizer")
     findings.count("threads: runs of the C++ tests under ThreadSanitizer")
     if found.returncode or races:

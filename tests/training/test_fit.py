@@ -47,6 +47,7 @@ def write(path, run, options=None, **changes):
         ("state.0", lambda tensor: tensor[0], r"state.0 is float32 .* instead of .*"),
         ("state.0", lambda tensor: None, "state.0 is missing"),
         ("random.cpu", lambda tensor: tensor[:, :9], r"random.cpu is uint8 \[1, 9\] instead of .*"),
+        ("random.cpu", lambda tensor: tensor[0, 0], r"random.cpu is uint8 \[\] instead of .*"),
         ("random.cpu", lambda tensor: None, "random.cpu is missing"),
     ],
 )
@@ -63,6 +64,13 @@ def test_other_weights_are_refused_when_a_model_is_loaded(run, tmp_path):
     last = tmp_path / "last.safetensors"
     write(last, run, **{"model.output.bias": run[1]["model.output.bias"].half()})
     with pytest.raises(UserError, match=SAYS.format(r"output.bias is float16 .* instead of float32 .*")):
+        load(last, ALL)
+
+
+def test_weights_that_are_not_finite_are_refused_when_a_model_is_loaded(run, tmp_path):
+    last = tmp_path / "last.safetensors"
+    write(last, run, **{"model.output.bias": run[1]["model.output.bias"] * torch.nan})
+    with pytest.raises(UserError, match=SAYS.format("output.bias is not finite")):
         load(last, ALL)
 
 

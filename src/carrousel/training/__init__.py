@@ -6,6 +6,7 @@ loop.py       steps until an end: the clock, the curve, validations
 run.py        the loop with a folder: from its start, or from a checkpoint, to its end
 in_memory.py  the loop without files, which leaves the best weights in memory
 trainer.py    the model in training: a step, a measurement, everything that changes
+ranks.py      a run in several processes, on one machine or on many
 fit.py        whether the tensors of a checkpoint are those that a trainer needs
 trained.py    a trained model, read from the folder of its run
 curve.py      the learning curve, and its picture

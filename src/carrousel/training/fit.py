@@ -44,8 +44,9 @@ def find_misfit_of_run(trainer: Trainer, step: int, tensors: dict[str, Tensor]) 
         expected[name] = part
         if name in found and found[name].dim() == part.dim():  # it is that of all processes
             found[name] = trainer.own_part(found[name])
-    generator = torch.get_rng_state()
-    expected["random.cpu"] = generator[None].expand(max(1, len(found.get("random.cpu", [0]))), -1)
+    generators = found.get("random.cpu", torch.empty(0))
+    processes = len(generators) if generators.dim() == 2 else 1  # that saved it, more or fewer than now
+    expected["random.cpu"] = torch.get_rng_state().expand(processes, -1)
     return find_misfit(found, expected)
 
 

@@ -77,11 +77,14 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
     """Give a model the weights of a checkpoint.
 
     Raises:
-        UserError: they are of other names, types or shapes.
+        UserError: they are of other names, types or shapes, or not finite, which no run saves.
     """
     found = checkpoint.named("model.", tensors)
     if misfit := find_misfit(found, model.state_dict()):
         raise refuse(path, misfit)
+    for name, tensor in found.items():
+        if not tensor.isfinite().all():
+            raise refuse(path, f"{name} is not finite")
     model.load_state_dict(found)
 
 
