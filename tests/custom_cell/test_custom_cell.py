@@ -283,11 +283,15 @@ def test_a_function_written_again_shares_the_kernel(capfd):
 
 @needs_compiler
 def test_one_openmp_runtime():
-    """The library's threads are torch's: a second runtime's would spin on the same cores."""
+    """The library's threads are torch's: a second runtime's would spin on the same cores.
+
+    Libraries of other tests in this process bring runtimes of their own: they are not counted.
+    """
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux lists what a process has loaded in /proc")
     if "clang" in find_compiler().version:
         pytest.skip("clang++ brings LLVM's OpenMP runtime beside torch's: docs/custom-cell.md says so")
     fused_cell(NAMES[0])
     loaded = set(re.findall(r"\S*lib(?:gomp|omp|iomp5)\S*", Path("/proc/self/maps").read_text()))
-    assert len(loaded) <= 1, loaded
+    ours = {path for path in loaded if not re.search("/(scikit_learn|sentencepiece|scipy)[^/]*libs/", path)}
+    assert len(ours) <= 1, ours

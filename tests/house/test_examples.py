@@ -61,6 +61,15 @@ def test_tides():
     assert np.corrcoef(heights[25:], heights[:-25])[0, 1] > 0.9
 
 
+@pytest.mark.parametrize(
+    ("name", "needs"), [("search_with_optuna", "optuna"), ("search_on_a_cluster", "dask.distributed")]
+)
+def test_searches(name, needs):
+    pytest.importorskip(needs, reason=f"{needs} is not installed: it is in no extra")
+    (best,) = lines_of(name)
+    assert re.match(r"best of \d( trials)?: 0\.[789]\d with", best)
+
+
 def test_streaming_audio():
     *_, same, spoken, heard, right = lines_of("streaming_audio")
     assert same.endswith("True")

@@ -255,7 +255,7 @@ OTHER = {  # another value for every option, and what else it takes for the opti
     "layers": (1, {}),
     "dropout": (0.2, {}),
     "word_dropout": (0.2, {}),
-    "weight_dropout": (0.2, {}),
+    "weight_dropout": (0.5, {}),
     "batch": (5, {}),
     "length": (5, {}),
     "optimizer": ("adam", {"weight_decay": 0.5}),
