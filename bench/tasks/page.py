@@ -10,6 +10,7 @@ from bench.tasks.jobs import JOBS, Job
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 RESULTS = "tasks.json"
+BASELINES = ("most_frequent", "nearest_neighbour", "unigram", "bigram", "copy")  # how their figures' names begin
 HEAD = """# What the tasks reach
 
 Default runs on real data, beside what others have published. Written by `python -m bench tasks DATA`, where DATA is a
@@ -35,7 +36,8 @@ def write(results: dict[str, Any]) -> str:
 def describe(job: Job, result: dict[str, Any]) -> str:
     """The section of a job."""
     commands = "\n".join(result["commands"])
-    rows = [f"| ours: {name.replace('_', ' ')} | {show(value)} | |" for name, value in result["figures"].items()]
+    figures = {name: result["figures"][name] for name in job.figures if name in result["figures"]}
+    rows = [f"| {label(name)} | {show(value)} | |" for name, value in figures.items()]
     rows += [f"| {who} | {what} | {where} |" for who, what, where in job.others]
     minutes, weights, threads = result["seconds"] / 60, result["weights"], result["threads"]
     return f"""## {job.name}
@@ -52,6 +54,12 @@ def describe(job: Job, result: dict[str, Any]) -> str:
 |---|---|---|
 {chr(10).join(rows)}
 """
+
+
+def label(name: str) -> str:
+    """What a figure is called: ours, or that of a baseline that was measured beside it."""
+    is_baseline = name.startswith(BASELINES)
+    return f"{'baseline' if is_baseline else 'ours'}: {name.replace('_', ' ')}"
 
 
 def show(value: float) -> str:
