@@ -39,7 +39,7 @@ help:
 
 demo: $(VENV)/tasks-tools
 	rm -rf runs/demo
-	$(BIN)/carrousel train text --stdlib --minutes 1 --out runs/demo
+	$(BIN)/carrousel train text --stdlib --minutes 0.8 --out runs/demo
 	$(BIN)/carrousel sample runs/demo --prompt "def " --length 600 --temperature 0.7
 	$(BIN)/python examples/tides.py > runs/demo/tides.csv
 	$(BIN)/carrousel train forecast runs/demo/tides.csv --horizon 48 --minutes 0.3 --out runs/demo/tides
