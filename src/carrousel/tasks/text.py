@@ -25,7 +25,7 @@ from carrousel.output_layer import LOGITS
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.language_model.evaluate import evaluate
 from carrousel.tasks.language_model.model import LanguageModel
-from carrousel.tasks.language_model.sample import check_arguments, sample
+from carrousel.tasks.language_model.sample import NO_TABLE, check_arguments, sample
 from carrousel.tasks.network import NetworkOptions
 from carrousel.training.options import DATA, STEP, Options, option
 from carrousel.training.task import Data, Score, State, Task
@@ -124,10 +124,7 @@ class Text(Task):
 
     def predict(self, trained: Trained, file: str, encoding: str, device: torch.device) -> Iterator[dict[str, Any]]:
         """Refuse: a language model has no table of predictions."""
-        raise UserError(
-            "carrousel predict does not work for a language model: use carrousel sample to continue a text, or "
-            "carrousel eval to measure how well it predicts one"
-        )
+        raise UserError(NO_TABLE)
 
     def generate(self, trained: Trained, prompt: str, length: int, temperature: float, seed: int) -> Iterator[str]:
         """The text after a prompt, character by character; after no prompt, as if a line had just ended.

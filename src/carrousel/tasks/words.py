@@ -26,7 +26,7 @@ from carrousel.output_layer import LOGITS
 from carrousel.tasks.files import FileOptions
 from carrousel.tasks.language_model.held_out import HeldOutText
 from carrousel.tasks.language_model.improved import draw_improved
-from carrousel.tasks.language_model.sample import check_arguments, sample
+from carrousel.tasks.language_model.sample import NO_TABLE, check_arguments, sample
 from carrousel.tasks.language_model.word_model import WordModel, WordModelOptions
 from carrousel.tasks.language_model.word_scores import LARGEST, measure_words
 from carrousel.training.options import DATA, STEP, Options, option
@@ -34,10 +34,6 @@ from carrousel.training.task import Data, Score, State, Task
 from carrousel.training.trained import Trained
 
 UNK, EOS = 0, 1  # their numbers
-NO_TABLE = (
-    "carrousel predict does not work for a language model: use carrousel sample to continue a text, or carrousel eval "
-    "to measure how well it predicts one"
-)
 NO_BASELINES = "no baselines: the training text is not where it was, or has changed"
 
 

@@ -9,6 +9,11 @@ from torch import Tensor, nn
 
 from carrousel.errors import UserError
 
+NO_TABLE = (
+    "carrousel predict does not work for a language model: use carrousel sample to continue a text, or carrousel eval "
+    "to measure how well it predicts one"
+)
+
 
 def check_arguments(length: int, temperature: float, seed: int) -> None:
     """Raise UserError if an argument of `sample` is not allowed."""
